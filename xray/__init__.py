@@ -1,0 +1,1 @@
+"""The paper's study of pneumonia classifiers: specs, data, models, training, scores, verdicts and figures."""

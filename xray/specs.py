@@ -1,0 +1,86 @@
+"""The paper's 35 models (Tables 1 and 2) and the learning-rate search of its section 3.1. Facts only."""
+
+from dataclasses import dataclass, replace
+
+IMAGE_SIZE = 640  # pixels a side, section 2.1
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One row of Table 1 or 2."""
+
+    id: str
+    family: str  # "Linear", "Linear+ReLU" (the paper's MLP) or "CNN"
+    hidden_layers: int  # as the paper counts them; a CNN's 5 is its own count
+    hidden_units: int  # nodes of each hidden layer, or filters of each convolution
+    kernel_size: int | None  # of the convolutions; None where there are none
+    class_weight: bool  # True: BCE's pos_weight is the training split's negatives / positives
+    optimizer: str  # "SGD" (no momentum) or "Adam"
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    weight_decay: float  # L2, applied by the optimizer to every parameter
+
+
+def _rows(table: str, batch_size: int) -> dict[str, ModelSpec]:
+    rows = [line.split() for line in table.strip().splitlines()]
+    return {
+        name: ModelSpec(
+            name, family, int(layers), int(units), None if kernel == "-" else int(kernel), weight == "yes",
+            optimizer, float(rate), int(epochs), batch_size, float(decay),
+        )
+        for name, family, layers, units, kernel, weight, optimizer, rate, epochs, decay in rows
+    }
+
+
+# id  class        layers units kernel weight optimizer rate epochs decay
+TABLE_1 = _rows("""
+0     Linear       1      10    -      no     SGD       1e-4 10     0
+1     Linear       2      10    -      no     SGD       1e-4 10     0
+2     Linear       3      10    -      no     SGD       1e-4 10     0
+3     Linear       1      5     -      no     SGD       1e-4 10     0
+4     Linear       1      20    -      no     SGD       1e-4 10     0
+5     Linear+ReLU  1      10    -      no     SGD       1e-4 10     0
+6     Linear+ReLU  2      10    -      no     SGD       1e-4 10     0
+7     Linear+ReLU  3      10    -      no     SGD       1e-4 10     0
+8     Linear+ReLU  1      5     -      no     SGD       1e-4 10     0
+9     Linear+ReLU  1      20    -      no     SGD       1e-4 10     0
+10    CNN          5      5     3      no     SGD       1e-2 10     0
+11    CNN          5      10    3      no     SGD       1e-2 10     0
+12    CNN          5      20    3      no     SGD       1e-2 10     0
+13    CNN          5      10    5      no     SGD       1e-2 10     0
+14    Linear       1      10    -      yes    SGD       1e-4 10     0
+15    Linear+ReLU  1      10    -      yes    SGD       1e-4 10     0
+16    CNN          5      10    3      yes    SGD       1e-2 10     0
+17    Linear       1      10    -      yes    Adam      1e-4 10     0
+18    Linear+ReLU  1      10    -      yes    Adam      1e-4 10     0
+19    CNN          5      10    3      yes    Adam      1e-4 10     0
+20    Linear       1      10    -      no     SGD       1e-4 50     0
+21    Linear+ReLU  1      10    -      no     SGD       1e-4 50     0
+22    CNN          5      10    3      no     SGD       1e-2 50     0
+23    Linear       1      10    -      yes    SGD       1e-4 50     0
+24    Linear+ReLU  1      10    -      yes    SGD       1e-4 50     0
+25    CNN          5      10    3      yes    SGD       1e-2 50     0
+""", batch_size=32)
+
+TABLE_2 = _rows("""
+20b   Linear       1      10    -      no     SGD       1e-4 60     0
+21b   Linear+ReLU  1      10    -      no     SGD       1e-4 60     0
+22b   CNN          5      10    3      no     SGD       1e-2 60     0
+23b   Linear       1      10    -      yes    SGD       1e-4 60     0
+24b   Linear+ReLU  1      10    -      yes    SGD       1e-4 60     0
+25b   CNN          5      10    3      yes    SGD       1e-2 60     0
+26b   CNN          5      10    3      no     SGD       1e-2 60     0.1
+27b   Linear       1      10    -      no     SGD       1e-4 60     0.1
+28b   Linear+ReLU  1      10    -      no     SGD       1e-4 60     0.1
+""", batch_size=64)
+
+MODELS: dict[str, ModelSpec] = TABLE_1 | TABLE_2
+
+# Section 3.1: the MLPs that did not converge, at each learning rate from 1e-1 to 1e-5. Ids such as "6@1e-1".
+LEARNING_RATES = ("1e-1", "1e-2", "1e-3", "1e-4", "1e-5")
+LEARNING_RATE_SEARCH: dict[str, ModelSpec] = {
+    f"{name}@{rate}": replace(MODELS[name], id=f"{name}@{rate}", learning_rate=float(rate))
+    for name in ("6", "7")
+    for rate in LEARNING_RATES
+}

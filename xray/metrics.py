@@ -101,8 +101,9 @@ def count_scores(tp, tn, fp, fn) -> dict:
         return np.divide(top, bottom, out=np.zeros(np.shape(bottom)), where=np.asarray(bottom) > 0)
 
     tp, tn, fp, fn = (np.asarray(count, np.float64) for count in (tp, tn, fp, fn))
-    return {"accuracy": ratio(tp + tn, tp + tn + fp + fn), "precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn),
-            "f1": ratio(2 * tp, 2 * tp + fp + fn), "specificity": ratio(tn, tn + fp), "npv": ratio(tn, tn + fn)}
+    return {"accuracy": ratio(tp + tn, tp + tn + fp + fn), "precision": ratio(tp, tp + fp),
+            "recall": ratio(tp, tp + fn), "f1": ratio(2 * tp, 2 * tp + fp + fn),
+            "specificity": ratio(tn, tn + fp), "npv": ratio(tn, tn + fn)}
 
 
 def _percentiles(draws, level: float) -> tuple[float, float]:

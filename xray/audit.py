@@ -1,0 +1,83 @@
+"""What stands in a data set: copies of images, contradictory labels, patients in two splits (section 2.1, claim C02)."""
+
+import re
+from collections import Counter, defaultdict
+
+import numpy as np
+
+CLASSES = ("NORMAL", "PNEUMONIA")  # labels 0 and 1
+SHOWN = 20  # how many examples of a finding are kept
+
+
+def patient(path: str) -> str | None:
+    """The patient that a file name carries, None where it carries none.
+
+    "person1000_bacteria_2931.jpeg" -> "person1000", "IM-0115-0001.jpeg" -> "IM-0115", "NORMAL2-IM-1427-0001-0002.jpeg"
+    -> "NORMAL2-IM-1427"; what follows (the Hub's "_jpeg.rf.<hash>.jpg") does not matter. The source (doi:10.17632/
+    rscbjbr9sj) promises no more than the name: two people may carry one number.
+    """
+    name = re.split(r"[/\\]", path)[-1]
+    found = re.match(r"(person\d+)_", name) or re.match(r"((?:NORMAL\d*-)?IM-\d+)-\d", name)
+    return found[1] if found else None
+
+
+def kind(path: str) -> str | None:
+    """The cause of a pneumonia that a file name carries, "bacteria" or "virus", else None."""
+    found = re.match(r"person\d+_(bacteria|virus)_", re.split(r"[/\\]", path)[-1])
+    return found[1] if found else None
+
+
+def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray]) -> dict:
+    """Who is in which split, by file name. An image whose name carries no patient is its own patient.
+
+    named, unnamed: images whose names do and do not carry a patient. by_split: distinct patients. overlap: for "test in
+    train", "test in validation", "test in train or validation" and "validation in train", by class and in "all": the
+    images of the first split, how many of them show a patient of the second, and how many patients that are.
+    causes: bacteria, virus and unknown among the PNEUMONIA images, by split.
+    """
+    names = [patient(path) for path in paths]
+    keys = [name or f"\0{row}" for row, name in enumerate(names)]
+    by_split = {split: {keys[row] for row in rows} for split, rows in index.items()}
+    overlap = {}
+    for first, second in (("test", ["train"]), ("test", ["validation"]), ("test", ["train", "validation"]),
+                          ("validation", ["train"])):
+        others = set().union(*(by_split[split] for split in second))
+        found = {}
+        for name, wanted in (("NORMAL", (0,)), ("PNEUMONIA", (1,)), ("all", (0, 1))):
+            rows = [row for row in index[first] if labels[row] in wanted]
+            shared = [row for row in rows if keys[row] in others]
+            found[name] = {"images": len(rows), "shared": len(shared), "patients": len({keys[row] for row in shared})}
+        overlap[f"{first} in {' or '.join(second)}"] = found
+    causes = {split: dict(sorted(Counter(kind(paths[row]) or "unknown" for row in rows if labels[row] == 1).items()))
+              for split, rows in index.items()}
+    return {"named": sum(name is not None for name in names), "unnamed": sum(name is None for name in names),
+            "by_split": {split: len(keys) for split, keys in by_split.items()}, "overlap": overlap, "causes": causes}
+
+
+def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray]) -> dict:
+    """Images with the same digest.
+
+    groups: sets of identical images; images: images in them; surplus: images that would go if one of each set were kept;
+    within: surplus in each split alone; across: "train/test" -> sets that have an image in both splits; conflicting:
+    sets whose images differ in label; examples, conflicting_examples: lists of "split: path", the first few sets.
+    """
+    split_of = {int(row): split for split, rows in index.items() for row in rows}
+    groups = defaultdict(list)
+    for row, digest in enumerate(digests):
+        groups[digest].append(row)
+    groups = [rows for rows in groups.values() if len(rows) > 1]
+    within, across = Counter(), Counter()
+    for rows in groups:
+        counts = Counter(split_of[row] for row in rows)
+        within.update({split: count - 1 for split, count in counts.items()})
+        present = [split for split in index if split in counts]
+        across.update(f"{a}/{b}" for i, a in enumerate(present) for b in present[i + 1:])
+    conflicting = [rows for rows in groups if len({int(labels[row]) for row in rows}) > 1]
+    names = list(index)
+    pairs = [f"{a}/{b}" for i, a in enumerate(names) for b in names[i + 1:]]
+
+    def examples(sets):
+        return [[f"{split_of[row]}: {paths[row]}" for row in rows] for rows in sets[:SHOWN]]
+    return {"groups": len(groups), "images": sum(map(len, groups)), "surplus": sum(len(rows) - 1 for rows in groups),
+            "within": {split: within[split] for split in names}, "across": {pair: across[pair] for pair in pairs},
+            "conflicting": len(conflicting), "examples": examples(groups), "conflicting_examples": examples(conflicting)}

@@ -1,0 +1,99 @@
+"""One encoded image file -> one gray square of pixels, as the paper prepares them (section 2.2)."""
+
+import hashlib
+import io
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torchvision.transforms.v2 import functional as transforms
+
+MAX_PIXELS = 100_000_000  # a header that promises more is taken for a decompression bomb
+MISSING = "no image"  # the reason where a row has none
+
+
+class Unreadable(ValueError):
+    """An image that cannot be decoded; the message is the reason, in a few words."""
+
+
+class Decoded(NamedTuple):
+    pixels: np.ndarray  # uint8 (size, size)
+    digest: str  # sha256 hex of the gray pixels at the source's own resolution, and their shape
+    mode: str  # Pillow's mode of the file, before any change
+    width: int  # of the file, before any change
+    height: int
+
+
+def to_gray(rgb: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) -> uint8 (H, W) with torchvision's rgb_to_grayscale.
+
+    Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed in float and rounded,
+    a gray pixel keeps its value.
+    """
+    channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
+    return transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
+
+
+def resize(gray: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W) -> uint8 (size, size): torchvision, bilinear, antialiased. The aspect ratio is not kept."""
+    if gray.shape == (size, size):
+        return gray
+    image = torch.from_numpy(gray)[None]
+    return transforms.resize(image, [size, size], transforms.InterpolationMode.BILINEAR, antialias=True)[0].numpy()
+
+
+def _gray(image: Image.Image) -> np.ndarray:
+    """A loaded Pillow image of any mode -> uint8 (H, W)."""
+    mode = image.mode
+    if mode.startswith("I"):  # 16 bits, in one of Pillow's spellings
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise Unreadable("32-bit pixels, whose range is unknown")
+        return ((wide + 128) // 257).astype(np.uint8)  # 65535 -> 255, to the nearest
+    if mode == "F":
+        raise Unreadable("floating-point pixels, whose range is unknown")
+    if mode in ("1", "L"):
+        return np.array(image.convert("L"))
+    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = Image.fromarray(255 - np.asarray(image), "CMYK")  # Pillow takes every CMYK JPEG for Adobe's inverted one
+    if mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)  # what is transparent is black
+    return to_gray(np.array(image.convert("RGB")))
+
+
+def decode(encoded: bytes | None, size: int) -> Decoded:
+    """Decode a JPEG, PNG, TIFF, WebP, ... into uint8 (size, size), one channel.
+
+    The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided by 257, colours to
+    gray with to_gray, and where the image is not size x size, resized with resize. Raises Unreadable.
+    """
+    if encoded is None:
+        raise Unreadable(MISSING)
+    if not encoded:
+        raise Unreadable("empty")
+    if encoded[128:132] == b"DICM":
+        raise Unreadable("a DICOM file; convert it to PNG first")
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            mode, (width, height) = image.mode, image.size
+            if width * height > MAX_PIXELS:
+                raise Unreadable(f"{width}x{height} pixels, more than is sensible")
+            image.load()
+            try:
+                turned = ImageOps.exif_transpose(image)
+            except Exception:  # a damaged EXIF block says nothing about the pixels
+                turned = image
+            turned.format = image.format
+            gray = _gray(turned)
+    except Unreadable:
+        raise
+    except Image.DecompressionBombError:
+        raise Unreadable("its header promises more pixels than is sensible") from None
+    except Image.UnidentifiedImageError:
+        raise Unreadable("not an image") from None
+    except Exception as error:  # Pillow's readers raise anything from OSError to struct.error on damaged files
+        raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
+    digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
+    return Decoded(resize(gray, size), digest, mode, width, height)

@@ -95,6 +95,13 @@ def always_pneumonia(labels, batch_size: int = 32) -> dict:
     return scores(np.full(len(labels), np.inf), labels, batch_size)
 
 
+def confusion(logits, labels) -> dict:
+    """tp, tn, fp, fn: int."""
+    logits, labels = _checked(logits, labels)
+    tn, fp, fn, tp = np.bincount(2 * labels + predictions(logits), minlength=4).tolist()
+    return {"tp": tp, "tn": tn, "fp": fp, "fn": fn}
+
+
 def count_scores(tp, tn, fp, fn) -> dict:
     """The count metrics from confusion counts: numbers, or arrays of one shape. 0/0 is 0."""
     def ratio(top, bottom):
@@ -122,11 +129,29 @@ def bootstrap(logits, labels, resamples: int = 2000, seed: int = 0, level: float
     image is touched. The interval tells how another test set of N images could differ, with the model kept; it says
     nothing of another seed. The same `seed` gives the same interval.
     """
-    logits, labels = _checked(logits, labels)
-    cells = np.bincount(2 * labels + predictions(logits), minlength=4)  # tn, fp, fn, tp
-    draws = np.random.default_rng(seed).multinomial(len(labels), cells / len(labels), size=resamples)
-    tn, fp, fn, tp = draws.T
-    return {name: _percentiles(values, level) for name, values in count_scores(tp, tn, fp, fn).items()}
+    return bootstrap_runs([confusion(logits, labels)], resamples, seed, level)
+
+
+def bootstrap_runs(counts: list[dict], resamples: int = 2000, seed: int = 0, level: float = 0.95) -> dict:
+    """As bootstrap, of several runs (their `confusion`) together: each gives as many resamples, which are pooled.
+
+    The interval then also holds the spread between runs: another seed, on another test set of that size.
+    """
+    random = np.random.default_rng(seed)
+    cells = np.array([[run[name] for name in ("tp", "tn", "fp", "fn")] for run in counts])
+    draws = np.concatenate([random.multinomial(row.sum(), row / row.sum(), size=resamples) for row in cells])
+    return {name: _percentiles(values, level) for name, values in count_scores(*draws.T).items()}
+
+
+def paired_bootstrap(predictions_a, predictions_b, labels, metric: str, resamples: int = 2000, seed: int = 0) -> tuple:
+    """(low, high), 95 %: the difference a - b of a count metric between two models, over redrawn common test images."""
+    a, b, labels = (np.asarray(x) for x in (predictions_a, predictions_b, labels))
+    cells = np.bincount(4 * labels + 2 * a + b, minlength=8)
+    drawn = np.random.default_rng(seed).multinomial(len(labels), cells / len(labels), size=resamples)
+    drawn = drawn.reshape(-1, 2, 2, 2)  # resample, label, a, b
+    first, second = (count_scores(tp=k[:, 1, 1], tn=k[:, 0, 0], fp=k[:, 0, 1], fn=k[:, 1, 0])[metric]
+                     for k in (drawn.sum(3), drawn.sum(2)))
+    return _percentiles(first - second, 0.95)
 
 
 def bootstrap_ranking(logits, labels, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> dict:

@@ -1,0 +1,82 @@
+"""Statistics of training curves, each defined once. A curve is a sequence of one finite number an epoch, from epoch 1 on.
+
+All are over whole curves except where a part is named. Two curves that are compared are first cut to the epochs that
+both have (`shared`). An empty curve raises ValueError.
+"""
+
+import math
+
+import numpy as np
+
+MARGIN = 0.02  # by which training accuracy must exceed the larger class's share to count as converged
+
+
+def _curve(values) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError("a curve needs at least one epoch")
+    return values
+
+
+def shared(*curves) -> list[np.ndarray]:
+    """The curves, cut to the length of the shortest."""
+    length = min(map(len, curves))
+    return [_curve(curve)[:length] for curve in curves]
+
+
+def level(values) -> float:
+    """Where a curve has got to: its mean over the last third of its epochs, rounded up (4 of 10)."""
+    values = _curve(values)
+    return float(values[-math.ceil(len(values) / 3):].mean())
+
+
+def average(values) -> float:
+    """The mean over all epochs. Of a training loss: the lower, the sooner it fell."""
+    return float(_curve(values).mean())
+
+
+def oscillation(values) -> float:
+    """How far a curve goes back and forth in an epoch, on average; in the curve's unit.
+
+    With steps d[t] = v[t+1] - v[t], the mean over inner epochs of min(|d[t-1]|, |d[t]|) where the two steps go opposite
+    ways, and 0 where they do not. A curve that only falls or only rises has 0 however fast, one bend adds next to
+    nothing, and +-a at every epoch gives 2a. 0 for fewer than three epochs.
+    """
+    steps = np.diff(_curve(values))
+    if len(steps) < 2:
+        return 0.0
+    before, after = steps[:-1], steps[1:]
+    return float(np.where(before * after < 0, np.minimum(np.abs(before), np.abs(after)), 0).mean())
+
+
+def trend(values) -> float:
+    """The change over the second half of the epochs by a least-squares line: slope times the epochs between its ends.
+
+    Negative where the curve falls. 0 where that half has fewer than two epochs.
+    """
+    half = _curve(values)[len(values) // 2:]
+    if len(half) < 2:
+        return 0.0
+    return float(np.polyfit(np.arange(len(half)), half, 1)[0] * (len(half) - 1))
+
+
+def shape_difference(first, second) -> float:
+    """How far two curves are from being parallel: the mean of |g - mean g| over epochs, g = second - first. 0: same shape."""
+    first, second = shared(first, second)
+    gap = second - first
+    return float(np.abs(gap - gap.mean()).mean())
+
+
+def relative(a: float, b: float) -> float:
+    """How much larger a is than b, as a share of their mean: (a - b) / ((a + b) / 2), for a, b >= 0.
+
+    Between -2 and 2, 2/3 where a is twice b, and relative(a, b) = -relative(b, a). 0 where both are 0.
+    """
+    return (a - b) / ((a + b) / 2) if a + b else 0.0
+
+
+def converged(history: dict, larger_share: float) -> bool:
+    """Whether training led anywhere: over the last third of the epochs training accuracy is at least 2 points above the
+    share of the larger class (what a constant answer reaches), and training loss is below that of the first epoch."""
+    accuracy, loss = level(history["train_accuracy"]), level(history["train_loss"])
+    return accuracy >= larger_share + MARGIN and loss < history["train_loss"][0]

@@ -1,6 +1,16 @@
-"""Fit and predict: the plain mini-batch loop, any model, any device."""
+"""Fit and predict: the plain mini-batch loop of the paper's tutorial, any model, any device.
+
+What makes it fast changes no arithmetic: images stay uint8 on the device and are scaled there, sums of loss and hits
+stay on the device until an epoch ends, and convolutions run in channels-last order.
+"""
+
+import ctypes
+from contextlib import nullcontext
 
 import torch
+from torch.nn import functional as F
+
+HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
 def batch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
@@ -17,3 +27,103 @@ def pos_weight(spec, labels) -> float:
     """BCEWithLogitsLoss's pos_weight (section 2.3 ii): negatives / positives of the training labels, or 1."""
     positives = int((labels == 1).sum())
     return (len(labels) - positives) / positives if spec.class_weight else 1.0
+
+
+def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    """A split as tensors: images uint8 (N, 1, S, S) and labels float32 (N,), on the device where they fit.
+
+    On a GPU, images that would take more than 60 % of its free memory stay on the CPU and are sent batch by batch.
+    """
+    device = torch.device(device)
+    images = torch.from_numpy(split.images)
+    if device.type == "cuda" and images.numel() < 0.6 * torch.cuda.mem_get_info(device)[0]:
+        images = images.to(device)
+    return images, torch.as_tensor(split.labels, dtype=torch.float32, device=device)
+
+
+def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Rows of the images as float32 in 0-1, channels-last, on the device."""
+    if images.device == device:
+        batch = images[rows.to(device)]
+    else:
+        batch = images[rows.cpu()].pin_memory().to(device, non_blocking=True)
+    return batch.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def make_optimizer(model, spec) -> torch.optim.Optimizer:
+    """SGD without momentum, or Adam; weight decay applies to every parameter, as torch.optim does it."""
+    kind = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}[spec.optimizer]
+    return kind(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+
+
+def _autocast(device: torch.device, precision: str):
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def set_precision(precision: str) -> None:
+    """fp32: PyTorch's defaults (on CUDA, convolutions may use TF32). tf32: matrix products too. bf16: autocast."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+
+def fit(model, optimizer, spec, train, validation, seed, history=None, precision="fp32", tick=None):
+    """Train epoch by epoch: a generator that yields the history after each one.
+
+    model: on its device. train, validation: pairs as place() gives them. history: dict of HISTORY's lists; one that
+    holds k epochs, with model and optimizer as they stood then, goes on from epoch k. tick: called after each batch.
+    Losses are BCE with logits, pos_weight from the training labels, means over images (section 2.3 ii). The training
+    loss and accuracy are those of each batch before its step. A loss that is not finite is yielded like any other.
+    """
+    history = history or {key: [] for key in HISTORY}
+    images, labels = train
+    device = labels.device
+    weight = torch.tensor(pos_weight(spec, labels), device=device)
+    for epoch in range(len(history["train_loss"]), spec.epochs):
+        model.train()
+        order = batch_order(len(labels), seed, epoch).to(device)
+        loss_sum = torch.zeros((), device=device)
+        hits = torch.zeros((), device=device)
+        for rows in order.split(spec.batch_size):
+            batch_labels = labels[rows]
+            with _autocast(device, precision):
+                logits = model(_batch(images, rows, device))
+            loss = F.binary_cross_entropy_with_logits(logits.float(), batch_labels, pos_weight=weight)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.detach() * len(rows)
+            hits += ((logits.detach() > 0) == (batch_labels > 0)).sum()
+            if tick:
+                tick()
+        logits = predict(model, validation[0], device, precision)
+        validation_loss = F.binary_cross_entropy_with_logits(logits, validation[1], pos_weight=weight)
+        validation_hits = ((logits > 0) == (validation[1] > 0)).float().mean()
+        figures = torch.stack([loss_sum / len(labels), hits / len(labels), validation_loss, validation_hits]).tolist()
+        for key, value in zip(HISTORY, figures):
+            history[key].append(value)
+        yield history
+
+
+@torch.no_grad()
+def predict(model, images, device="cpu", precision="fp32", batch_size=64) -> torch.Tensor:
+    """Logits float32 (N,), on the device, of uint8 images (N, 1, S, S), in their order."""
+    device = torch.device(device)
+    model.eval()
+    logits = []
+    for rows in torch.arange(len(images)).split(batch_size):
+        with _autocast(device, precision):
+            logits.append(model(_batch(images, rows, device)).float())
+    return torch.cat(logits)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next allocation instead of giving each large block back to the system.
+
+    A CPU step allocates and frees the same few large activations; giving them back makes each step fault the pages in
+    again. Measured on 2 cores: 1.2 to 1.4 times faster CNN steps. Elsewhere than glibc it does nothing.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for a large allocation
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep the top of the heap
+    except (OSError, AttributeError):
+        pass

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""Train the paper's models on a data source and write one record a run.
+
+    python scripts/train.py --model 26b
+    python scripts/train.py --all --data FOLDER --seeds 0-4
+    torchrun --nproc-per-node 2 scripts/train.py --all
+"""
+
+import argparse
+import difflib
+import errno
+import functools
+import os
+import re
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SOURCE = "keremberke/chest-xray-classification"
+CPU_CNN_SIZE = 64  # pixels a side: at 640 a CNN's epoch takes minutes on a CPU; at 64 the whole study fits in 45 minutes
+
+
+def seeds(text: str) -> list[int]:
+    """"0", "0-4" or "0,3,5-7" as a list of seeds."""
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds such as 0, 0-4 or 0,3,5-7")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(found))
+
+
+def count(least: int):
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,6}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        return int(text)
+    return parse
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="Train the paper's models and write one record a run.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", nargs="+", metavar="ID", help="one model or several of the 35, e.g. 20 21 26b")
+    what.add_argument("--all", action="store_true", help="the study: 35 models, the learning-rate search of section "
+                      "3.1, the durations of Fig 28, and the re-splits")
+    what.add_argument("--list", action="store_true", help="print the 35 models")
+    parser.add_argument("--data", metavar="SOURCE", help="a Hub data set id, a folder of parquet files or of class "
+                        f"folders, or phantom (default: {SOURCE}; phantoms where the Hub cannot be reached)")
+    parser.add_argument("--image-size", type=count(4), metavar="S", help="pixels a side, a multiple of 4 (default: "
+                        f"640; {CPU_CNN_SIZE} for CNNs without a GPU)")
+    parser.add_argument("--epochs", type=count(1), metavar="N", help="shorten or lengthen the runs (default: the paper's)")
+    parser.add_argument("--seeds", type=seeds, metavar="LIST", help="e.g. 0-4 (default: 0-4 for Linear and MLP models "
+                        "trained by SGD, 0 for the others)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
+    parser.add_argument("--engine", choices=("auto", "direct", "gram"), default="auto",
+                        help="how Linear and MLP models are trained: pixel by pixel, or in sample space (same result)")
+    parser.add_argument("--split", choices=("given", "image", "patient"), default="given",
+                        help="the source's split, or a new one of the same sizes by image or by patient")
+    parser.add_argument("--split-seed", type=count(0), default=0, metavar="N")
+    parser.add_argument("--resplits", type=count(0), metavar="N", help="new splits of each kind for the Linear and MLP "
+                        "models of Figs 20 and 23 (default: 10 with --all)")
+    parser.add_argument("--weights", choices=("first", "all", "none"), default="first",
+                        help="keep the weights of each model's first seed, of all runs, or of none")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave unreadable images out")
+    parser.add_argument("--out", type=Path, default=ROOT / "report", metavar="DIR", help="records go to DIR/results")
+    parser.add_argument("--force", action="store_true", help="train again what is finished")
+    parser.error = fail
+    args = parser.parse_args(argv)
+    if args.split_seed and args.split == "given":
+        fail("--split-seed needs --split image or --split patient")
+    if args.resplits and args.split != "given":
+        fail("--resplits makes its own splits; leave out --split")
+    if args.image_size and args.image_size % 4:
+        fail(f"--image-size {args.image_size} does not fit: it must be a multiple of 4")
+    return args
+
+
+def fail(message: str):
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def pick_specs(args) -> list:
+    """The specs asked for, each once, with --epochs applied."""
+    from xray.specs import LEARNING_RATE_SEARCH, MODELS
+    known = MODELS | LEARNING_RATE_SEARCH
+    for name in args.model or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(MODELS)[:4]
+            fail(f"there is no model {name!r}; the nearest are {', '.join(near)} (--list prints all)")
+    specs = [known[name] for name in (dict.fromkeys(args.model) if args.model else known)]
+    return [replace(spec, epochs=args.epochs or spec.epochs) for spec in specs]
+
+
+def pick_device(args) -> str:
+    import torch
+    device = args.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        fail(f"--device {device!r} is not one of auto, cpu, cuda, cuda:N")
+    if device != "cpu" and not torch.cuda.is_available():
+        fail(f"--device {device}: no GPU can be used here; use --device cpu")
+    if device == "cpu" and args.precision == "tf32":
+        fail("--precision tf32 is a GPU's number format; use fp32 or bf16 on a CPU")
+    if device == "cuda":
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+    elif device != "cpu" and int(device[5:]) >= torch.cuda.device_count():
+        fail(f"--device {device}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    return device
+
+
+def open_source(args, bar):
+    """load(image_size, split) -> Data, each size read once; the default source falls back to phantoms, said aloud."""
+    from xray import data
+    source = {"name": args.data or SOURCE}
+
+    @functools.cache
+    def given(size):
+        progress = bar(total=1, initial=0, label=f"decoding images at {size}×{size}")
+
+        def tick(done, total):
+            progress.total = total
+            progress.update(done - progress.n)
+        try:
+            found = data.load(source["name"], size, skip_unreadable=args.skip_unreadable, progress=tick)
+        except data.HubUnreachable as error:
+            if args.data:
+                raise
+            say(f"{error}\nGoing on with phantoms (synthetic images): nothing that follows is about real radiographs. "
+                "For real ones: --data FOLDER")
+            source["name"] = "phantom"
+            found = data.load("phantom", size, progress=tick)
+        progress.close()
+        for note in found.notes:
+            say(f"note: {note}")
+        return found
+
+    @functools.cache
+    def load(size, split="given"):
+        protocol, _, seed = split.partition("-")
+        return data.resplit(given(size), protocol, int(seed or 0))
+
+    return load
+
+
+def plan(args, specs, load, device) -> list:
+    """The jobs of a call, in the order of the paper."""
+    from xray import results, samplespace
+    from xray.training import Job
+    cnn_size = args.image_size or (640 if device != "cpu" else CPU_CNN_SIZE)
+    flat_size = args.image_size or 640
+    data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
+    study = results.data_folder(args.out / "results", data.name, data.fingerprint)
+
+    def capable(spec):
+        return samplespace.trains_in_sample_space(spec)
+
+    if args.engine == "gram" and args.model and not all(map(capable, specs)):
+        wrong = ", ".join(spec.id for spec in specs if not capable(spec))
+        fail(f"--engine gram trains Linear and MLP models by SGD; not {wrong}")
+
+    asked = []  # (spec, seed, split)
+    for spec in specs:
+        several = args.seeds or (range(5) if capable(spec) and "@" not in spec.id else [0])
+        asked += [(spec, seed, args.split if args.split == "given" else f"{args.split}-{args.split_seed}")
+                  for seed in several]
+    resplits = args.resplits if args.resplits is not None else (10 if args.all and args.split == "given" else 0)
+    for spec in specs:
+        if capable(spec) and spec.id in ("20", "21", "23", "24", "20b", "21b", "23b", "24b"):
+            asked += [(spec, 0, f"{kind}-{number}") for kind in ("image", "patient") for number in range(resplits)]
+
+    in_sample_space = [spec for spec, *_ in asked if capable(spec)]
+    if args.engine != "auto":
+        choice = args.engine, "forced"
+    elif in_sample_space:
+        choice = samplespace.choose_engine(in_sample_space, len(data.labels), flat_size)
+    first = {spec.id: seed for spec, seed, _ in reversed(asked)}
+    jobs = []
+    for spec, seed, split in asked:
+        engine, reason = choice if capable(spec) else ("direct", f"{spec.optimizer} {spec.family} models always are")
+        keep = args.weights == "all" or (args.weights == "first" and seed == first[spec.id] and split in ("given",
+                                                                                                      args.split))
+        jobs.append(Job(spec, seed, cnn_size if spec.family == "CNN" else flat_size, split, engine, reason,
+                        args.precision, study / split, keep))
+    if args.all and args.engine == "auto":  # Fig 28 compares durations: all three by the direct loop, at one size
+        jobs += [Job(spec, 0, cnn_size, "given", "direct", "forced", args.precision, study / "given", False)
+                 for spec in specs if spec.id in ("27b", "28b")]
+    return jobs
+
+
+def estimated_seconds(job, images: int) -> float:
+    """A rough cost, for sharing runs out over ranks and for the order of things: multiply-adds at 30 G a second."""
+    spec = job.spec
+    if spec.family == "CNN":
+        per_pixel = spec.kernel_size**2 * (spec.hidden_units + spec.hidden_units**2 * 1.5)
+        return 3 * spec.epochs * images * job.image_size**2 * per_pixel / 3e10
+    if job.engine == "direct":
+        return 3 * spec.epochs * images * job.image_size**2 * spec.hidden_units / 3e10
+    return spec.epochs * images**2 * spec.hidden_units / 3e10
+
+
+def say(text: str) -> None:
+    from tqdm import tqdm
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def describe(run) -> str:
+    where = f"{run.spec.id} seed {run.seed}" + (f", split {run.split}" if run.split != "given" else "")
+    if run.status == "diverged":
+        return f"{where}: diverged after {len(run.history['train_loss'])} epochs"
+    return (f"{where}: validation accuracy {run.history['validation_accuracy'][-1]:.1%}, loss "
+            f"{run.history['validation_loss'][-1]:.3f} ({run.environment['seconds']:.1f} s, {run.engine})")
+
+
+def train(args) -> None:
+    import torch
+    from tqdm import tqdm
+    from xray import data, engine, results, training
+
+    specs = pick_specs(args)
+    device = pick_device(args)
+    engine.keep_freed_memory()
+    engine.set_precision(args.precision)
+    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+    def bar(total, initial, label):
+        return tqdm(total=total, initial=initial, desc=label, leave=False, disable=None if rank == 0 else True,
+                    bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}")
+
+    load = open_source(args, bar)
+    jobs = plan(args, specs, load, device)
+    study = jobs[0].folder
+    facts = load(jobs[0].image_size).facts
+    if not (study.parent / "data.json").exists():
+        results.write_json(study.parent / "data.json", {"format": results.FORMAT} | facts)
+    results.write_atomically(args.out / "results" / "latest", f"{study.relative_to(args.out / 'results')}\n".encode())
+    todo = jobs if args.force else [job for job in jobs if not training.finished(job)]
+    sizes = sorted({job.image_size for job in jobs if job.spec.family == "CNN"})
+    if rank == 0:
+        counts = " / ".join(f"{count:,}" for count in facts["splits"].values())
+        say(f"data: {facts['source']}, {counts} images (train / validation / test)")
+        say(f"study: {study}")
+        say(f"runs: {len(jobs)} asked for, {len(jobs) - len(todo)} finished before, {len(todo)} to train on {device}"
+            + f" with {torch.get_num_threads()} threads" * (device == "cpu")
+            + "".join(f"; CNNs at {size}×{size}" for size in sizes if size != 640))
+    shares = training.assign(jobs, [estimated_seconds(job, len(facts["labels"])) for job in jobs], ranks)
+    mine = shares[rank] + [job for share in shares[rank + 1:] + shares[:rank] for job in share]  # then help the others
+    waiting = {job.record for job in todo}
+    done, started = 0, time.monotonic()
+    try:
+        for run in training.work([job for job in mine if job.record in waiting], load, device, data.cache_folder(), bar,
+                                 lambda text: say(f"note: {text}"), args.force):
+            done += 1
+            say(f"[{done}/{len(todo)}] {describe(run)}")
+    except KeyboardInterrupt:
+        say(f"\nstopped: {done} runs written, {len(todo) - done} not; the same command goes on where this one stopped")
+        sys.exit(130)
+    if rank == 0:
+        say(f"done: {done} runs in {time.monotonic() - started:.0f} s; records in {study}")
+
+
+def main() -> None:
+    args = arguments()
+    if args.list:
+        from xray.specs import MODELS
+        for spec in MODELS.values():
+            print(f"{spec.id:4} {spec.family:12} layers {spec.hidden_layers}  units {spec.hidden_units:2}  kernel "
+                  f"{spec.kernel_size or '-'}  weighted {'yes' if spec.class_weight else 'no ':3}  {spec.optimizer:4} "
+                  f"lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch {spec.batch_size}  "
+                  f"decay {spec.weight_decay:g}")
+        return
+    from xray.data import DataError
+    from xray.results import ResultsError
+    try:
+        train(args)
+    except (DataError, ResultsError) as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EFBIG):
+            fail(f"{error.filename or args.out}: cannot be written ({error.strerror}); choose another folder with --out")
+        raise
+    except KeyboardInterrupt:
+        fail("stopped before anything was trained")
+
+
+if __name__ == "__main__":
+    main()

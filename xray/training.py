@@ -1,0 +1,328 @@
+"""Jobs become records: which runs a study asks for, who trains which, checkpoints, locks, and the record at the end."""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from xray import engine, gram, models, results, samplespace
+from xray.data import Data
+from xray.results import PARTS, Run
+from xray.specs import ModelSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+SAVE_EVERY = 5  # seconds between checkpoints of a run in sample space
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be."""
+
+    spec: ModelSpec
+    seed: int
+    image_size: int
+    split: str
+    engine: str  # "direct" or "gram"
+    engine_reason: str
+    precision: str
+    folder: Path  # of the study
+    keep_weights: bool = True
+
+    @property
+    def name(self) -> str:
+        forced = self.engine if self.engine_reason == "forced" else ""
+        return results.run_name(self.spec, self.seed, self.image_size, self.precision, forced)
+
+    @property
+    def record(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+
+def finished(job: Job) -> bool:
+    """Whether the job's record stands and can be read. Raises ResultsError where it is damaged."""
+    return job.record.exists() and results.load_run(job.record) is not None
+
+
+@contextmanager
+def claim(job: Job, wait: bool):
+    """Yields True while this process alone holds the job, False where another has it (never with wait).
+
+    A lock on one byte of the study folder's .lock file, its place given by the run's name: it lets go when a process
+    dies, works on shared folders, and leaves one small file a study.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    place = int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:6])
+    handle = _lock_file(job.folder)
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
+    except (BlockingIOError, PermissionError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
+
+
+_lock_files: dict[Path, int] = {}
+
+
+def _lock_file(folder: Path) -> int:
+    # one handle a folder and process: closing any handle on a file drops all of a process's locks on it
+    if folder not in _lock_files:
+        _lock_files[folder] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    return _lock_files[folder]
+
+
+def environment(device: str) -> dict:
+    """Where a run was made: device name, threads, versions, code revision."""
+    device = torch.device(device)
+    revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
+                              capture_output=True, text=True).stdout.strip()
+    packages = ("torch", "torchvision", "datasets", "numpy")
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "revision": revision or "unknown",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"CPU, {name}, {os.cpu_count()} cores"
+
+
+# ---- checkpoints: tensors and the history so far, in the cache, gone when the record is written
+
+def checkpoint_path(job: Job, data: Data, cache: Path) -> Path:
+    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the same run."""
+    identity = json.dumps([job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision,
+                           data.fingerprint], sort_keys=True)
+    return Path(cache) / "checkpoints" / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
+
+
+def write_checkpoint(path: Path, tensors: dict, progress: dict) -> None:
+    """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds)."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
+    results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": digest}))
+
+
+def read_checkpoint(path: Path) -> tuple[dict, dict] | None:
+    """(tensors, progress), or None where there is none or it is damaged (the run then starts again)."""
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}
+        digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
+        return (tensors, json.loads(metadata["progress"])) if digest == metadata["sha256"] else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+# ---- one run, the direct loop
+
+def train_direct(job: Job, data: Data, train, validation, device: str, cache: Path, bar) -> Run:
+    """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its record.
+
+    train, validation: engine.place of the data's splits. bar: called as bar(total, initial, label), returns an object
+    with update, set_postfix and close, as tqdm's.
+    """
+    model = models.build(job.spec, job.image_size, job.seed, device).to(memory_format=torch.channels_last)
+    optimizer = engine.make_optimizer(model, job.spec)
+    history, epoch_seconds = {key: [] for key in engine.HISTORY}, []
+    path = checkpoint_path(job, data, cache)
+    if (stored := read_checkpoint(path)) is not None:
+        tensors, progress = stored
+        history, epoch_seconds = progress["history"], progress["epoch_seconds"]
+        _restore(model, optimizer, tensors)
+    batches = -(-len(train[1]) // job.spec.batch_size)
+    steps = bar(total=job.spec.epochs * batches, initial=len(epoch_seconds) * batches, label=job.name)
+    status = "finished"
+    started = time.perf_counter()
+    for history in engine.fit(model, optimizer, job.spec, train, validation, job.seed, history, job.precision,
+                              steps.update):
+        epoch_seconds.append(time.perf_counter() - started)
+        if not np.isfinite([history["train_loss"][-1], history["validation_loss"][-1]]).all():
+            history = {key: values[:-1] for key, values in history.items()}
+            status = "diverged"
+            break
+        steps.set_postfix(loss=f"{history['train_loss'][-1]:.3f}", accuracy=f"{history['validation_accuracy'][-1]:.3f}")
+        if len(epoch_seconds) < job.spec.epochs:
+            write_checkpoint(path, _state(model, optimizer), {"history": history, "epoch_seconds": epoch_seconds})
+        started = time.perf_counter()
+    steps.close()
+    logits = {}
+    if status == "finished":
+        test = engine.place(data.test, "cpu")[0]
+        logits = {"validation": engine.predict(model, validation[0], device, job.precision).cpu().numpy(),
+                  "test": engine.predict(model, test, device, job.precision).cpu().numpy()}
+    run = write_run(job, data, history, logits, status, epoch_seconds, device, model.state_dict())
+    path.unlink(missing_ok=True)
+    return run
+
+
+def _state(model, optimizer) -> dict:
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def _restore(model, optimizer, tensors: dict) -> None:
+    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()
+                           if name.startswith("model.")})
+    state = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    if state:
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, epoch_seconds: list, device: str,
+              weights: dict | None) -> Run:
+    """Write the weights (where the job keeps them), then the record, and return the run."""
+    kept = {}
+    if job.keep_weights and status == "finished" and weights is not None:
+        content = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+        results.write_atomically(job.folder / f"{job.name}.safetensors", content)
+        kept = {"file": f"{job.name}.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
+    seconds = float(sum(epoch_seconds))
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    run = Run(
+        spec=job.spec, seed=job.seed, image_size=job.image_size, split=job.split,
+        data={"name": data.name, "source": data.source, "fingerprint": data.fingerprint, "phantom": data.phantom,
+              "skipped": len(data.facts["skipped"])},
+        engine=job.engine, engine_reason=job.engine_reason, precision=job.precision, status=status,
+        history={key: [float(x) for x in values] for key, values in history.items()},
+        logits=logits,
+        labels={part: data.labels[data.index[part]] for part in PARTS} if logits else {},
+        environment=environment(device) | {"finished": now, "seconds": round(seconds, 3),
+                                           "epoch_seconds": [round(x, 4) for x in epoch_seconds]},
+        weights=kept, file=job.record,
+    )
+    results.save(job.folder, run, job.name)
+    return run
+
+
+# ---- many runs
+
+def assign(jobs: list[Job], seconds: list[float], ranks: int) -> list[list[Job]]:
+    """Share jobs out over ranks by estimated seconds, longest first to the rank with least; the same on every rank."""
+    shares, loads = [[] for _ in range(ranks)], [0.0] * ranks
+    for cost, index in sorted(zip(seconds, range(len(jobs))), key=lambda pair: (-pair[0], pair[1])):
+        rank = loads.index(min(loads))
+        shares[rank].append(index)
+        loads[rank] += cost
+    return [[jobs[index] for index in sorted(share)] for share in shares]
+
+
+def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool = False):
+    """Train the jobs that have no record yet; yields each Run when its record is written.
+
+    load(image_size, split) gives the Data. Jobs that another process holds are left for the end and then waited for: a
+    process that dies lets go of them. force: train again what is finished. note(text): called with what a person should
+    be told.
+    """
+    for wait in (False, True):
+        held = []
+        with ExitStack() as claims:
+            mine = []
+            for job in jobs:
+                if job.engine == "gram":
+                    got = claims.enter_context(claim(job, wait))
+                    if got and (force or not finished(job)):
+                        mine.append(job)
+                    elif not got:
+                        held.append(job)
+            if mine:
+                yield from train_together(mine, load, device, cache, bar, note)
+        placed = {}
+        for job in jobs:
+            if job.engine == "direct":
+                with claim(job, wait) as got:
+                    if not got:
+                        held.append(job)
+                    elif force or not finished(job):
+                        data = load(job.image_size, job.split)
+                        if placed.get("of") != (job.image_size, job.split):
+                            placed = {}  # let go of the last size before the next takes its place
+                            placed = {"of": (job.image_size, job.split), "train": engine.place(data.train, device),
+                                      "validation": engine.place(data.validation, device)}
+                        yield train_direct(job, data, placed["train"], placed["validation"], device, cache, bar)
+        jobs, force = held, False
+
+
+def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
+    """Train jobs in sample space, side by side; yields each Run when its record is written.
+
+    The records of runs whose weights are kept come last: their weights are recovered in one pass over the images.
+    """
+    for size in sorted({job.image_size for job in jobs}):
+        group = [job for job in jobs if job.image_size == size]
+        data = {split: load(size, split) for split in {job.split for job in group}}
+        images = next(iter(data.values())).images
+        labels, fingerprint = (getattr(next(iter(data.values())), key) for key in ("labels", "fingerprint"))
+        blocks = bar(total=100, initial=0, label="Gram matrix")
+        matrix, notes = gram.gram_matrix(images, fingerprint, cache, device,
+                                         lambda done, total: blocks.update(100 * done / total - blocks.n))
+        blocks.close()
+        for text in notes:
+            note(text)
+        of = {samplespace.Job(job.spec, job.seed, data[job.split].index): job for job in group}
+        paths = {job: checkpoint_path(job, data[job.split], cache) for job in group}
+        epochs = bar(total=sum(job.spec.epochs for job in group), initial=0,
+                     label=f"{len(group)} Linear and MLP runs side by side")
+        saved = dict.fromkeys(group, time.monotonic())
+
+        def save(inner, tensors, history):
+            job = of[inner]
+            if time.monotonic() - saved[job] > SAVE_EVERY:
+                write_checkpoint(paths[job], tensors, {"history": history})
+                saved[job] = time.monotonic()
+
+        def resume(inner):
+            stored = read_checkpoint(paths[of[inner]])
+            return stored and (stored[0], stored[1]["history"])
+
+        waiting = []
+        for result in samplespace.fit_together(list(of), matrix, images, labels, device, save=save, resume=resume,
+                                               on_epoch=lambda *_: epochs.update()):
+            job = of[result.job]
+            if job.keep_weights and result.status == "finished":
+                waiting.append(result)
+            else:
+                yield _write_result(job, data[job.split], result, device, None)
+                paths[job].unlink(missing_ok=True)
+        epochs.close()
+        for result, weights in samplespace.recover_weights(waiting, images, device):
+            job = of[result.job]
+            yield _write_result(job, data[job.split], result, device, weights)
+            paths[job].unlink(missing_ok=True)
+
+
+def _write_result(job, data, result, device, weights) -> Run:
+    logits = result.logits if result.status == "finished" else {}
+    epochs = len(result.history["train_loss"])
+    return write_run(job, data, result.history, logits, result.status, [result.seconds / max(epochs, 1)] * epochs,
+                     device, weights)

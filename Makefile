@@ -1,0 +1,56 @@
+# One command each; `make help` lists them.
+PYTHON ?= python3
+DATA   ?=
+SIZE   ?=
+MODELS ?=
+SEEDS  ?=
+DEVICE ?=
+OUT    ?= report
+ARGS   ?=
+
+BIN := .venv/bin
+WHAT = $(if $(MODELS),--model $(MODELS),--all)
+OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
+          $(if $(DEVICE),--device $(DEVICE))
+
+.PHONY: all train report test bench clean help
+.DEFAULT_GOAL := help
+
+all: train report
+
+train: .venv/ready
+	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+
+report: .venv/ready
+	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
+
+test: .venv/ready
+	$(BIN)/python -m pytest -q tests
+
+bench: .venv/ready
+	$(BIN)/python scripts/bench.py $(if $(DATA),--data "$(DATA)") $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
+
+.venv/ready: requirements.txt
+	@echo "setting up .venv: about 5 GB of packages, a minute or two"
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
+	@echo "make train     only the training        make report    only the report, from the records"
+	@echo "make test      the tests                make bench     the measured ratios the README quotes"
+	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
+	@echo
+	@echo "variables, each may be left out:"
+	@echo "  DATA=FOLDER    parquet files, class folders, a Hub data set id, or phantom   (the paper's set on the Hub)"
+	@echo "  SIZE=64        image size in pixels a side                                   (640; CNNs on a CPU 64)"
+	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
+	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP by SGD, 0 for the others)"
+	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
+	@echo "  OUT=FOLDER     where records and report go                                   (report)"
+	@echo "  ARGS='…'       anything else for the script behind the target"

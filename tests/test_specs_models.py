@@ -1,0 +1,97 @@
+"""The 35 rows against the paper's tables, and the structures against its Figs 6 to 8."""
+
+import pytest
+import torch
+
+from xray import models
+from xray.specs import LEARNING_RATE_SEARCH, MODELS
+
+# Tables 1 and 2 read column by column, so that a slip in the specs' rows cannot be a slip here too.
+IDS = [str(i) for i in range(26)] + [f"{i}b" for i in range(20, 29)]
+LINEAR = ["0", "1", "2", "3", "4", "14", "17", "20", "23", "20b", "23b", "27b"]
+MLP = ["5", "6", "7", "8", "9", "15", "18", "21", "24", "21b", "24b", "28b"]
+UNITS_5, UNITS_20 = ["3", "8", "10"], ["4", "9", "12"]
+WEIGHTED = ["14", "15", "16", "17", "18", "19", "23", "24", "25", "23b", "24b", "25b"]
+ADAM = ["17", "18", "19"]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_spec_is_the_papers_row(name):
+    spec = MODELS[name]
+    number = int(name.rstrip("b"))
+    assert spec.id == name
+    assert spec.family == ("Linear" if name in LINEAR else "Linear+ReLU" if name in MLP else "CNN")
+    assert spec.hidden_layers == (5 if spec.family == "CNN" else {"1": 2, "2": 3, "6": 2, "7": 3}.get(name, 1))
+    assert spec.hidden_units == (5 if name in UNITS_5 else 20 if name in UNITS_20 else 10)
+    assert spec.kernel_size == (None if spec.family != "CNN" else 5 if name == "13" else 3)
+    assert spec.class_weight == (name in WEIGHTED)
+    assert spec.optimizer == ("Adam" if name in ADAM else "SGD")
+    assert spec.learning_rate == (1e-2 if spec.family == "CNN" and name != "19" else 1e-4)
+    assert spec.epochs == (60 if name.endswith("b") else 50 if number >= 20 else 10)
+    assert spec.batch_size == (64 if name.endswith("b") else 32)
+    assert spec.weight_decay == (0.1 if name in ("26b", "27b", "28b") else 0)
+
+
+def test_there_are_35_models_1040_epochs_and_ten_more_for_the_search():
+    assert list(MODELS) == IDS
+    assert sum(spec.epochs for spec in MODELS.values()) == 1040
+    assert {(spec.hidden_layers, spec.learning_rate) for spec in LEARNING_RATE_SEARCH.values()} == {
+        (layers, rate) for layers in (2, 3) for rate in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)}
+
+
+def layers(module):
+    return [str(layer) for layer in module.modules() if not list(layer.children())]
+
+
+def test_structure_of_fig_6_and_its_size():
+    model = models.build(MODELS["20"], 640, device="meta")
+    assert layers(model) == ["Flatten(start_dim=1, end_dim=-1)",
+                             "Linear(in_features=409600, out_features=10, bias=True)",
+                             "Linear(in_features=10, out_features=1, bias=True)"]
+    assert models.parameter_count(model) == 4_096_021
+
+
+def test_structure_of_fig_7_ends_in_a_relu():
+    assert layers(models.build(MODELS["21"], 640, device="meta"))[1:] == [
+        "Linear(in_features=409600, out_features=10, bias=True)", "ReLU()",
+        "Linear(in_features=10, out_features=1, bias=True)", "ReLU()"]
+
+
+def test_structure_of_fig_8_and_its_size():
+    model = models.build(MODELS["11"], 640, device="meta")
+    pool = "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
+    second = "Conv2d(10, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))"
+    assert layers(model) == ["Conv2d(1, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))", "ReLU()", second, "ReLU()",
+                             pool, second, "ReLU()", second, "ReLU()", pool, "Flatten(start_dim=1, end_dim=-1)",
+                             "Linear(in_features=256000, out_features=1, bias=True)"]
+    assert models.parameter_count(model) == 258_831
+
+
+def test_kernel_5_keeps_the_size():
+    model = models.build(MODELS["13"], 16)
+    assert model.block_1(torch.zeros(1, 1, 16, 16)).shape == (1, 10, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["2", "7", "12", "13"])
+def test_any_multiple_of_4_gives_one_logit_an_image(name):
+    for size in (4, 20):
+        assert models.build(MODELS[name], size)(torch.rand(3, 1, size, size)).shape == (3,)
+
+
+@pytest.mark.parametrize("size", [0, -4, 2, 30])
+def test_other_sizes_are_refused(size):
+    with pytest.raises(ValueError, match="multiple of 4"):
+        models.build(MODELS["20"], size)
+
+
+def test_weights_come_from_the_seed_alone():
+    torch.manual_seed(1)
+    first = models.build(MODELS["20"], 8, seed=3).state_dict()
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    again, other = models.build(MODELS["21"], 8, seed=3), models.build(MODELS["20"], 8, seed=4)
+    assert torch.equal(torch.random.get_rng_state(), before)  # global state is neither read nor moved
+    weight = first["layer_stack.1.weight"]
+    assert torch.equal(weight, again.state_dict()["layer_stack.1.weight"])  # Linear and MLP start alike
+    assert not torch.equal(weight, other.state_dict()["layer_stack.1.weight"])
+    assert weight.abs().max() <= 1 / 8 and weight.abs().max() > 0.9 / 8  # U(-1/sqrt(64), 1/sqrt(64))

@@ -1,0 +1,184 @@
+"""From jobs to records: resumed, repeated, claimed, shared out; alone or side by side."""
+
+import multiprocessing
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xray import results, training
+from xray.data import Data
+from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.training import Job
+
+SIZE = 8
+
+
+class Bar:
+    """tqdm's face without its output."""
+
+    n = 0
+
+    def __init__(self, **_):
+        pass
+
+    def update(self, *_):
+        pass
+
+    def set_postfix(self, **_):
+        pass
+
+    close = update
+
+
+def data(seed=0, split="given"):
+    generator = np.random.default_rng(seed)
+    labels = np.tile([0, 1, 1], 20)
+    pixels = generator.integers(0, 200, (60, 1, SIZE, SIZE), dtype=np.uint8)
+    pixels[labels == 1, :, :3] += 55
+    rows = np.arange(60) if split == "given" else generator.permutation(60)
+    index = {"train": rows[:36], "validation": rows[36:48], "test": rows[48:]}
+    return Data("made-up", "made-up", f"{seed:064d}", False, SIZE, pixels, labels, [f"{i}.png" for i in range(60)], split,
+                index, {"skipped": []})
+
+
+def load(size, split="given"):
+    return data(split=split)
+
+
+def job(folder, name, seed=0, engine="direct", **changes):
+    spec = replace((MODELS | LEARNING_RATE_SEARCH)[name], **{"epochs": 3, "batch_size": 8, "learning_rate": 0.02} | changes)
+    return Job(spec, seed, SIZE, "given", engine, "because", "fp32", Path(folder) / "results" / "made-up" / "given")
+
+
+def work(jobs, folder, **options):
+    return list(training.work(jobs, load, "cpu", Path(folder) / "cache", Bar, lambda text: None, **options))
+
+
+def content(run):
+    """A record without what differs from machine to machine and from time to time."""
+    found = asdict(run)
+    del found["environment"], found["file"]
+    found["logits"] = {part: values.tolist() for part, values in run.logits.items()}
+    found["labels"] = {part: values.tolist() for part, values in run.labels.items()}
+    return found
+
+
+@pytest.mark.parametrize("name, engine", [("11", "direct"), ("18", "direct"), ("20", "direct"), ("20", "gram")])
+def test_a_record_says_all_and_reads_back(tmp_path, name, engine):
+    one = job(tmp_path, name, seed=4, engine=engine)
+    [run] = work([one], tmp_path)
+    [read] = results.load(tmp_path / "results")
+    assert content(read) == content(run)
+    assert run.status == "finished" and run.seed == 4 and run.engine == engine and run.image_size == SIZE
+    assert all(len(values) == 3 for values in run.history.values())
+    assert run.logits["test"].shape == run.labels["test"].shape == (12,)
+    assert run.environment["versions"]["torch"] and run.environment["threads"] >= 1
+    assert len(run.environment["epoch_seconds"]) == 3
+    assert run.differs == ["8×8 pixels instead of 640×640", f"3 epochs instead of {MODELS[name].epochs}"]
+    assert (one.folder / run.weights["file"]).exists()
+    assert not list((tmp_path / "cache" / "checkpoints").glob("*")), "a finished run leaves no checkpoint"
+
+
+def test_a_finished_run_is_left_alone_unless_forced(tmp_path):
+    one = job(tmp_path, "20")
+    work([one], tmp_path)
+    before = one.record.stat().st_mtime_ns
+    assert work([one], tmp_path) == [] and one.record.stat().st_mtime_ns == before
+    assert len(work([one], tmp_path, force=True)) == 1 and one.record.stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("name", ["11", "19", "20"])
+def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, name):
+    [whole] = work([job(tmp_path / "a", name)], tmp_path / "a")
+
+    class Stopped(Exception):
+        pass
+
+    class StopInThirdEpoch(Bar):
+        steps = 0
+
+        def update(self, *_):
+            self.steps += 1
+            if self.steps == 12:
+                raise Stopped
+    with pytest.raises(Stopped):
+        list(training.work([job(tmp_path / "b", name)], load, "cpu", tmp_path / "b" / "cache", StopInThirdEpoch,
+                           lambda text: None))
+    assert not list((tmp_path / "b").rglob("*.json")), "an unfinished run has no record"
+    [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").glob("*.safetensors")
+    _, progress = training.read_checkpoint(checkpoint)
+    assert len(progress["history"]["train_loss"]) == 2
+    [resumed] = work([job(tmp_path / "b", name)], tmp_path / "b")
+    assert content(resumed) == content(whole)
+
+
+def test_a_damaged_checkpoint_is_not_used(tmp_path):
+    path = tmp_path / "x.safetensors"
+    import torch
+    training.write_checkpoint(path, {"w": torch.arange(4.0)}, {"history": {}})
+    assert training.read_checkpoint(path)[0]["w"].tolist() == [0, 1, 2, 3]
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert training.read_checkpoint(path) is None
+    path.write_bytes(good[:20])
+    assert training.read_checkpoint(path) is None
+    assert training.read_checkpoint(tmp_path / "missing") is None
+
+
+def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
+    for engine in ("direct", "gram"):
+        jobs = [job(tmp_path, "20", engine=engine, learning_rate=1e30), job(tmp_path, "14", engine=engine)]
+        runs = {run.spec.id: run for run in work(jobs, tmp_path, force=True)}
+        assert runs["20"].status == "diverged" and runs["20"].logits == {} and not runs["20"].weights
+        assert len(runs["20"].history["train_loss"]) < 3
+        assert runs["14"].status == "finished"
+        assert results.load_run(jobs[0].record).status == "diverged"
+
+
+def test_side_by_side_gives_what_each_gives_alone(tmp_path):
+    names = ["20", "21", "14", "1", "27b", "9"]
+    jobs = [job(tmp_path / "together", name, seed, "gram") for name in names for seed in (0, 1)]
+    together = {(run.spec.id, run.seed): run for run in work(jobs, tmp_path / "together")}
+    for one in jobs:
+        alone_job = replace(one, folder=tmp_path / "alone")
+        [alone] = work([alone_job], tmp_path)
+        other = together[one.spec.id, one.seed]
+        for key in ("train_loss", "validation_loss"):
+            np.testing.assert_allclose(other.history[key], alone.history[key], rtol=1e-5)
+        np.testing.assert_allclose(other.logits["test"], alone.logits["test"], atol=1e-4)
+
+
+def hold(one, ready, let_go):
+    with training.claim(one, wait=True) as got:
+        ready.put(got)
+        let_go.get()
+
+
+def test_two_processes_never_train_the_same_run(tmp_path):
+    one = job(tmp_path, "20")
+    one.folder.mkdir(parents=True)
+    context = multiprocessing.get_context("fork")
+    ready, let_go = context.Queue(), context.Queue()
+    other = context.Process(target=hold, args=(one, ready, let_go))
+    other.start()
+    assert ready.get(timeout=20)
+    with training.claim(one, wait=False) as got:
+        assert not got
+    with training.claim(job(tmp_path, "21"), wait=False) as got:
+        assert got, "another run is free"
+    let_go.put(True)
+    other.join(20)
+    with training.claim(one, wait=False) as got:
+        assert got, "a process that ends lets go"
+
+
+def test_shares_are_complete_disjoint_and_even():
+    jobs = [job("x", name) for name in MODELS]
+    costs = [100.0 if j.spec.family == "CNN" else 1.0 for j in jobs]
+    for ranks in (1, 2, 3):
+        shares = training.assign(jobs, costs, ranks)
+        assert sorted(j.spec.id for share in shares for j in share) == sorted(MODELS)
+        loads = [sum(100 if j.spec.family == "CNN" else 1 for j in share) for share in shares]
+        assert max(loads) - min(loads) <= 100

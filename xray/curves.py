@@ -1,4 +1,4 @@
-"""Statistics of training curves, each defined once. A curve is a sequence of one finite number an epoch, from epoch 1 on.
+"""Statistics of training curves, each defined once. A curve is a sequence of one finite number an epoch, from epoch 1.
 
 All are over whole curves except where a part is named. Two curves that are compared are first cut to the epochs that
 both have (`shared`). An empty curve raises ValueError.
@@ -61,7 +61,10 @@ def trend(values) -> float:
 
 
 def shape_difference(first, second) -> float:
-    """How far two curves are from being parallel: the mean of |g - mean g| over epochs, g = second - first. 0: same shape."""
+    """How far two curves are from being parallel: with g = second - first, the mean over epochs of |g - mean g|.
+
+    0 where they have the same shape, whatever the distance.
+    """
     first, second = shared(first, second)
     gap = second - first
     return float(np.abs(gap - gap.mean()).mean())

@@ -65,8 +65,8 @@ MISPRINTS = [  # where the paper contradicts itself
 CHOICES = [  # what the paper leaves open
     Note("Section 2.2",
          "Grayscale by torchvision, on floating-point pixels in 0-255.",
-         "The same function in floating point, rounded to whole levels: its weights sum to 0.9999, so a gray pixel would "
-         "otherwise lose a ten-thousandth of its value."),
+         "The same function in floating point, rounded to whole levels: its weights sum to 0.9999, so a gray pixel "
+         "would otherwise lose a ten-thousandth of its value."),
     Note("Everywhere",
          "No seed is given, and each model is trained once.",
          "Weights and batch order come from one stated seed a run. Where several seeds are there we show their "

@@ -48,7 +48,7 @@ help:
 	@echo
 	@echo "variables, each may be left out:"
 	@echo "  DATA=FOLDER    parquet files, class folders, a Hub data set id, or phantom   (the paper's set on the Hub)"
-	@echo "  SIZE=64        image size in pixels a side                                   (640; CNNs on a CPU 64)"
+	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 96)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
 	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP by SGD, 0 for the others)"
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"

@@ -1,0 +1,231 @@
+"""The Gram matrix K = X Xᵀ of all images, kept on disk, and the two products that lead from pixels to it and back.
+
+K is exact: pixels are 8-bit integers, x - 128 fits int8, and products of int8 sum without rounding in int32.
+`xray.samplespace` trains on K; `project` gives it the start and `combine` turns its answer into weights.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+BUFFER = 2**29  # bytes of pixels held at once as int8 or float32, beyond the images themselves
+BLOCK = 512  # images a side of the blocks of K
+INT32_COLUMNS = 65536  # 65536 products of up to 2**14 stay below 2**31
+TILE = 2048  # pixels made float32 at once, while they are near the processor
+FLOAT32_COLUMNS = 1024  # 1024 of them stay within 2**24, where float32 still holds every integer
+
+
+def gram_matrix(images, fingerprint: str, cache: Path, device="cpu", progress=None) -> tuple[torch.Tensor, list[str]]:
+    """K[i, j] = sum over pixels of image i times image j, and notes to show a person (empty when all went well).
+
+    images: uint8 (N, 1, S, S), array or memmap. K: float64 (N, N) on the CPU, symmetric, each entry the exact integer.
+    It is read from cache/gram/<fingerprint, 16 digits>-<S>px.safetensors, or computed and kept there; a file that is
+    damaged or of other images is computed again, which a note says. A second process asking meanwhile waits for the
+    first. progress(done, total) is called as blocks are finished. Raises ValueError where images have another form.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
+        raise ValueError(f"images must be uint8 (N, 1, S, S) with N > 0, not {images.dtype} {tuple(images.shape)}")
+    path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.safetensors"
+    notes = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        locked = _lock(path.with_suffix(".lock"))
+        locked.__enter__()
+    except OSError as error:
+        notes.append(f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept")
+        return compute_gram(images, device, progress), notes
+    with contextlib.ExitStack() as stack:
+        stack.push(locked)
+        if path.exists():
+            matrix, problem = _read(path, images, fingerprint)
+            if not problem:
+                return matrix, notes
+            notes.append(f"{path}: {problem}; the Gram matrix was computed again")
+        matrix = compute_gram(images, device, progress)
+        try:
+            _write(path, matrix, fingerprint)
+        except (OSError, SafetensorError) as error:
+            notes.append(f"{path}: cannot be written ({error}); the Gram matrix is not kept")
+    return matrix, notes
+
+
+@contextlib.contextmanager
+def _lock(path: Path):
+    with open(path, "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _checksum(matrix: torch.Tensor) -> str:
+    return hashlib.sha256(matrix.numpy()).hexdigest()
+
+
+def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    os.close(handle)
+    try:
+        save_file({"gram": matrix}, temporary, metadata={"fingerprint": fingerprint, "sha256": _checksum(matrix)})
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, str]:
+    """The matrix and "", or what is wrong with the file."""
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata, matrix = stored.metadata() or {}, stored.get_tensor("gram")
+    except (OSError, SafetensorError):
+        return None, "damaged"
+    n = len(images)
+    if metadata.get("fingerprint") != fingerprint or matrix.shape != (n, n) or matrix.dtype != torch.float64:
+        return None, "is of other images"
+    if metadata.get("sha256") != _checksum(matrix):
+        return None, "its checksum does not match"
+    for i, j in np.linspace((0, n - 1), (n - 1, n // 2), 8).astype(int):  # a few entries, against the pixels
+        if matrix[i, j] != np.dot(images[i].ravel().astype(np.float64), images[j].ravel().astype(np.float64)):
+            return None, "does not fit the images"
+    return matrix, ""
+
+
+def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
+    """K of images uint8 (N, 1, S, S) as `gram_matrix` gives it, without the cache.
+
+    Pixels are taken in strips of columns that fit BUFFER, each read once; of K only the blocks on and below the
+    diagonal are multiplied. N(N+1)/2 · S² multiply-adds of int8, or of float32 where that is not the faster way.
+    """
+    pixels = images.reshape(len(images), -1)
+    n, total = pixels.shape
+    # One pass in the order of the file gives the sums and brings a memmap into the page cache.
+    sums = torch.tensor([row.sum(dtype=np.int64) for row in pixels], dtype=torch.float64, device=device)
+    rows = -(-n // 32) * 32  # int8 kernels ask for multiples; rows and columns of zeros add nothing
+    width = min(max(BUFFER // rows // 64 * 64, 64), INT32_COLUMNS, -(-total // 64) * 64)
+    strip = torch.zeros((rows, width), dtype=torch.int8)
+    multiply = _multiply_int8 if _int8_is_faster(str(device)) else _multiply_float32
+    gram = torch.zeros((n, n), dtype=torch.float64, device=device)
+    blocks = [(i, j) for i in range(0, n, BLOCK) for j in range(0, i + 1, BLOCK)]
+    starts = range(0, total, width)
+    for done, start in enumerate(starts):
+        part = pixels[:, start:start + width]
+        strip[:, part.shape[1]:] = 0
+        np.bitwise_xor(part, 128, out=strip.numpy().view(np.uint8)[:n, :part.shape[1]])  # x - 128, read as int8
+        on_device = strip.to(device)
+        for count, (i, j) in enumerate(blocks, 1):
+            product = multiply(on_device[i:i + BLOCK], on_device[j:j + BLOCK])
+            gram[i:i + BLOCK, j:j + BLOCK] += product[:n - i, :n - j]
+            if progress:
+                progress(done * len(blocks) + count, len(starts) * len(blocks))
+    for i, j in blocks:
+        if i != j:
+            gram[j:j + BLOCK, i:i + BLOCK] = gram[i:i + BLOCK, j:j + BLOCK].T
+    # sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S², in terms of the sums of x = a + 128
+    gram += 128 * sums[:, None]
+    gram += 128 * sums[None, :] - 128**2 * total
+    return gram.cpu()
+
+
+def _multiply_int8(left, right):
+    return torch._int_mm(left, right.T)
+
+
+def _multiply_float32(left, right):
+    result = torch.zeros((len(left), len(right)), dtype=torch.float64, device=left.device)
+    for start in range(0, left.shape[1], FLOAT32_COLUMNS):
+        columns = slice(start, start + FLOAT32_COLUMNS)
+        result += left[:, columns].float() @ right[:, columns].float().T
+    return result
+
+
+@functools.cache
+def _int8_is_faster(device: str) -> bool:
+    """Whether torch's int8 product (not a public function) exists here, is right, and beats float32."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randint(-128, 128, (size, 4096), dtype=torch.int8, generator=generator) for size in (128, 96))
+    exact = left.long() @ right.long().T
+    left, right = left.to(device), right.to(device)
+    try:
+        if not torch.equal(_multiply_int8(left, right).cpu().long(), exact):
+            return False
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+
+    def best(multiply):
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            multiply(left, right).sum().item()  # .item() waits for the device
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    return best(_multiply_int8) < best(_multiply_float32)
+
+
+def _chunks(images, device):
+    """(rows, pixels) chunk by chunk in the order of the file: a slice and uint8 (rows, S²) on the device."""
+    pixels = images.reshape(len(images), -1)
+    rows = max(1, min(256, BUFFER // pixels.shape[1]))
+    for start in range(0, len(pixels), rows):
+        yield slice(start, start + rows), torch.tensor(pixels[start:start + rows], device=device)
+
+
+def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
+    """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units), on the device.
+
+    One pass over the images; float32 products of TILE pixels, summed in float64.
+    """
+    weights = weights.to(device)
+    result = torch.zeros((len(weights), len(images)), dtype=torch.float64, device=device)
+    for rows, pixels in _chunks(images, device):
+        for start in range(0, pixels.shape[1], TILE):
+            columns = slice(start, start + TILE)
+            result[:, rows] += weights[:, columns] @ pixels[:, columns].float().T
+    return result.T / 255
+
+
+def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:
+    """Aᵀ (X/255): coefficients (N, units) -> float32 (units, S²), on the device. One pass over the images.
+
+    Chunks of images whose coefficients are all 0 are left out.
+    """
+    coefficients = (coefficients / 255).float().to(device)
+    result = torch.zeros((coefficients.shape[1], images[0].size), device=device)
+    for rows, pixels in _chunks(images, device):
+        if coefficients[rows].any():
+            for start in range(0, pixels.shape[1], TILE):
+                columns = slice(start, start + TILE)
+                result[:, columns].addmm_(coefficients[rows].T, pixels[:, columns].float())
+    return result
+
+
+def gram_rate(n: int = 2048, image_size: int = 256, device="cpu") -> dict[str, float]:
+    """Multiply-adds a second: "gram", N(N+1)/2 · S² over the time of compute_gram on n random images; "float32", a
+    plain product of two square matrices of n; and "ratio", the first by the second. The better of two tries each."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (n, 1, image_size, image_size), dtype=np.uint8)
+    square = torch.rand((n, n), device=device)
+
+    def best(work):
+        times = []
+        for _ in range(2):
+            started = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    gram = n * (n + 1) / 2 * image_size**2 / best(lambda: compute_gram(images, device))
+    float32 = n**3 / best(lambda: (square @ square)[0, 0].item())
+    return {"gram": gram, "float32": float32, "ratio": gram / float32}

@@ -73,8 +73,8 @@ def _locked(folder: Path, key: str):
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         stream = open(folder / f"{key}.lock", "w")
-    with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
+    with stream:
         yield
 
 
@@ -130,9 +130,8 @@ def _read(folder: Path, notes: list[str]) -> Entry | None:
 
 def _build(folder: Path, key: str, source: Source, given: str, image_size: int, progress) -> None:
     """Decode a source into an entry: written beside its place, then renamed."""
-    for left in folder.glob(f".building-{key}-*"):  # of a process that was killed; this one holds the lock
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = folder / f".building-{key}-{os.getpid()}"
+    _sweep(folder, key)
+    temporary = folder / f".building-{key}"
     try:
         with _writing(folder):
             temporary.mkdir()
@@ -140,7 +139,7 @@ def _build(folder: Path, key: str, source: Source, given: str, image_size: int, 
         mapping = label_mapping(given, classes)
         for split in SPLITS:
             if split not in splits or not splits[split].paths:
-                state = "is empty" if split in splits else f"is missing; it has {', '.join(splits) or 'none'}"
+                state = "is empty" if split in splits else f"is missing or has no images; it has {', '.join(splits) or 'none'}"
                 raise DataError(f"{shown(given)}: the {split} split {state}")
         count = sum(len(split.paths) for split in splits.values())
         free = shutil.disk_usage(folder).free
@@ -163,6 +162,19 @@ def _build(folder: Path, key: str, source: Source, given: str, image_size: int, 
             os.rename(temporary, folder / key)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(folder: Path, key: str) -> None:
+    """Remove what killed processes left half-built: whose lock nobody holds, or is held here (the lock of `key`)."""
+    for left in folder.glob(".building-*"):
+        other = left.name.removeprefix(".building-")
+        with _writing(folder), open(folder / f"{other}.lock", "w") as stream:
+            try:
+                if other != key:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def label_mapping(given: str, classes: list[str]) -> dict[str, int]:

@@ -24,15 +24,17 @@ facts, JSON-able, always of the given split:
 """
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from xray import cache as store
-from xray import phantoms, sources
-from xray.audit import CLASSES, kind, patient, patients  # noqa: F401  (part of this module's interface)
-from xray.sources import PAPER, SPLITS, DataError, HubUnreachable, hub_reachable, shown  # noqa: F401
+from xray import folders, phantoms, tables
+from xray.audit import kind, patient, patients  # noqa: F401  (part of this module's interface)
+from xray.sources import SPLITS, DataError, HubUnreachable, Source, shown
+from xray.tables import hub_reachable  # noqa: F401
 
 
 @dataclass
@@ -82,6 +84,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XRAY_CACHE") or "~/.cache/xray").expanduser()
 
 
+def find(source: str) -> Source:
+    """Tell what a source string names: phantoms, else an existing folder, else a data set of the Hub. Raises DataError."""
+    if phantoms.named(source):
+        return phantoms.source(source)
+    folder = Path(source).expanduser()
+    if source.strip() and folder.is_dir():
+        return folders.source(source, folder)
+    if source.strip() and folder.exists():
+        raise DataError(f"{shown(source)}: a file; give the folder that holds the train, validation and test splits")
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", source, re.ASCII):
+        return tables.hub_source(source)
+    hint = "" if source[:1] in ("", ".", "~", "/") or source.count("/") > 1 else ", and a data set of the Hub is named owner/name"
+    raise DataError(f"{shown(source)!r}: no such folder{hint}")
+
+
 def load(source: str, image_size: int, split: str = "given", split_seed: int = 0, skip_unreadable: bool = False,
          cache: Path | None = None, progress=None) -> Data:
     """Read a source, from the cache where it was read before.
@@ -95,7 +112,7 @@ def load(source: str, image_size: int, split: str = "given", split_seed: int = 0
         raise DataError(f"image size {image_size} does not fit: it must be positive")
     folder = Path(cache or cache_folder()) / "images"
     try:
-        found = phantoms.source(source) if phantoms.named(source) else sources.find(source)
+        found = find(source)
     except HubUnreachable:
         entry = store.get_earlier(folder, source, image_size)
         if entry is None:

@@ -53,7 +53,7 @@ def _gray(image: Image.Image) -> np.ndarray:
         return ((wide + 128) // 257).astype(np.uint8)  # 65535 -> 255, to the nearest
     if mode == "F":
         raise Unreadable("floating-point pixels, whose range is unknown")
-    if mode in ("1", "L"):
+    if mode in ("1", "L") and "transparency" not in image.info:
         return np.array(image.convert("L"))
     if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         image = Image.fromarray(255 - np.asarray(image), "CMYK")  # Pillow takes every CMYK JPEG for Adobe's inverted one

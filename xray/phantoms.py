@@ -6,12 +6,15 @@ import re
 
 import numpy as np
 import torch
+from torch.nn import functional
+from torchvision.transforms.v2 import functional as transforms
 
 from xray.sources import DataError, Source, Split
 
 COUNT = 600
 SEED = 20230118
 NORMAL_PER_PNEUMONIA = 0.37  # the paper's training split, section 2.1
+DRAWN = 256  # pixels a side of the drawing
 VERSION = 1  # of the drawing: a change of it is another data set
 
 
@@ -59,12 +62,103 @@ def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Sp
 
 
 def draw(number: int, pneumonia: bool, size: int) -> np.ndarray:
-    """Phantom `number`: uint8 (size, size). The same number gives the same patient at every size, but for the grain."""
+    """Phantom `number`: uint8 (size, size), a frontal chest film.
+
+    The same number gives the same patient at every size, but for the grain. The anatomy is drawn DRAWN pixels wide and
+    brought to the size (torchvision, bilinear, antialiased); the film's grain is drawn at the size.
+    """
     generator = np.random.default_rng([SEED, number])
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size * 2 - 1
-    image = 0.8 - 0.5 * np.exp(-((np.abs(x) - 0.4) / 0.25) ** 2 - (y / 0.6) ** 2)
-    if pneumonia:
-        side = generator.choice([-1, 1])
-        image += 0.3 * np.exp(-((x - side * 0.4) / 0.2) ** 2 - ((y - generator.uniform(-0.4, 0.4)) / 0.3) ** 2)
-    image = image * generator.uniform(0.8, 1.1) + generator.normal(0, 0.03, image.shape)
+    image = torch.from_numpy(_anatomy(generator, pneumonia))[None]
+    image = transforms.resize(image, [size, size], antialias=True)[0].numpy()
+    image = image + generator.standard_normal(image.shape, np.float32) * generator.uniform(0.008, 0.022)
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _anatomy(generator, pneumonia: bool) -> np.ndarray:
+    """A film without grain, float32 (DRAWN, DRAWN), about 0 (air) to 1 (bone): soft-edged shapes laid over each other.
+
+    Coordinates x and y run from -1 to 1 over the film.
+    """
+    uniform = generator.uniform
+    y, x = np.mgrid[0:DRAWN, 0:DRAWN].astype(np.float32) * (2 / DRAWN) + (1 / DRAWN - 1)
+    # the patient is never quite straight, centred or of one size
+    angle, scale = uniform(-0.06, 0.06), uniform(0.9, 1.06)
+    x, y = x - uniform(-0.06, 0.06), y - uniform(-0.07, 0.07)
+    x, y = (x * np.cos(angle) + y * np.sin(angle)) / scale, (y * np.cos(angle) - x * np.sin(angle)) / scale
+    side = np.abs(x)
+    texture = _texture(generator)
+
+    body = _inside(1 - (side / uniform(0.86, 0.98)) ** 4 + 0.5 * np.minimum(0, y + 0.75), 0.04)
+    image = 0.05 + body * (0.56 + 0.06 * y + 0.03 * texture[0])
+
+    # lungs: narrow apex, wide base cut off by the diaphragm, one a little lower than the other
+    width, top = uniform(0.29, 0.34), uniform(-0.80, -0.72)
+    dome = uniform(0.42, 0.58) + np.where(x < 0, -0.04, 0.03) + 1.3 * (side - 0.40) ** 2
+    reach = np.clip((y - top) / 0.75, 1e-3, 1) ** 0.45 * width
+    lungs = _inside(1 - np.abs(side - 0.44 - 0.05 * y) / reach, 0.10) * _inside(dome - y, 0.025) * _inside(y - top, 0.03)
+    air = uniform(0.38, 0.46)  # how far the lungs are filled
+    image -= lungs * (air + 0.03 * texture[1])
+
+    heart_x, heart_y, heart = uniform(0.08, 0.15), uniform(0.20, 0.28), uniform(0.27, 0.34)
+    along, across = x - heart_x + 0.7 * (y - heart_y), y - heart_y - 0.5 * (x - heart_x)  # its tip points down and left
+    ball = _inside(1 - (along / (heart * 1.15)) ** 2 - (across / (heart * 1.05)) ** 2, 0.16)
+    image += ball * (0.07 + 0.85 * air * lungs)
+    clear = lungs * (1 - ball)
+
+    # vessels spread from the root of each lung
+    root = np.exp(-((side - 0.22) / 0.20) ** 2 - ((y + 0.02) / 0.38) ** 2)
+    image += clear * root * (0.08 + 0.10 * np.maximum(0, texture[2]))
+
+    # spine with its vertebrae, belly, mediastinum
+    spine = np.exp(-(x / 0.11) ** 4)
+    image += body * spine * (0.17 + 0.025 * np.sin(y * 32 + uniform(0, 6)))
+    image += body * _inside(y - dome, 0.03) * 0.14
+    image += np.exp(-(x / 0.17) ** 2 - ((y + 0.45) / 0.25) ** 2) * 0.12 * body
+
+    # ribs fall off towards the side behind, rise in front (fainter); collar bones
+    cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
+    pitch, phase = uniform(0.185, 0.21), uniform(0, 1)
+    image += cage * (0.075 * _bars((y - 0.62 * (side - 0.15) + 0.75 * (side - 0.15) ** 2) / pitch + phase) * _inside(side - 0.09, 0.03)
+                     + 0.035 * _bars((y + 0.75 * (side - 0.45) - 0.5 * (side - 0.45) ** 2) / (pitch * 1.1) + phase * 2)
+                     * _inside(side - 0.28, 0.1))
+    collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
+    image += 0.13 * body * np.exp(-(collar / 0.03) ** 4) * _inside(side - 0.10, 0.02) * _inside(0.75 - side, 0.05)
+
+    if pneumonia:
+        image += clear * air * _opacity(generator, x, y, texture[3])
+
+    # exposure, contrast, uneven field
+    image = (image - 0.4) * uniform(0.9, 1.1) + 0.4 + uniform(-0.03, 0.03)
+    return image + uniform(-0.03, 0.03) * x + uniform(-0.03, 0.03) * y
+
+
+def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
+    """0 where distance is negative, 1 where it is positive, with an edge as wide as softness."""
+    return 0.5 + 0.5 * np.tanh(distance / softness)
+
+
+def _bars(phase: np.ndarray) -> np.ndarray:
+    """Ribs, one a unit of phase: 0 between them, 1 on them, brighter along their edges."""
+    wave = np.cos(phase * 2 * np.pi)
+    return _inside(wave - 0.05, 0.35) * (1 - 0.2 * np.maximum(0, wave))
+
+
+def _texture(generator) -> np.ndarray:
+    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0 and deviation about 1: from coarse and fine noise."""
+    fields = 0
+    for cells, weight in ((6, 0.6), (14, 0.6), (40, 0.5)):
+        noise = torch.from_numpy(generator.standard_normal((1, 4, cells, cells), np.float32))
+        fields = fields + weight * 1.6 * functional.interpolate(noise, (DRAWN, DRAWN), mode="bicubic")[0].numpy()
+    return fields
+
+
+def _opacity(generator, x, y, texture) -> np.ndarray:
+    """How much of the lungs' air is lost, 0 to 1: a haze and one to four cloudy patches, from faint to dense."""
+    strength = generator.uniform(0.4, 1.1)
+    lost = 0.5 * strength * np.exp(-(y / 0.7) ** 2)
+    for _ in range(generator.integers(1, 5)):
+        where = generator.choice([-1, 1]) * generator.uniform(0.25, 0.55), generator.uniform(-0.4, 0.4)
+        wide, high = generator.uniform(0.14, 0.34, 2)
+        patch = np.exp(-((x - where[0]) / wide) ** 2 - ((y - where[1]) / high) ** 2) * (1 + 0.25 * texture)
+        lost = np.maximum(lost, strength * generator.uniform(0.6, 1.0) * patch)
+    return lost.clip(0, 1)

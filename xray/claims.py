@@ -105,7 +105,8 @@ RULES: dict[str, Rule] = {
                 "fig-19", lambda e: [lower_level(e, "23", "20", "validation_accuracy"),
                                      rougher(e, "23", "20", "validation_accuracy")]),
     "C20": Rule(TRENDS, "For both models the training loss falls over the second half of the epochs, and the "
-                "validation loss by less than a quarter of that.", "fig-19", lambda e: overfits(e, "22") + overfits(e, "25")),
+                "validation loss by less than a quarter of that.",
+                "fig-19", lambda e: overfits(e, "22") + overfits(e, "25")),
     "C21": Rule("95 % interval of recall and specificity (bootstrap, all seeds pooled)",
                 "Both intervals hold the paper's value.", "fig-18", rules.confusion_20),
     "C22": Rule(SCORES, "20 and 21 each beat the other four in both; their F1 is at least 95 %; their 95 % interval of "
@@ -157,8 +158,8 @@ def _judge_one(claim, evidence: Evidence) -> Verdict:
         if absent:
             raise NotRun(absent)
         findings = rule.judge(evidence)
-        marks = {finding: f"{MARKS[finding.outcome]} " if len(findings) > 1 else "" for finding in findings}
-        verdict, figures = combine(findings), "; ".join(marks[finding] + finding.words for finding in findings)
+        marked = [f"{MARKS[found.outcome]} {found.words}" if len(findings) > 1 else found.words for found in findings]
+        verdict, figures = combine(findings), "; ".join(marked)
         note = _note(evidence, claim.models)
     except NotRun as error:
         verdict, missing, note = NOT_RUN, error.models, ""

@@ -1,0 +1,195 @@
+"""Scores against hand-worked numbers, and tests and intervals against what they must say."""
+
+import math
+
+import numpy as np
+import pytest
+
+from xray import metrics
+
+# the paper's matrix of model 20, as logits
+COUNTS = {"tp": 400, "tn": 142, "fp": 29, "fn": 11}
+LOGITS_20 = np.repeat(np.array([2, -2, 2, -2], np.float32), list(COUNTS.values()))
+LABELS_20 = np.repeat([1, 0, 0, 1], list(COUNTS.values()))
+
+
+def test_the_papers_matrix():
+    found = metrics.scores(LOGITS_20, LABELS_20, 32)
+    assert {name: found[name] for name in COUNTS} == COUNTS == metrics.confusion(LOGITS_20, LABELS_20)
+    assert found["accuracy"] == pytest.approx(542 / 582) and f"{100 * found['accuracy']:.1f}" == "93.1"
+    assert found["precision"] == pytest.approx(400 / 429) and found["recall"] == pytest.approx(400 / 411)
+    assert found["f1"] == pytest.approx(800 / 840)
+    assert found["specificity"] == pytest.approx(142 / 171) and found["npv"] == pytest.approx(142 / 153)
+
+
+def test_scores_by_hand():
+    # probabilities 0.9, 0.8, 0.3, 0.6, 0.1; ranks put one negative (0.6) above one positive (0.3)
+    p, labels = np.array([0.9, 0.8, 0.3, 0.6, 0.1]), np.array([1, 1, 1, 0, 0])
+    found = metrics.scores(np.log(p / (1 - p)), labels, 2)
+    assert (found["tp"], found["fp"], found["fn"], found["tn"]) == (2, 1, 1, 1)
+    assert found["brier"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.36 + 0.01) / 5)
+    assert found["roc_auc"] == pytest.approx(5 / 6)
+    assert found["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+    assert found["batch_mean_accuracy"] == pytest.approx((1 + 0 + 1) / 3)
+    # each in a bin of its own: |p - y| each weighs 1/5
+    assert found["ece"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.6 + 0.1) / 5)
+
+
+def test_count_scores_are_those_of_torchmetrics():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        logits, labels = random.normal(size=50), random.integers(0, 2, 50)
+        found = metrics.scores(logits, labels)
+        for name, value in metrics.count_scores(**metrics.confusion(logits, labels)).items():
+            assert found[name] == pytest.approx(float(value), abs=1e-6)
+
+
+def test_a_logit_of_zero_is_class_0():
+    assert metrics.predictions([0.0, -0.0, 1e-30, -1e-30]).tolist() == [0, 0, 1, 0]
+    dead = metrics.scores(np.zeros(10), np.array([1] * 7 + [0] * 3))
+    assert (dead["accuracy"], dead["precision"], dead["recall"], dead["f1"]) == (pytest.approx(0.3), 0, 0, 0)
+    assert dead["specificity"] == 1 and dead["roc_auc"] == 0.5 and dead["brier"] == 0.25
+
+
+def test_batch_mean_against_exact():
+    labels = np.ones(582, int)
+    logits = np.ones(582)
+    logits[-3:] = -1  # three of the last six are wrong
+    assert metrics.scores(logits, labels)["accuracy"] == pytest.approx(579 / 582)
+    assert metrics.batch_mean_accuracy(logits, labels, 32) == pytest.approx((18 + 0.5) / 19)
+    assert metrics.batch_mean_accuracy(logits, labels, 64) == pytest.approx((9 + 0.5) / 10)
+    assert metrics.batch_mean_accuracy(logits, labels, 97) == pytest.approx(579 / 582)  # 6 equal batches
+    assert metrics.batch_mean_accuracy(logits, labels, 1000) == pytest.approx(579 / 582)
+
+
+def test_nothing_to_divide_by():
+    none = metrics.scores(np.full(4, -1.0), np.zeros(4, int))
+    assert (none["precision"], none["recall"], none["f1"]) == (0, 0, 0)
+    assert (none["accuracy"], none["npv"]) == (1, 1)
+    assert math.isnan(none["roc_auc"]) and math.isnan(none["average_precision"])
+    found = metrics.count_scores(tp=np.array([0, 1]), tn=np.array([0, 1]), fp=np.array([0, 0]), fn=np.array([0, 0]))
+    assert all(values.tolist() == [0, 1] for values in found.values())
+
+
+def test_always_pneumonia():
+    base = metrics.always_pneumonia(LABELS_20)
+    assert base["accuracy"] == pytest.approx(411 / 582) == base["precision"] and base["recall"] == 1
+    assert base["specificity"] == 0 and base["npv"] == 0 and base["roc_auc"] == 0.5
+    assert base["brier"] == pytest.approx(171 / 582)
+
+
+@pytest.mark.parametrize("logits, labels", [([], []), ([1.0], []), ([float("nan")], [1]), ([1.0], [2]), ([[1.0]], [[1]])])
+def test_input_that_cannot_be_scored(logits, labels):
+    for function in (metrics.scores, metrics.bootstrap, metrics.threshold_at_sensitivity):
+        with pytest.raises(ValueError):
+            function(np.array(logits), np.array(labels))
+
+
+def test_large_logits_are_ranked_apart():
+    """A sigmoid in single precision would make all of these 1."""
+    logits, labels = np.array([50.0, 60, 70, 80]), np.array([0, 0, 1, 1])
+    assert metrics.scores(logits, labels)["roc_auc"] == 1
+    assert metrics.scores(-logits, labels)["roc_auc"] == 0
+    curve = metrics.roc_curve(logits, labels)
+    assert curve["thresholds"].tolist() == [math.inf, 80, 70, 60, 50]
+    assert curve["true_positive_rate"].tolist() == [0, 0.5, 1, 1, 1]
+
+
+def test_curves_are_what_their_thresholds_give():
+    random = np.random.default_rng(1)
+    logits, labels = random.normal(size=80).round(1), random.integers(0, 2, 80)
+    roc, pr = metrics.roc_curve(logits, labels), metrics.precision_recall_curve(logits, labels)
+    for i, threshold in enumerate(roc["thresholds"]):
+        assert roc["true_positive_rate"][i] == pytest.approx((logits[labels == 1] >= threshold).mean())
+        assert roc["false_positive_rate"][i] == pytest.approx((logits[labels == 0] >= threshold).mean())
+    for i, threshold in enumerate(pr["thresholds"]):
+        assert pr["recall"][i] == pytest.approx((logits[labels == 1] >= threshold).mean())
+        assert pr["precision"][i] == pytest.approx(labels[logits >= threshold].mean())
+    with pytest.raises(ValueError):
+        metrics.roc_curve(logits, np.ones(80, int))
+
+
+def test_reliability_adds_up_to_the_calibration_error():
+    random = np.random.default_rng(2)
+    logits, labels = 3 * random.normal(size=300), random.integers(0, 2, 300)
+    logits[:3] = math.inf, -math.inf, 0
+    found = metrics.reliability(logits, labels)
+    assert found["count"].sum() == 300 and len(found["edges"]) == len(found["count"]) + 1
+    error = np.nansum(found["count"] * np.abs(found["probability"] - found["positive"])) / 300
+    assert error == pytest.approx(metrics.scores(logits, labels)["ece"], abs=1e-6)
+    sparse = metrics.reliability(np.array([5.0]), np.array([1]))
+    assert np.isnan(sparse["positive"]).sum() == len(sparse["count"]) - 1
+
+
+def test_threshold_at_sensitivity():
+    logits = np.arange(1, 21, dtype=np.float32)  # 20 positives: 19 must be found
+    threshold = metrics.threshold_at_sensitivity(np.append(logits, np.float32(50)), np.append(np.ones(20, int), 0))
+    assert 1 < threshold < 2 and np.float32(threshold) == np.nextafter(np.float32(2), np.float32(0))
+    assert (logits > np.float32(threshold)).mean() == 0.95
+    assert metrics.threshold_at_sensitivity(logits, np.ones(20, int), 1.0) < 1
+    tied = np.array([0, 0, 0, 5], np.float32)  # a ReLU's zeros: all or nothing
+    assert (tied > metrics.threshold_at_sensitivity(tied, np.ones(4, int))).all()
+    for bad in ((np.zeros(3), np.zeros(3, int)), (np.array([-math.inf, 1]), np.ones(2, int))):
+        with pytest.raises(ValueError):
+            metrics.threshold_at_sensitivity(*bad)
+
+
+def test_bootstrap_interval_is_the_binomials():
+    found = metrics.bootstrap(LOGITS_20, LABELS_20)
+    low, high = found["accuracy"]
+    error = math.sqrt(542 / 582 * 40 / 582 / 582)
+    assert low == pytest.approx(542 / 582 - 1.96 * error, abs=0.003)
+    assert high == pytest.approx(542 / 582 + 1.96 * error, abs=0.003)
+    assert found == metrics.bootstrap(LOGITS_20, LABELS_20) != metrics.bootstrap(LOGITS_20, LABELS_20, seed=1)
+    perfect = metrics.bootstrap(np.array([1.0, -1]), np.array([1, 0]))
+    assert perfect["accuracy"] == (1, 1)
+    assert metrics.bootstrap(np.zeros(5), np.ones(5, int))["precision"] == (0, 0)
+
+
+def test_several_runs_widen_the_interval():
+    worse = {"tp": 350, "tn": 120, "fp": 51, "fn": 61}
+    together = metrics.bootstrap_runs([COUNTS, worse])["accuracy"]
+    assert together[0] < metrics.bootstrap_runs([COUNTS])["accuracy"][0] - 0.05
+    assert together[1] == pytest.approx(metrics.bootstrap_runs([COUNTS])["accuracy"][1], abs=0.01)
+
+
+def test_bootstrap_of_the_ranking():
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 2, 200)
+    logits = (random.normal(size=200) + labels).round(1)
+    exact, found = metrics.scores(logits, labels), metrics.bootstrap_ranking(logits, labels)
+    for name, (low, high) in found.items():
+        assert low < exact[name] < high and high - low < 0.25
+    # every resample weighted by ones is the sample itself: compare with a direct recomputation of one resample
+    one = metrics.bootstrap_ranking(logits, labels, resamples=1, seed=5)
+    rows = np.random.default_rng(5).integers(0, 200, (1, 200))[0]
+    again = metrics.scores(logits[rows], labels[rows])
+    for name in metrics.RANK_METRICS:
+        assert one[name] == (pytest.approx(again[name], abs=1e-6),) * 2
+    single = metrics.bootstrap_ranking(np.full(6, np.inf), np.ones(6, int))
+    assert all(math.isnan(value) for value in single["roc_auc"]) and single["brier"] == (0, 0)
+
+
+def test_mcnemar_by_hand():
+    labels = np.ones(10, int)
+    a = np.array([1] * 6 + [0] * 4)  # right on 0-5
+    b = np.array([0] * 5 + [1] + [0] * 4)  # right on 5
+    found = metrics.mcnemar(a, b, labels)
+    assert (found["only_a"], found["only_b"]) == (5, 0) and found["p"] == pytest.approx(2 / 2**5)
+    assert metrics.mcnemar(b, a, labels)["p"] == found["p"]
+    assert metrics.mcnemar(a, a, labels) == {"only_a": 0, "only_b": 0, "p": 1.0}
+    with pytest.raises(ValueError):
+        metrics.mcnemar(a, b[:5], labels)
+
+
+def test_paired_bootstrap_knows_the_sign():
+    labels = np.repeat([1, 0], [300, 200])
+    good = labels.copy()
+    bad = labels.copy()
+    bad[:60], bad[-20:] = 0, 1
+    for name in ("accuracy", "f1", "recall", "specificity"):
+        low, high = metrics.paired_bootstrap(good, bad, labels, name)
+        exact = 1 - float(metrics.count_scores(tp=240, tn=180, fp=20, fn=60)[name])
+        assert 0 < low < exact < high
+        assert metrics.paired_bootstrap(bad, good, labels, name)[1] < 0
+    assert metrics.paired_bootstrap(good, good, labels, "f1") == (0, 0)

@@ -1,0 +1,94 @@
+"""Numbers that are images -> small PNGs: a radiograph's pixels, the weights of a net's first layer."""
+
+import base64
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from xray.results import Run
+
+LARGEST = 320  # pixels a side of a picture in the report
+
+
+class WeightsError(ValueError):
+    """A weights file that is missing, damaged or not of that model; the message names it."""
+
+
+def png(picture: Image.Image) -> bytes:
+    """A PNG without any text or time in it."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def data_uri(content: bytes) -> str:
+    """A PNG as the address of an img element."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
+    """(H, W) numbers -> means over squares of k x k, with the smallest k that brings both sides to `largest` or less.
+
+    Edges that fill no whole square are cut off.
+    """
+    k = -(-max(values.shape) // largest)
+    height, width = (side // k * k for side in values.shape)
+    return values[:height, :width].reshape(height // k, k, width // k, k).mean(axis=(1, 3))
+
+
+def radiograph(pixels: np.ndarray) -> bytes:
+    """uint8 (S, S) -> a gray PNG of at most LARGEST pixels a side."""
+    return png(Image.fromarray(np.rint(shrink(pixels.astype(np.float64))).astype(np.uint8), "L"))
+
+
+def diverging(values: np.ndarray, limit: float) -> bytes:
+    """(H, W) real numbers -> a PNG: blue below 0, white at 0, red above, full colour at +-limit and beyond."""
+    levels = 65  # an odd number, so that 0 has a colour of its own
+    steps = np.clip(np.nan_to_num(values) / (limit or 1), -1, 1)
+    picture = Image.fromarray(np.rint((steps + 1) / 2 * (levels - 1)).astype(np.uint8), "P")
+    colours = matplotlib.colormaps["RdBu_r"](np.linspace(0, 1, levels))[:, :3]
+    picture.putpalette(np.rint(255 * colours).astype(np.uint8).ravel().tolist())
+    return png(picture)
+
+
+def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of a Linear or MLP run with one hidden layer, from the file beside its record.
+
+    Gives (units, S, S) float32, each unit's weights as an image, and (units,), what its output is multiplied by.
+    Raises WeightsError.
+    """
+    path = Path(run.file).parent / Path(run.weights["file"]).name
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path.name}: cannot be read ({type(error).__name__})") from None
+    flat = [value for value in tensors.values() if value.ndim == 2]
+    size = run.image_size
+    hidden = next((value for value in flat if value.shape[1] == size * size), None)
+    output = next((value for value in flat if hidden is not None and value.shape == (1, len(hidden))), None)
+    if output is None:
+        raise WeightsError(f"{path.name}: does not hold the two layers of model {run.spec.id} at {size}×{size}")
+    return hidden.astype(np.float32).reshape(-1, size, size), output[0].astype(np.float32)
+
+
+def weight_pictures(run: Run) -> dict:
+    """What a run looks at: {"units": [(PNG, output weight)], "limit": float, "product": PNG or None, "product_limit"}.
+
+    Units are drawn at 160 pixels or less, all on one scale: full colour at the 99.5th percentile of |w| as drawn. The
+    product of the two layers is the one image that a Linear net weighs a radiograph with; an MLP has none.
+    """
+    hidden, output = first_layer(run)
+    small = [shrink(unit, 160) for unit in hidden]
+    limit = float(np.percentile(np.abs(small), 99.5))
+    found = {"units": [(diverging(unit, limit), float(weight)) for unit, weight in zip(small, output)], "limit": limit,
+             "product": None, "product_limit": 0.0}
+    if run.spec.family == "Linear":
+        product = shrink(np.tensordot(output, hidden, 1))
+        found["product_limit"] = float(np.percentile(np.abs(product), 99.5))
+        found["product"] = diverging(product, found["product_limit"])
+    return found

@@ -1,0 +1,179 @@
+"""A study read from its records and summed up: what every figure, table and verdict of the report starts from."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xray import metrics, results
+from xray.results import ResultsError, Run
+from xray.tables import PAPER
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
+
+EVALUATED = ("20", "21", "22", "23", "24", "25", "20b", "21b", "22b", "23b", "24b", "25b", "26b", "27b", "28b")
+RESAMPLES = 1000  # of the test images, for each run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One model's runs on the test split; fractions in 0-1.
+
+    scores: one dict a finished run (metrics.scores). mean, spread: over those runs; spread is the standard deviation
+    (n - 1), 0 for one run. interval: count metric -> (low, high), 95 %, of one run of another seed on another test set
+    of that size (the runs' bootstrap draws together).
+    """
+
+    runs: list[Run]
+    scores: list[dict]
+    mean: dict
+    spread: dict
+    interval: dict
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that is known of one study. `chosen` is results.select's answer: the runs that the report shows."""
+
+    name: str  # "<data>/<split>"
+    folder: Path
+    runs: list[Run]
+    chosen: dict[str, list[Run]]
+    facts: dict  # data.json, empty where there is none
+    summaries: dict[str, Summary]  # of the models with a finished run
+    baseline: dict  # metrics.always_pneumonia on the test split; empty without a finished run
+    resplits: dict[str, dict[str, list[Run]]]  # "image-0" -> model -> runs, of sibling folders of the same data
+
+
+def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
+    """The study to report, and the names of the others.
+
+    Without a wish: of the studies on the data's given split (of all, where none is) the one whose last run started
+    last. Raises ResultsError where there is none, or none of that name.
+    """
+    if not Path(folder).is_dir():
+        raise ResultsError(f"{folder}: no such folder; train something first, or name another with --results")
+    found = results.studies(folder)
+    if not found:
+        raise ResultsError(f"{folder}: holds no study (DATA/SPLIT/RUN.json); train something first")
+    if wanted is not None:
+        if wanted not in found:
+            raise ResultsError(f"{folder}: holds no study named {wanted!r}; there is {', '.join(found)}")
+        return wanted, [name for name in found if name != wanted]
+    candidates = [name for name in found if name.endswith("/given")] or list(found)
+    newest = candidates[0]
+    if len(candidates) > 1:
+        newest = max(candidates, key=lambda name: (max(_started(run) for run in results.load(found[name])), name))
+    return newest, [name for name in candidates if name != newest]
+
+
+def _started(run: Run) -> str:
+    return str(run.environment.get("started", ""))
+
+
+def read(folder: Path, name: str, progress=None) -> Study:
+    """Read and sum up one study. progress(words) is called before each slow step. Raises ResultsError."""
+    tell = progress or (lambda words: None)
+    place = results.studies(folder)[name]
+    tell(f"reading the records of {name}")
+    runs = results.load(place)
+    if len({run.data["fingerprint"] for run in runs}) > 1:
+        raise ResultsError(f"{place}: holds runs on different data; a study is of one data set, move the others away")
+    facts_file = place.parent / "data.json"
+    facts = results.read_json(facts_file) if facts_file.exists() else {}
+    chosen = results.select(runs)
+    tell(f"scoring {len(runs)} runs")
+    summaries = {model: summarise(group) for model, group in chosen.items() if any(map(finished, group))}
+    labels = next((run.labels["test"] for run in runs if finished(run)), None)
+    return Study(name, place, runs, chosen, facts, summaries,
+                 {} if labels is None else metrics.always_pneumonia(labels), _siblings(place, tell))
+
+
+def _siblings(place: Path, tell) -> dict:
+    if place.name != "given":
+        return {}
+    found = {}
+    for sibling in sorted(place.parent.iterdir(), key=lambda path: (path.name.split("-")[0], len(path.name), path.name)):
+        if sibling.name.startswith(("image-", "patient-")) and any(sibling.glob("*-seed*.json")):
+            tell(f"reading the records of {place.parent.name}/{sibling.name}")
+            found[sibling.name] = results.select(results.load(sibling))
+    return found
+
+
+def finished(run: Run) -> bool:
+    """Whether a run has logits to score."""
+    return run.status == "finished" and len(run.logits.get("test", ())) > 0
+
+
+def summarise(runs: list[Run]) -> Summary:
+    """The test scores of a model's finished runs; at least one of them must be finished."""
+    done = [run for run in runs if finished(run)]
+    scores = [metrics.scores(run.logits["test"], run.labels["test"], run.spec.batch_size) for run in done]
+    table = {key: np.array([row[key] for row in scores], float) for key in scores[0]}
+    draws = [_draws(row, seed) for seed, row in enumerate(scores)]
+    interval = {key: tuple(np.percentile(np.concatenate([draw[key] for draw in draws]), [2.5, 97.5]).tolist())
+                for key in draws[0]}
+    return Summary(runs, scores, {key: float(values.mean()) for key, values in table.items()},
+                   {key: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for key, values in table.items()},
+                   interval)
+
+
+def _draws(row: dict, seed: int) -> dict:
+    """Count metrics of RESAMPLES redrawn test sets, each an array."""
+    cells = np.array([row["tn"], row["fp"], row["fn"], row["tp"]])
+    drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), size=RESAMPLES)
+    tn, fp, fn, tp = drawn.T
+    return metrics.count_scores(tp, tn, fp, fn)
+
+
+def describe(spec: ModelSpec) -> str:
+    """A model in a few words, such as "CNN, 10 filters 3×3, weighted, L2"."""
+    if spec.family == "CNN":
+        words = [f"CNN, {spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}"]
+    else:
+        plural = "s" if spec.hidden_layers > 1 else ""
+        words = [f"{spec.family}, {spec.hidden_layers} hidden layer{plural}, {spec.hidden_units} units"]
+    words += ["weighted"] * spec.class_weight + ["Adam"] * (spec.optimizer != "SGD")
+    return ", ".join(words + ["L2"] * (spec.weight_decay > 0))
+
+
+def seeds(runs: list[Run]) -> str:
+    """The seeds of runs, in ranges: "0–9", "0, 2"."""
+    numbers = sorted({run.seed for run in runs})
+    parts, start = [], None
+    for number, following in zip(numbers, numbers[1:] + [None]):
+        start = number if start is None else start
+        if following != number + 1:
+            parts.append(str(number) if start == number else f"{start}–{number}")
+            start = None
+    return ", ".join(parts)
+
+
+def command(study: Study, models: list[str], *extra: str) -> str:
+    """The command that trains these models on the study's data, at its image size where all its runs share one."""
+    words = ["python", "scripts/train.py", "--model", *models]
+    source, split = study.runs[0].data["source"], study.runs[0].split
+    if source != PAPER:
+        words += ["--data", source]
+    if split != "given":
+        words += ["--split", split.split("-")[0], "--split-seed", split.split("-")[1]]
+    sizes = {run.image_size for run in study.runs}
+    if len(sizes) == 1 and sizes != {IMAGE_SIZE}:
+        words += ["--image-size", str(sizes.pop())]
+    return shlex.join([*words, *extra])
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction as a percentage without its sign, "93.4"; "–" for nan."""
+    return "–" if value != value else f"{100 * value:.{digits}f}"
+
+
+def spread(summary: Summary, key: str) -> str:
+    """Mean ± standard deviation over runs in percent, "93.4 ± 0.5"; the mean alone for one run."""
+    text = percent(summary.mean[key])
+    return f"{text} ± {percent(summary.spread[key])}" if len(summary.scores) > 1 else text
+
+
+def not_trained(study: Study) -> list[str]:
+    """The models of Tables 1 and 2 and of the learning-rate search without a run, in the paper's order."""
+    return [model for model in MODELS | LEARNING_RATE_SEARCH if model not in study.chosen]

@@ -17,6 +17,13 @@ class Unreadable(ValueError):
     """An image that cannot be decoded; the message is the reason, in a few words."""
 
 
+class Gray(NamedTuple):
+    pixels: np.ndarray  # uint8 (H, W), at the file's own resolution, turned as its EXIF orientation says
+    mode: str  # Pillow's mode of the file, before any change
+    width: int  # of the file, before any change
+    height: int
+
+
 class Decoded(NamedTuple):
     pixels: np.ndarray  # uint8 (size, size)
     digest: str  # sha256 hex of the gray pixels at the source's own resolution, and their shape
@@ -64,10 +71,20 @@ def _gray(image: Image.Image) -> np.ndarray:
 
 
 def decode(encoded: bytes | None, size: int) -> Decoded:
-    """Decode a JPEG, PNG, TIFF, WebP, ... into uint8 (size, size), one channel.
+    """Decode an image file into uint8 (size, size), one channel: read, and where it is not size x size, resize.
+
+    Raises Unreadable.
+    """
+    gray, mode, width, height = read(encoded)
+    digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
+    return Decoded(resize(gray, size), digest, mode, width, height)
+
+
+def read(encoded: bytes | None) -> Gray:
+    """Decode a JPEG, PNG, TIFF, WebP, ... into one gray channel at its own resolution.
 
     The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided by 257, colours to
-    gray with to_gray, and where the image is not size x size, resized with resize. Raises Unreadable.
+    gray with to_gray. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
@@ -86,7 +103,7 @@ def decode(encoded: bytes | None, size: int) -> Decoded:
             except Exception:  # a damaged EXIF block says nothing about the pixels
                 turned = image
             turned.format = image.format
-            gray = _gray(turned)
+            return Gray(_gray(turned), mode, width, height)
     except Unreadable:
         raise
     except Image.DecompressionBombError:
@@ -95,5 +112,3 @@ def decode(encoded: bytes | None, size: int) -> Decoded:
         raise Unreadable("not an image") from None
     except Exception as error:  # Pillow's readers raise anything from OSError to struct.error on damaged files
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
-    digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
-    return Decoded(resize(gray, size), digest, mode, width, height)

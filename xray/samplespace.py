@@ -14,18 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from xray.engine import batch_order, pos_weight
+from xray.engine import HISTORY, pos_weight
 from xray.gram import combine, project
 from xray.models import build
+from xray.sidebyside import Group, Stream, forward, stack
 from xray.specs import ModelSpec
 
 BLOCK = 256  # images of an epoch whose pre-activations are brought up to date at once
 STREAMS = 8  # sequences of batches followed side by side; each may hold its split's part of K
 WEIGHTS = 2**30  # bytes of first-layer weights held at once
-HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-FLOAT32_MAX = torch.finfo(torch.float32).max
 MAX_GRAM = 8 * 2**30  # bytes of K beyond which choose_engine says "direct"
 
 
@@ -58,6 +56,41 @@ class Result:
 def trains_in_sample_space(spec: ModelSpec) -> bool:
     """Whether a spec's training stays in the span of the images: SGD, and pixels enter through one Linear layer."""
     return spec.family != "CNN" and spec.optimizer == "SGD"
+
+
+def estimate(specs, n_images: int, image_size: int, gram_known: bool = False) -> tuple[float, float]:
+    """Rough seconds for runs of these specs (SGD, Linear or MLP) in sample space, and by the direct loop.
+
+    Rates were measured on one core of a server CPU (Zen 4); on other machines the ratio is what counts. With N images,
+    P = image_size² pixels, u hidden units and E epochs:
+    sample space  N²/2 · P multiply-adds for K, unless it is known, at 200 G a second (int8), N · P · u for each start
+                  at 30 G (runs of one seed and width share it; here each width counts once), then E · N² · u at 20 G
+                  (float64) and 0.1 ms a step for each run;
+    direct loop   E · N · (P · 5 ns + 15 µs): it is bound by memory, whatever u is.
+    """
+    pixels = image_size**2
+    once = 0 if gram_known else n_images**2 / 2 * pixels / 200e9
+    once += n_images * pixels * sum({spec.hidden_units for spec in specs}) / 30e9
+    steps = sum(spec.epochs * (n_images**2 * spec.hidden_units / 20e9 + 1e-4 * n_images / spec.batch_size)
+                for spec in specs)
+    direct = sum(spec.epochs for spec in specs) * n_images * (pixels * 5e-9 + 15e-6)
+    return once + steps, direct
+
+
+def choose_engine(specs, n_images: int, image_size: int, gram_known: bool = False) -> tuple[str, str]:
+    """("gram" or "direct", the reason as one sentence) for runs of these specs, trained together; see `estimate`."""
+    for spec in specs:
+        if not trains_in_sample_space(spec):
+            what = "a CNN" if spec.family == "CNN" else f"trained by {spec.optimizer}"
+            return "direct", f"model {spec.id} is {what}, which has no form in sample space"
+    memory = 8 * n_images**2
+    images = f"{n_images} images of {image_size}×{image_size} pixels and {len(specs)} run{'s' * (len(specs) != 1)}"
+    if memory > MAX_GRAM:
+        return "direct", f"for {images} the Gram matrix would take {memory / 2**30:.0f} GiB of memory"
+    together, direct = estimate(specs, n_images, image_size, gram_known)
+    if together > direct:
+        return "direct", f"for {images} it is estimated at {direct:.3g} s, sample space at {together:.3g} s"
+    return "gram", f"for {images} it is estimated at {together:.3g} s, the direct loop at {direct:.3g} s"
 
 
 def fit_together(jobs, gram, images, labels, device="cpu", on_epoch=None, save=None, resume=None):
@@ -95,7 +128,7 @@ def fit_together(jobs, gram, images, labels, device="cpu", on_epoch=None, save=N
 
 
 def _starting_points(jobs, images, device):
-    """For each job the state before its first epoch, as save gives it. One pass over the images, where memory allows."""
+    """For each job the state before its first epoch, as save gives it; one pass over the images where memory allows."""
     size, drawn, start = images.shape[-1], {}, {}
     pending = {}
 
@@ -170,6 +203,10 @@ class _Run:
     def shape(self):
         return self.job.spec.batch_size, self.job.spec.hidden_layers, self.job.spec.hidden_units
 
+    def logits(self, hidden):
+        """(images, units), the first layer's output without its bias -> (images,)."""
+        return forward(*stack([self]), hidden[None]).flatten()
+
     def tensors(self) -> dict:
         named = dict(zip(self.names, self.parameters))
         named |= {"coefficients": self.coefficients, "start": self.start, "scale": self.scale}
@@ -179,11 +216,10 @@ class _Run:
     def result(self, status) -> Result:
         logits = {part: np.empty(0, np.float32) for part in ("validation", "test")}
         if status == "finished":
-            group = _Group([self])
             for part in logits:
                 rows = self.split.rows[part]
                 hidden = torch.addmm(self.start[rows] * self.scale, self.split.gram[rows], self.coefficients)
-                logits[part] = group.forward(hidden[None])[0].flatten().float().cpu().numpy()
+                logits[part] = self.logits(hidden).float().cpu().numpy()
         return Result(self.job, status, self.history, logits, self.seconds, self.tensors())
 
 
@@ -218,11 +254,11 @@ def _epoch(runs, block):
     by_stream, by_shape = defaultdict(list), defaultdict(list)
     for run in sorted(runs, key=lambda run: run.shape):
         by_stream[id(run.split), run.job.seed, run.epoch].append(run)
-    streams = [_Stream(members) for members in by_stream.values()]
+    streams = [Stream(members) for members in by_stream.values()]
     for stream in streams:
         for run in stream.runs:
             by_shape[run.shape].append(run)
-    groups = [_Group(members, streams) for members in by_shape.values()]
+    groups = [Group(members, streams) for members in by_shape.values()]
     for start in range(0, max(len(stream.order) for stream in streams), block):
         for stream in streams:
             stream.open_block(start, block)
@@ -234,156 +270,6 @@ def _epoch(runs, block):
         stream.hand_back()
     for group in groups:
         group.hand_back()
-
-
-class _Stream:
-    """Runs that see the same batches in an epoch: their coefficients side by side, a column a unit."""
-
-    def __init__(self, runs):
-        self.runs, self.split = runs, runs[0].split
-        self.order = batch_order(len(self.split.train), runs[0].job.seed, runs[0].epoch).to(self.split.gram.device)
-        self.coefficients = torch.cat([run.coefficients.T for run in runs])  # (columns, n): the faster way to multiply
-        self.start = torch.cat([run.start for run in runs], 1)
-        self.scale = torch.cat([run.scale.expand(run.start.shape[1]) for run in runs])
-        ends = np.cumsum([0] + [run.start.shape[1] for run in runs]).tolist()
-        self.columns = dict(zip(runs, zip(ends, ends[1:])))
-
-    def pre_activations(self, rows, gram):
-        return torch.addmm((self.start[rows] * self.scale).T, self.coefficients, gram.T).T
-
-    def open_block(self, start, block):
-        """Bring `hidden` (images, columns) of the epoch's next images up to date."""
-        self.block = self.order[start:start + block]
-        rows = self.split.train[self.block]
-        gram = self.split.gram[rows]
-        self.hidden = self.pre_activations(rows, gram)
-        self.gram = gram[:, self.block]
-        self.steps = torch.zeros_like(self.hidden)  # to be set: what the block adds to its images' coefficients,
-        self.decay = torch.ones_like(self.scale)  # and what it multiplies everything before by
-
-    def close_block(self):
-        self.scale = self.scale * self.decay
-        self.coefficients *= self.decay[:, None]
-        self.coefficients[:, self.block] += self.steps.T
-
-    def hand_back(self):
-        rows = self.split.rows["validation"]
-        hidden = self.pre_activations(rows, self.split.gram[rows])
-        for run, (first, last) in self.columns.items():
-            run.coefficients, run.scale = self.coefficients[first:last].T.clone(), self.scale[first].clone()
-            run.validation = hidden[:, first:last]
-
-
-class _Group:
-    """Runs of one shape: their small tensors stacked along a first axis of runs, R."""
-
-    def __init__(self, runs, streams=()):
-        def column(values):
-            return torch.tensor(values, dtype=torch.float64, device=runs[0].start.device)
-
-        self.runs, (self.batch, _, self.units) = runs, runs[0].shape
-        specs = [run.job.spec for run in runs]
-        self.relu = column([spec.family == "Linear+ReLU" for spec in specs]).bool()[:, None, None]
-        self.rate = column([spec.learning_rate for spec in specs])
-        self.weight_decay = column([spec.weight_decay for spec in specs])
-        self.pos_weight = column([run.pos_weight for run in runs])
-        self.decays = any(spec.weight_decay for spec in specs)
-        # first layer's bias, then weight and bias of each later layer; biases (R, 1, units)
-        stacked = [torch.stack(tensors) for tensors in zip(*(run.parameters for run in runs))]
-        self.parameters = [tensor[:, None] if tensor.ndim == 2 else tensor for tensor in stacked]
-        self.loss, self.correct = torch.zeros_like(self.rate), torch.zeros_like(self.rate)
-        self.spans = []  # (stream, its runs here as first:last, their columns there)
-        for stream in streams:
-            here = [i for i, run in enumerate(runs) if run in stream.columns]
-            if here:
-                columns = slice(stream.columns[runs[here[0]]][0], stream.columns[runs[here[-1]]][1])
-                self.spans.append((stream, here[0], here[-1] + 1, columns))
-
-    def forward(self, hidden, tape=None):
-        """hidden (R, B, units) without bias -> logits (R, B, 1). tape collects each layer's output and closed ReLUs."""
-        value = hidden + self.parameters[0]
-        for weight, bias in [(None, None), *zip(self.parameters[1::2], self.parameters[2::2])]:
-            if weight is not None:
-                value = torch.baddbmm(bias, value, weight.mT)
-            closed = self.relu & (value <= 0)  # not-a-number stays open, so that it reaches the loss
-            value = value.masked_fill(closed, 0)
-            if tape is not None:
-                tape.append((value, closed))
-        return value
-
-    def backward(self, gradient, tape):
-        """gradient (R, B, 1) at the logits -> that at `hidden`, and those of the parameters."""
-        gradients = []
-        gradient = gradient.masked_fill(tape[-1][1], 0)
-        for weight, (value, closed) in zip(reversed(self.parameters[1::2]), reversed(tape[:-1])):
-            gradients += [gradient.sum(1, keepdim=True), gradient.mT @ value]
-            gradient = (gradient @ weight).masked_fill(closed, 0)
-        gradients.append(gradient.sum(1, keepdim=True))
-        return gradient, gradients[::-1]
-
-    def train_block(self, block):
-        """The steps of the streams' open blocks. A stream's block may be short or empty: what is missing weighs 0."""
-        runs = len(self.runs)
-        hidden = self.rate.new_zeros((block, runs, self.units))
-        steps, logits = torch.zeros_like(hidden), self.rate.new_zeros((block, runs))
-        present, labels = torch.zeros_like(logits), torch.zeros_like(logits)
-        for stream, first, last, columns in self.spans:
-            length = len(stream.block)
-            hidden[:length, first:last] = stream.hidden[:, columns].unflatten(1, (last - first, self.units))
-            present[:length, first:last] = 1
-            labels[:length, first:last] = stream.split.labels["train"][stream.block, None]
-        counts = present.unflatten(0, (-1, self.batch)).sum(1)  # (batches, R)
-        weight = present / counts.clamp(min=1).repeat_interleave(self.batch, 0)
-        # d loss / d logit = all · sigmoid(logit) - positive
-        positive = (weight * labels * self.pos_weight).T[..., None]
-        both = positive + (weight * (1 - labels)).T[..., None]
-        rates = (self.rate * (counts > 0))[:, :, None, None]
-        decay = 1 - rates * self.weight_decay[:, None, None]
-        for batch in range(-(-max(len(stream.block) for stream, *_ in self.spans) // self.batch)):
-            rows, tape = slice(batch * self.batch, (batch + 1) * self.batch), []
-            value = self.forward(hidden[rows].transpose(0, 1), tape)
-            logits[rows] = value[..., 0].T
-            gradient = value.sigmoid_().mul_(both[:, rows]).sub_(positive[:, rows])
-            gradient, gradients = self.backward(gradient, tape)
-            if self.decays:
-                steps[:rows.start] *= decay[batch, :, 0]
-                hidden[rows.stop:] *= decay[batch, :, 0]
-                for parameter in self.parameters:
-                    parameter *= decay[batch]
-            for parameter, change in zip(self.parameters, gradients):
-                parameter.addcmul_(rates[batch], change, value=-1)
-            steps[rows] = (gradient * -rates[batch]).transpose(0, 1)
-            for stream, first, last, _ in self.spans:
-                if len(stream.block) > rows.stop:
-                    own = slice(first * self.units, last * self.units)
-                    hidden.flatten(1)[rows.stop:len(stream.block), own].addmm_(
-                        stream.gram[rows.stop:, rows], steps.flatten(1)[rows, own])
-        for stream, first, last, columns in self.spans:
-            stream.steps[:, columns] = steps[:len(stream.block), first:last].flatten(1)
-            stream.decay[columns] = decay.prod(0)[first:last].flatten().repeat_interleave(self.units)
-        losses = self.losses(logits, labels)
-        self.loss += (losses * present).sum(0)
-        self.correct += (((logits > 0) == (labels > 0)) * present).sum(0)
-
-    def losses(self, logits, labels):
-        """Each image's loss, (images, R); beyond float32's range it is infinite, as it is in the direct loop."""
-        losses = binary_cross_entropy_with_logits(logits, labels, pos_weight=self.pos_weight, reduction="none")
-        return losses.masked_fill(losses > FLOAT32_MAX, math.inf)
-
-    def hand_back(self):
-        """Give each run its parameters and the epoch's values. Splits may differ in length, so one run at a time."""
-        for i, run in enumerate(self.runs):
-            run.parameters = [parameter[i].clone().view_as(old)
-                              for parameter, old in zip(self.parameters, run.parameters)]
-            alone = _Group([run])
-            logits = alone.forward(run.validation[None])[0]
-            labels = run.split.labels["validation"][:, None]
-            count = len(run.split.train)
-            numbers = torch.stack([
-                self.loss[i] / count, self.correct[i] / count, alone.losses(logits, labels).mean(),
-                ((logits > 0) == (labels > 0)).double().mean(),
-            ])
-            run.values = dict(zip(HISTORY, numbers.tolist()))
 
 
 def recover_weights(results, images, device="cpu"):
@@ -401,9 +287,9 @@ def recover_weights(results, images, device="cpu"):
     for wave in waves:
         scattered = []
         for result in wave:
-            coefficients = torch.zeros((len(images), result.job.spec.hidden_units), dtype=torch.float64)
-            coefficients[torch.as_tensor(np.asarray(result.job.index["train"], np.int64))] = result.tensors["coefficients"]
-            scattered.append(coefficients)
+            scattered.append(torch.zeros((len(images), result.job.spec.hidden_units), dtype=torch.float64))
+            train = torch.as_tensor(np.asarray(result.job.index["train"], np.int64))
+            scattered[-1][train] = result.tensors["coefficients"]
         moved = combine(images, torch.cat(scattered, 1), device).cpu() if wave else None
         for result, part in zip(wave, moved.split([c.shape[1] for c in scattered]) if wave else ()):
             state = build(result.job.spec, size, result.job.seed).state_dict()

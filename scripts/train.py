@@ -224,7 +224,7 @@ def describe(run) -> str:
 def train(args) -> None:
     import torch
     from tqdm import tqdm
-    from xray import data, engine, results, training
+    from xray import audit, data, engine, results, training
 
     specs = pick_specs(args)
     device = pick_device(args)
@@ -241,7 +241,8 @@ def train(args) -> None:
     study = jobs[0].folder
     facts = load(jobs[0].image_size).facts
     if not (study.parent / "data.json").exists():
-        results.write_json(study.parent / "data.json", {"format": results.FORMAT} | facts)
+        seen = {"intensity": audit.intensity(load(jobs[0].image_size).train.images)}  # predict.py warns of other images
+        results.write_json(study.parent / "data.json", {"format": results.FORMAT} | facts | seen)
     results.write_atomically(args.out / "results" / "latest", f"{study.relative_to(args.out / 'results')}\n".encode())
     todo = jobs if args.force else [job for job in jobs if not training.finished(job)]
     sizes = sorted({job.image_size for job in jobs if job.spec.family == "CNN"})

@@ -78,7 +78,8 @@ def test_always_pneumonia():
     assert base["brier"] == pytest.approx(171 / 582)
 
 
-@pytest.mark.parametrize("logits, labels", [([], []), ([1.0], []), ([float("nan")], [1]), ([1.0], [2]), ([[1.0]], [[1]])])
+@pytest.mark.parametrize("logits, labels", [
+    ([], []), ([1.0], []), ([float("nan")], [1]), ([1.0], [2]), ([[1.0]], [[1]])])
 def test_input_that_cannot_be_scored(logits, labels):
     for function in (metrics.scores, metrics.bootstrap, metrics.threshold_at_sensitivity):
         with pytest.raises(ValueError):

@@ -104,11 +104,11 @@ def resplits(runs: dict, splits: dict) -> list[dict]:
 
 
 def _resplit_row(model, score, given, sides, theirs) -> dict:
-    image, patients = sides["image"], sides["patient"]
+    image, patients = (np.round(sides[name], 9) for name in ("image", "patient"))  # so that equal counts tie
     row = {"model": model, "score": score, "given": given, "image": image, "patient": patients, "paper": theirs,
            "percentile": math.nan, "gap": math.nan, "gap_error": math.nan, "p": math.nan}
     if len(image) and theirs == theirs:
-        row["percentile"] = float(stats.percentileofscore(image, theirs, kind="mean") / 100)
+        row["percentile"] = float(stats.percentileofscore(image, round(theirs, 9), kind="mean") / 100)
     if min(len(image), len(patients)) > 1:
         row["gap"] = float(image.mean() - patients.mean())
         row["gap_error"] = float(math.sqrt(image.var(ddof=1) / len(image) + patients.var(ddof=1) / len(patients)))
@@ -122,11 +122,11 @@ def missed(runs: dict, paths: list[str]) -> dict:
     runs: model -> runs on one split, all tested on the same images; a model's share is the mean over its seeds, and
     models count alike. paths: the test images' names, in order. Raises ValueError where they do not fit.
 
-    images: a row each, most missed first: path, label, kind ("normal", "bacteria", "virus" or "pneumonia" where the name
-    does not tell), patient (or None), missed (share of models, 0-1). by_kind: kind -> images, missed (mean share),
-    never and mostly (images that no model misses, that more than half of the models' share misses). by_patient: patients
-    of whom the test split has two images or more, most missed first: patient, images, missed. patients, images_mostly
-    and patients_mostly: how many patients are known by name, and how many images and patients the mostly missed are.
+    images: a row each, most missed first: path, label, kind ("normal", "bacteria", "virus" or "pneumonia" where the
+        name does not tell), patient (or None), missed (share of models, 0-1).
+    by_kind: kind -> images, missed (mean share), never and mostly (images whose share is 0 and above a half).
+    by_patient: the patients with two test images or more, most missed first: patient, images, missed (mean share).
+    patients: how many are known by name; images_mostly, patients_mostly: images above a half, and their patients.
     """
     done = {model: _finished(group) for model, group in runs.items()}
     done = {model: group for model, group in done.items() if group}

@@ -94,11 +94,9 @@ def implied(model: str) -> list[Implied]:
         return abs(100 * value - printed[name]) <= 0.05 + 1e-9
 
     found = []
-    for tp in range(1, positives + 1):
+    for tp in (tp for tp in range(1, positives + 1) if shown(tp / positives, "recall")):
         for fp in range(negatives + 1):
-            if not (shown(tp / positives, "recall") and shown(tp / (tp + fp), "precision")):
-                continue
-            if not shown(2 * tp / (tp + fp + positives), "f1"):
+            if not (shown(tp / (tp + fp), "precision") and shown(2 * tp / (tp + fp + positives), "f1")):
                 continue
             right = tp + negatives - fp
             full, rest = divmod(total, batch)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torchvision.transforms.v2 import functional as transforms
 
 MAX_PIXELS = 100_000_000  # a header that promises more is taken for a decompression bomb
 MISSING = "no image"  # the reason where a row has none
@@ -38,6 +37,7 @@ def to_gray(rgb: np.ndarray) -> np.ndarray:
     Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed in float and rounded,
     a gray pixel keeps its value.
     """
+    from torchvision.transforms.v2 import functional as transforms  # here: two seconds, spent only to decode
     channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
     return transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
 
@@ -46,6 +46,7 @@ def resize(gray: np.ndarray, size: int) -> np.ndarray:
     """uint8 (H, W) -> uint8 (size, size): torchvision, bilinear, antialiased. The aspect ratio is not kept."""
     if gray.shape == (size, size):
         return gray
+    from torchvision.transforms.v2 import functional as transforms
     image = torch.from_numpy(gray)[None]
     return transforms.resize(image, [size, size], transforms.InterpolationMode.BILINEAR, antialias=True)[0].numpy()
 

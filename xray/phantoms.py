@@ -7,7 +7,6 @@ import re
 import numpy as np
 import torch
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as transforms
 
 from xray.sources import DataError, Source, Split
 
@@ -67,6 +66,7 @@ def draw(number: int, pneumonia: bool, size: int) -> np.ndarray:
     The same number gives the same patient at every size, but for the grain. The anatomy is drawn DRAWN pixels wide and
     brought to the size (torchvision, bilinear, antialiased); the film's grain is drawn at the size.
     """
+    from torchvision.transforms.v2 import functional as transforms  # here: two seconds, spent only to decode
     generator = np.random.default_rng([SEED, number])
     image = torch.from_numpy(_anatomy(generator, pneumonia))[None]
     image = transforms.resize(image, [size, size], antialias=True)[0].numpy()

@@ -8,12 +8,14 @@
 is one folder <data>/<split>. Scores are not stored: they are computed from the logits.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -27,6 +29,10 @@ PARTS = ("validation", "test")
 
 class ResultsError(ValueError):
     """A results folder or a record that cannot be used: the message names it, says why and what to do."""
+
+
+class Damaged(ResultsError):
+    """A file that was cut off or altered."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +89,45 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed."""
+    """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed.
+
+    Raises OSError, with this path as its filename.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = _temporary_file(path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.chmod(temporary, 0o644)
+                os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _temporary_file(folder: Path) -> tuple[int, str]:
+    """A new file's handle and name, locked while it is open: clear_leftovers takes only what nobody holds."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
+        with suppress(OSError):  # a file system without locks; nothing is cleared there either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:  # else it was cleared before it was locked
+            return handle, name
+        os.close(handle)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files in `folder` (not below it) of processes that were killed while they wrote."""
+    for path in Path(folder).glob(".writing-*"):
+        with suppress(OSError), open(path, "r+b") as stream:  # OSError: it is being written, or gone
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _checksum(payload: dict) -> str:
@@ -119,12 +150,12 @@ def read_json(path: Path) -> dict:
         version = payload["format"]
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ResultsError(f"{path}: damaged or not a record; delete it and train again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Damaged(f"{path}: damaged or not a record; delete it and train again") from None
     if version != FORMAT:
         raise ResultsError(f"{path}: written in format {version}, this program reads format {FORMAT}; update the program")
     if checksum != _checksum(payload):
-        raise ResultsError(f"{path}: its checksum does not match, it was altered or damaged; delete it and train again")
+        raise Damaged(f"{path}: its checksum does not match, it was altered or damaged; delete it and train again")
     return payload
 
 
@@ -150,7 +181,7 @@ def load_run(path: Path) -> Run:
         payload["labels"] = {part: np.array([int(x) for x in v], np.int64) for part, v in payload["labels"].items()}
         run = Run(**payload, file=Path(path))
         known = run.spec.id in MODELS | LEARNING_RATE_SEARCH
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, AttributeError):
         raise ResultsError(f"{path}: not a run's record") from None
     if not known:
         raise ResultsError(f"{path}: names a model that does not exist, {run.spec.id!r}")

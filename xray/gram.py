@@ -9,7 +9,6 @@ import fcntl
 import functools
 import hashlib
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -71,8 +70,7 @@ def _checksum(matrix: torch.Tensor) -> str:
 
 
 def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    os.close(handle)
+    temporary = path.with_suffix(".writing")  # the lock is held: what a killed process left here is overwritten
     try:
         save_file({"gram": matrix}, temporary, metadata={"fingerprint": fingerprint, "sha256": _checksum(matrix)})
         with open(temporary, "rb") as stream:
@@ -80,7 +78,7 @@ def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

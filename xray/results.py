@@ -153,7 +153,7 @@ def read_json(path: Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Damaged(f"{path}: damaged or not a record; delete it and train again") from None
     if version != FORMAT:
-        raise ResultsError(f"{path}: written in format {version}, this program reads format {FORMAT}; update the program")
+        raise ResultsError(f"{path}: written in format {version!r}, this program reads {FORMAT}; update the program")
     if checksum != _checksum(payload):
         raise Damaged(f"{path}: its checksum does not match, it was altered or damaged; delete it and train again")
     return payload

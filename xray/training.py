@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -90,8 +90,11 @@ def _lock_file(folder: Path) -> int:
 def environment(device: str) -> dict:
     """Where a run was made: device name, threads, versions, code revision."""
     device = torch.device(device)
-    revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
-                              capture_output=True, text=True).stdout.strip()
+    try:
+        revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
+                                  capture_output=True, text=True).stdout.strip()
+    except OSError:  # there is no git
+        revision = ""
     packages = ("torch", "torchvision", "datasets", "numpy")
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -126,6 +129,28 @@ def write_checkpoint(path: Path, tensors: dict, progress: dict) -> None:
     results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": digest}))
 
 
+def keep_checkpoint(path: Path, tensors: dict, progress: dict, note) -> None:
+    """write_checkpoint; where it cannot be written the run goes on without, and note(text) says so."""
+    try:
+        write_checkpoint(path, tensors, progress)
+    except OSError as error:
+        note(f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
+             "stopped starts again")
+
+
+def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
+    """Remove what killed processes left behind: half-written files, and checkpoints of the jobs that are done."""
+    for folder in {job.folder for job in jobs} | {jobs[0].folder.parent, Path(cache) / "checkpoints"}:
+        results.clear_leftovers(folder)
+    for job in done:
+        _forget(checkpoint_path(job, data, cache))
+
+
+def _forget(checkpoint: Path) -> None:
+    with suppress(OSError):
+        checkpoint.unlink(missing_ok=True)
+
+
 def read_checkpoint(path: Path) -> tuple[dict, dict] | None:
     """(tensors, progress), or None where there is none or it is damaged (the run then starts again)."""
     try:
@@ -140,11 +165,11 @@ def read_checkpoint(path: Path) -> tuple[dict, dict] | None:
 
 # ---- one run, the direct loop
 
-def train_direct(job: Job, data: Data, train, validation, device: str, cache: Path, bar) -> Run:
+def train_direct(job: Job, data: Data, train, validation, device: str, cache: Path, bar, note) -> Run:
     """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its record.
 
     train, validation: engine.place of the data's splits. bar: called as bar(total, initial, label), returns an object
-    with update, set_postfix and close, as tqdm's.
+    with update, set_postfix and close, as tqdm's. note: see work.
     """
     model = models.build(job.spec, job.image_size, job.seed, device).to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, job.spec)
@@ -167,7 +192,7 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
             break
         steps.set_postfix(loss=f"{history['train_loss'][-1]:.3f}", accuracy=f"{history['validation_accuracy'][-1]:.3f}")
         if len(epoch_seconds) < job.spec.epochs:
-            write_checkpoint(path, _state(model, optimizer), {"history": history, "epoch_seconds": epoch_seconds})
+            keep_checkpoint(path, _state(model, optimizer), {"history": history, "epoch_seconds": epoch_seconds}, note)
         started = time.perf_counter()
     steps.close()
     logits = {}
@@ -176,7 +201,7 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
         logits = {"validation": engine.predict(model, validation[0], device, job.precision).cpu().numpy(),
                   "test": engine.predict(model, test, device, job.precision).cpu().numpy()}
     run = write_run(job, data, history, logits, status, epoch_seconds, device, model.state_dict())
-    path.unlink(missing_ok=True)
+    _forget(path)
     return run
 
 
@@ -202,6 +227,8 @@ def _restore(model, optimizer, tensors: dict) -> None:
 def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, epoch_seconds: list, device: str,
               weights: dict | None) -> Run:
     """Write the weights (where the job keeps them), then the record, and return the run."""
+    if not all(np.isfinite(values).all() for values in logits.values()):
+        status, logits = "diverged", {}
     kept = {}
     if job.keep_weights and status == "finished" and weights is not None:
         content = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
@@ -269,8 +296,8 @@ def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool
                             placed = {}  # let go of the last size before the next takes its place
                             placed = {"of": (job.image_size, job.split), "train": engine.place(data.train, device),
                                       "validation": engine.place(data.validation, device)}
-                        yield train_direct(job, data, placed["train"], placed["validation"], device, cache, bar)
-        jobs, force = held, False
+                        yield train_direct(job, data, placed["train"], placed["validation"], device, cache, bar, note)
+        jobs, force = sorted(held, key=lambda job: job.record), False  # waiting in one order, none waits for the other
 
 
 def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
@@ -298,7 +325,7 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
         def save(inner, tensors, history):
             job = of[inner]
             if time.monotonic() - saved[job] > SAVE_EVERY:
-                write_checkpoint(paths[job], tensors, {"history": history})
+                keep_checkpoint(paths[job], tensors, {"history": history}, note)
                 saved[job] = time.monotonic()
 
         def resume(inner):
@@ -313,12 +340,12 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
                 waiting.append(result)
             else:
                 yield _write_result(job, data[job.split], result, device, None)
-                paths[job].unlink(missing_ok=True)
+                _forget(paths[job])
         epochs.close()
         for result, weights in samplespace.recover_weights(waiting, images, device):
             job = of[result.job]
             yield _write_result(job, data[job.split], result, device, weights)
-            paths[job].unlink(missing_ok=True)
+            _forget(paths[job])
 
 
 def _write_result(job, data, result, device, weights) -> Run:

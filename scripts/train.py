@@ -8,10 +8,10 @@
 
 import argparse
 import difflib
-import errno
 import functools
 import os
 import re
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -22,6 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 SOURCE = "keremberke/chest-xray-classification"
 CPU_CNN_SIZE = 96  # pixels a side; see the README for the measurement it follows from
+MAX_IMAGE_SIZE = 4096  # pixels a side: a film as it is scanned; beyond it a typing error is likelier
+MAX_SEEDS = 1000
+RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b")  # the Linear and MLP models of Figs 20 and 23
 
 
 def seeds(text: str) -> list[int]:
@@ -32,19 +35,28 @@ def seeds(text: str) -> list[int]:
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds such as 0, 0-4 or 0,3,5-7")
         found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        if len(found) > MAX_SEEDS:
+            raise argparse.ArgumentTypeError(f"{text!r} are more than {MAX_SEEDS} seeds")
     return list(dict.fromkeys(found))
 
 
-def count(least: int):
+def count(least: int, most: int = 999_999):
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,6}", text) or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        if not re.fullmatch(r"\d{1,6}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
         return int(text)
     return parse
 
 
+def device_name(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:N")
+    return text
+
+
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False, description="Train the paper's models and write one record a run.")
+    parser = argparse.ArgumentParser(allow_abbrev=False,
+                                     description="Train the paper's models and write one record a run.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", nargs="+", metavar="ID", help="one model or several of the 35, e.g. 20 21 26b")
     what.add_argument("--all", action="store_true", help="the study: 35 models, the learning-rate search of section "
@@ -52,20 +64,22 @@ def arguments(argv=None) -> argparse.Namespace:
     what.add_argument("--list", action="store_true", help="print the 35 models")
     parser.add_argument("--data", metavar="SOURCE", help="a Hub data set id, a folder of parquet files or of class "
                         f"folders, or phantom (default: {SOURCE}; phantoms where the Hub cannot be reached)")
-    parser.add_argument("--image-size", type=count(4), metavar="S", help="pixels a side, a multiple of 4 (default: "
-                        f"640; {CPU_CNN_SIZE} for CNNs without a GPU)")
-    parser.add_argument("--epochs", type=count(1), metavar="N", help="shorten or lengthen the runs (default: the paper's)")
+    parser.add_argument("--image-size", type=count(4, MAX_IMAGE_SIZE), metavar="S", help="pixels a side, a multiple "
+                        f"of 4 (default: 640; {CPU_CNN_SIZE} for CNNs without a GPU)")
+    parser.add_argument("--epochs", type=count(1), metavar="N",
+                        help="shorten or lengthen the runs (default: the paper's)")
     parser.add_argument("--seeds", type=seeds, metavar="LIST", help="e.g. 0-4 (default: 0-4 for Linear and MLP models "
                         "trained by SGD, 0 for the others)")
-    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--device", type=device_name, default="auto", metavar="NAME",
+                        help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
     parser.add_argument("--engine", choices=("auto", "direct", "gram"), default="auto",
                         help="how Linear and MLP models are trained: pixel by pixel, or in sample space (same result)")
     parser.add_argument("--split", choices=("given", "image", "patient"), default="given",
                         help="the source's split, or a new one of the same sizes by image or by patient")
-    parser.add_argument("--split-seed", type=count(0), default=0, metavar="N")
-    parser.add_argument("--resplits", type=count(0), metavar="N", help="new splits of each kind for the Linear and MLP "
-                        "models of Figs 20 and 23 (default: 10 with --all)")
+    parser.add_argument("--split-seed", type=count(0), metavar="N", help="which of the new splits (default: 0)")
+    parser.add_argument("--resplits", type=count(0, 1000), metavar="N", help="new splits of each kind for the Linear "
+                        "and MLP models of Figs 20 and 23 (default: 10 with --all)")
     parser.add_argument("--weights", choices=("first", "all", "none"), default="first",
                         help="keep the weights of each model's first seed, of all runs, or of none")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave unreadable images out")
@@ -73,17 +87,20 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="train again what is finished")
     parser.error = fail
     args = parser.parse_args(argv)
-    if args.split_seed and args.split == "given":
+    if args.split_seed is not None and args.split == "given":
         fail("--split-seed needs --split image or --split patient")
+    args.split_seed = args.split_seed or 0
     if args.resplits and args.split != "given":
         fail("--resplits makes its own splits; leave out --split")
     if args.image_size and args.image_size % 4:
         fail(f"--image-size {args.image_size} does not fit: it must be a multiple of 4")
+    if args.data is not None and not args.data.strip():
+        fail("--data names no source")
     return args
 
 
 def fail(message: str):
-    print(f"error: {message}", file=sys.stderr)
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)
     sys.exit(2)
 
 
@@ -104,8 +121,6 @@ def pick_device(args) -> str:
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        fail(f"--device {device!r} is not one of auto, cpu, cuda, cuda:N")
     if device != "cpu" and not torch.cuda.is_available():
         fail(f"--device {device}: no GPU can be used here; use --device cpu")
     if device == "cpu" and args.precision == "tf32":
@@ -155,17 +170,18 @@ def plan(args, specs, load, device) -> list:
     """The jobs of a call, in the order of the paper."""
     from xray import results, samplespace
     from xray.training import Job
-    cnn_size = args.image_size or (640 if device != "cpu" else CPU_CNN_SIZE)
-    flat_size = args.image_size or 640
-    data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
-    study = results.data_folder(args.out / "results", data.name, data.fingerprint)
-
     def capable(spec):
         return samplespace.trains_in_sample_space(spec)
 
     if args.engine == "gram" and args.model and not all(map(capable, specs)):
         wrong = ", ".join(spec.id for spec in specs if not capable(spec))
         fail(f"--engine gram trains Linear and MLP models by SGD; not {wrong}")
+    if args.resplits and not any(spec.id in RESPLIT for spec in specs):
+        fail(f"--resplits are of the models {', '.join(RESPLIT)}")
+    cnn_size = args.image_size or (640 if device != "cpu" else CPU_CNN_SIZE)
+    flat_size = args.image_size or 640
+    data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
+    study = results.data_folder(args.out / "results", data.name, data.fingerprint)
 
     asked = []  # (spec, seed, split)
     for spec in specs:
@@ -174,7 +190,7 @@ def plan(args, specs, load, device) -> list:
                   for seed in several]
     resplits = args.resplits if args.resplits is not None else (10 if args.all and args.split == "given" else 0)
     for spec in specs:
-        if capable(spec) and spec.id in ("20", "21", "23", "24", "20b", "21b", "23b", "24b"):
+        if spec.id in RESPLIT:
             asked += [(spec, 0, f"{kind}-{number}") for kind in ("image", "patient") for number in range(resplits)]
 
     in_sample_space = [spec for spec, *_ in asked if capable(spec)]
@@ -221,16 +237,16 @@ def describe(run) -> str:
             f"{run.history['validation_loss'][-1]:.3f} ({run.environment['seconds']:.1f} s, {run.engine})")
 
 
-def train(args) -> None:
+def train(args, specs: list) -> None:
     import torch
     from tqdm import tqdm
     from xray import audit, data, engine, results, training
 
-    specs = pick_specs(args)
     device = pick_device(args)
     engine.keep_freed_memory()
     engine.set_precision(args.precision)
-    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    rank = int(os.environ.get("RANK", 0)) % ranks
 
     def bar(total, initial, label):
         return tqdm(total=total, initial=initial, desc=label, leave=False, disable=None if rank == 0 else True,
@@ -238,39 +254,69 @@ def train(args) -> None:
 
     load = open_source(args, bar)
     jobs = plan(args, specs, load, device)
+    first = load(jobs[0].image_size)
     study = jobs[0].folder
-    facts = load(jobs[0].image_size).facts
-    if not (study.parent / "data.json").exists():
-        seen = {"intensity": audit.intensity(load(jobs[0].image_size).train.images)}  # predict.py warns of other images
-        results.write_json(study.parent / "data.json", {"format": results.FORMAT} | facts | seen)
-    results.write_atomically(args.out / "results" / "latest", f"{study.relative_to(args.out / 'results')}\n".encode())
-    todo = jobs if args.force else [job for job in jobs if not training.finished(job)]
+    write_facts(args, study, first)
+    finished = [] if args.force else [job for job in jobs if training.finished(job)]
+    todo = {job.record for job in jobs} - {job.record for job in finished}
+    training.clear_leftovers(jobs, finished, first, data.cache_folder())
     sizes = sorted({job.image_size for job in jobs if job.spec.family == "CNN"})
     if rank == 0:
-        counts = " / ".join(f"{count:,}" for count in facts["splits"].values())
-        say(f"data: {facts['source']}, {counts} images (train / validation / test)")
+        counts = " / ".join(f"{count:,}" for count in first.facts["splits"].values())
+        say(f"data: {first.source}, {counts} images (train / validation / test)")
         say(f"study: {study}")
-        say(f"runs: {len(jobs)} asked for, {len(jobs) - len(todo)} finished before, {len(todo)} to train on {device}"
+        say(f"runs: {len(jobs)} asked for, {len(finished)} finished before, {len(todo)} to train on {device}"
             + f" with {torch.get_num_threads()} threads" * (device == "cpu")
             + "".join(f"; CNNs at {size}×{size}" for size in sizes if size != 640))
-    shares = training.assign(jobs, [estimated_seconds(job, len(facts["labels"])) for job in jobs], ranks)
-    mine = shares[rank] + [job for share in shares[rank + 1:] + shares[:rank] for job in share]  # then help the others
-    waiting = {job.record for job in todo}
+    shares = training.assign(jobs, [estimated_seconds(job, len(first.labels)) for job in jobs], ranks)
+    mine = shares[rank]
+    if not args.force:  # then help the others; forced, what they have finished would be trained again
+        mine = mine + [job for share in shares[rank + 1:] + shares[:rank] for job in share]
     done, started = 0, time.monotonic()
     try:
-        for run in training.work([job for job in mine if job.record in waiting], load, device, data.cache_folder(), bar,
-                                 lambda text: say(f"note: {text}"), args.force):
+        note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
+        for run in training.work([job for job in mine if job.record in todo], load, device, data.cache_folder(), bar,
+                                 note, args.force):
             done += 1
             say(f"[{done}/{len(todo)}] {describe(run)}")
     except KeyboardInterrupt:
-        say(f"\nstopped: {done} runs written, {len(todo) - done} not; the same command goes on where this one stopped")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        what = "trains all of them again" if args.force else "goes on where this one stopped"
+        say(f"\nstopped: {done} runs written, {len(todo) - done} not; the same command {what}")
         sys.exit(130)
     if rank == 0:
-        say(f"done: {done} runs in {time.monotonic() - started:.0f} s; records in {study}")
+        others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
+        say(f"done: {done} runs in {time.monotonic() - started:.0f} s{others}; records in {study}")
 
 
-def main() -> None:
-    args = arguments()
+def write_facts(args, study: Path, data) -> None:
+    """Say beside the study what its data is, unless that stands there, and which study was worked on last."""
+    from xray import audit, results
+    path = study.parent / "data.json"
+    known = path.exists()
+    if known:
+        try:
+            results.read_json(path)
+        except results.Damaged:
+            known = False
+            say(f"note: {path} was damaged and is written again")
+    if not known:
+        seen = {"intensity": audit.intensity(data.train.images)}  # predict.py warns of other images
+        results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
+    results.write_atomically(args.out / "results" / "latest", f"{study.relative_to(args.out / 'results')}\n".encode())
+
+
+def unusable(error: OSError, args) -> str:
+    """What to say of a file or folder that cannot be used."""
+    from xray.data import cache_folder
+    where = Path(error.filename or args.out)
+    hint = "set XRAY_CACHE to another folder" if where.is_relative_to(cache_folder()) else "choose another with --out"
+    return f"{where}: cannot be used ({error.strerror or error}); {hint}. What is finished is kept"
+
+
+def main(argv=None) -> None:
+    sys.stdout.reconfigure(errors="backslashreplace")  # any file name can be said
+    args = arguments(argv)
     if args.list:
         from xray.specs import MODELS
         for spec in MODELS.values():
@@ -279,18 +325,20 @@ def main() -> None:
                   f"lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch {spec.batch_size}  "
                   f"decay {spec.weight_decay:g}")
         return
-    from xray.data import DataError
-    from xray.results import ResultsError
     try:
-        train(args)
+        from xray.results import ResultsError
+        from xray.sources import DataError
+        specs = pick_specs(args)
+        (args.out / "results").mkdir(parents=True, exist_ok=True)
+        train(args, specs)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nstopped before any training; the same command starts again")
+        sys.exit(130)
     except (DataError, ResultsError) as error:
         fail(str(error))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EFBIG):
-            fail(f"{error.filename or args.out}: cannot be written ({error.strerror}); choose another folder with --out")
-        raise
-    except KeyboardInterrupt:
-        fail("stopped before anything was trained")
+        fail(unusable(error, args))
 
 
 if __name__ == "__main__":

@@ -95,8 +95,9 @@ def find(source: str) -> Source:
         raise DataError(f"{shown(source)}: a file; give the folder that holds the train, validation and test splits")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", source, re.ASCII):
         return tables.hub_source(source)
-    hint = "" if source[:1] in ("", ".", "~", "/") or source.count("/") > 1 else ", and a data set of the Hub is named owner/name"
-    raise DataError(f"{shown(source)!r}: no such folder{hint}")
+    path = source[:1] in ("", ".", "~", "/") or source.count("/") > 1
+    hint = "" if path else ", and a data set of the Hub is named owner/name"
+    raise DataError(f"{shown(source).strip() or 'no name'}: no such folder{hint}")
 
 
 def load(source: str, image_size: int, split: str = "given", split_seed: int = 0, skip_unreadable: bool = False,

@@ -48,10 +48,10 @@ def _walk(folder: Path, above: frozenset = frozenset()):
     for entry in entries:
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
-        if entry.is_dir():
+        if os.path.isdir(entry.path):
             if os.path.realpath(entry.path) not in above:
                 yield from _walk(Path(entry.path), above)
-        elif entry.is_file() or entry.is_symlink():  # no pipes or devices, which may never end
+        elif os.path.isfile(entry.path) or os.path.islink(entry.path):  # no pipes or devices, which may never end
             yield Path(entry.path)
 
 

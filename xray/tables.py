@@ -48,6 +48,8 @@ def _errors(given: str, doing: str):
     """Turns whatever goes wrong inside `datasets` into one DataError: its innermost cause, as one line."""
     try:
         yield
+    except DataError:
+        raise
     except Exception as error:
         while error.__cause__ is not None:
             error = error.__cause__
@@ -62,13 +64,17 @@ def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
     """Open a folder's parquet files, see Source.open. `datasets` puts its own copy into the temporary folder."""
     patterns = {split: [glob.escape(str(path.resolve())) for path in paths] for split, paths in files.items()}
     with _quiet() as datasets, _errors(given, "its parquet files cannot be read"):
+        import pyarrow.parquet
+        for split, paths in files.items():  # `datasets` gives an unclear message for a split without rows
+            if not sum(pyarrow.parquet.read_metadata(path).num_rows for path in paths):
+                raise DataError(f"{shown(given)}: the {split} split is empty")
         loaded = datasets.load_dataset("parquet", data_files=patterns, cache_dir=str(temporary))
     return _columns(given, loaded, datasets)
 
 
 def _columns(given: str, loaded, datasets):
     """The image, label and path columns of a DatasetDict, whatever they are called, as Source.open returns them."""
-    splits, classes = {}, []
+    splits, order, used = {}, {}, set()
     for name, table in loaded.items():
         split = SPLIT_NAMES.get(name.lower())
         if split is None or split in splits:
@@ -79,13 +85,14 @@ def _columns(given: str, loaded, datasets):
         if any(value is None or (names and value == -1) for value in values):
             raise DataError(f"{shown(given)}: the {split} split has images without a label")
         titles = [names[value] if names else str(value).strip() for value in values]
-        classes += [title for title in names or sorted(set(titles)) if title in set(titles) - set(classes)]
+        order.update({title: place for place, title in enumerate(names or [])})
+        used |= set(titles)
         with _errors(given, f"its column {shown(image)} holds no images"):
             images = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         inside = table[path] if path else ((cell or {}).get("path") for cell in images[image])
         splits[split] = Split([str(text or f"{split}/{row:06d}") for row, text in enumerate(inside)], titles,
                               lambda row, images=images, image=image: (images[row][image] or {}).get("bytes"))
-    return splits, classes, []
+    return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), []
 
 
 def _column_names(given: str, split: str, features, datasets) -> tuple[str, str, str | None]:

@@ -20,21 +20,24 @@ def fail(message: str):
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False, description="Write index.html, report.md and figures/ from saved "
+    parser = argparse.ArgumentParser(allow_abbrev=False, description="Write index.html, report.md and figures/ from "
+                                                                     "saved "
                                      "records. Trains nothing.")
     parser.add_argument("--results", type=Path, default=ROOT / "report" / "results", metavar="DIR",
                         help="where the records lie (default: report/results)")
     parser.add_argument("--out", type=Path, default=ROOT / "report", metavar="DIR",
                         help="where the report goes (default: report)")
-    parser.add_argument("--study", metavar="NAME", help="which study, DATA/SPLIT (default: that with the newest record)")
-    parser.add_argument("--data", metavar="SOURCE", help="the study's own data, to show its first radiograph in Figs 1 to "
+    parser.add_argument("--study", metavar="NAME", help="which study, DATA/SPLIT (default: that with the newest "
+                                                        "record)")
+    parser.add_argument("--data", metavar="SOURCE", help="the study's own data, to show its first radiograph in "
+                                                         "Figs 1 to "
                         "4; without it a phantom is drawn")
     parser.error = fail
     return parser.parse_args(argv)
 
 
 def first_radiograph(source: str, runs: list):
-    """The first training image of `source`, uint8 (S, S), at the largest size trained at; checks that it is the same data."""
+    """The first training image of `source`, uint8 (S, S), at the largest size trained at, if it is the same data."""
     from xray import data
     shown = [0.0]
 
@@ -46,8 +49,8 @@ def first_radiograph(source: str, runs: list):
     found = data.load(source, max(run.image_size for run in runs), skip_unreadable=bool(runs[0].data["skipped"]),
                       progress=progress)
     if found.fingerprint != runs[0].data["fingerprint"]:
-        fail(f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's {runs[0].data['fingerprint'][:16]}; "
-             "name the data that the study was trained on")
+        fail(f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's "
+             f"{runs[0].data['fingerprint'][:16]}; name the data that the study was trained on")
     return data.sample_image(found)
 
 

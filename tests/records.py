@@ -42,9 +42,9 @@ def run(model: str, seed: int = 0, *, skill: float = 2.5, validation: int = 120,
         true = {part: np.empty(0, np.int64) for part in true}
     engine = engine or ("direct" if spec.family == "CNN" or spec.optimizer == "Adam" else "gram")
     seconds = seconds or (600 if spec.family == "CNN" else 20 if engine == "gram" else 90) + seed
-    environment = {"device": "cpu", "device_name": "a made-up processor", "threads": 2, "revision": "0" * 40,
+    environment = {"device": "CPU, a made-up processor, 2 cores", "threads": 2, "revision": "0" * 40,
                    "versions": {"python": "3.12.0", "torch": "2.11.0", "numpy": "2.4.0"},
-                   "started": f"2026-01-0{1 + seed % 9}T00:00:00Z", "seconds": float(seconds),
+                   "finished": f"2026-01-0{1 + seed % 9}T00:00:00+00:00", "seconds": float(seconds),
                    "epoch_seconds": [float(seconds) / epochs] * epochs}
     return Run(spec, seed, image_size, split, dict(data or DATA), engine, "forced" if forced else "made up", "fp32",
                "diverged" if diverged else "finished", {key: np.asarray(v).tolist() for key, v in history.items()},

@@ -16,6 +16,7 @@ from xray.study import EVALUATED, Study, finished, percent, seeds, spread, summa
 
 SENSITIVITY = 0.95
 MOST_MISSED = 15
+RANKING = ("roc_auc", "average_precision", "brier")
 LOOKED_AT = ("20", "21", "20b", "27b")  # models whose first layer is drawn, where their weights were kept
 
 
@@ -32,10 +33,12 @@ def claims(verdicts: list) -> dict:
              "figures": verdict.figures, "verdict": verdict.verdict, "badge": BADGES[verdict.verdict],
              "link": verdict.link, "note": verdict.note} for verdict in verdicts]
     return section("claims", "A", "Verdicts on the paper's claims", text(
-        "What the paper asserts, in our words, each with the statistic that decides it and a rule that was fixed before "
-        "the runs were looked at. “Within noise” means that the effect is smaller than the spread over seeds, or, with "
+        "What the paper asserts, in our words, each with the statistic that decides it and a rule that was fixed "
+        "before the runs were looked at. “Within noise” means that the effect is smaller than the spread over "
+        "seeds, or, with "
         "too few seeds, than the test images allow to tell."), text(COMMON_RULE), text(DEFINITIONS),
-        {"kind": "verdicts", "tally": [(word, BADGES[word], tally[word]) for word in BADGES if tally[word]], "rows": rows})
+        {"kind": "verdicts", "rows": rows,
+         "tally": [(word, BADGES[word], tally[word]) for word in BADGES if tally[word]]})
 
 
 # ------------------------------------------------------------------------------------------- misprints and choices
@@ -47,12 +50,13 @@ def misprints(study: Study) -> dict:
 
     return section(
         "misprints", "B", "Misprints and choices",
-        table("Where the paper contradicts itself", ["Where", "What it says", "What we make of it"], rows(paper.MISPRINTS)),
+        table("Where the paper contradicts itself", ["Where", "What it says", "What we make of it"],
+              rows(paper.MISPRINTS)),
         table("What the paper leaves open", ["Where", "What is open", "What we chose"], rows(paper.CHOICES)),
         item(study, "batch-means", "Section 2.4", "Accuracy: exact, and as a mean over batches", _batch_means(study),
              models=list(EVALUATED),
-             note="The paper's precision and recall leave one confusion matrix for each row; the exact accuracy and the "
-                  "batch mean that follow from it stand beside the accuracy that was printed."))
+             note="The paper's precision and recall leave one confusion matrix for each row; the exact accuracy and "
+                  "the batch mean that follow from it stand beside the accuracy that was printed."))
 
 
 def _batch_means(study: Study) -> dict:
@@ -68,8 +72,8 @@ def _batch_means(study: Study) -> dict:
                      cell(f"{one.batch_mean:.1f}" if one else "–", paper=True), *ours,
                      f"{100 * gap:+.1f}".replace("-", "−") if gap == gap else "–"])
     return table("Test accuracy of the 15 evaluated models, %", [
-        "Model", ">Batch size", ">Paper: printed", ">Paper: implied, exact", ">Paper: implied, batch mean", ">Ours: exact",
-        ">Ours: batch mean", ">Ours: difference"], rows, sortable=True)
+        "Model", ">Batch size", ">Paper: printed", ">Paper: implied, exact", ">Paper: implied, batch mean",
+        ">Ours: exact", ">Ours: batch mean", ">Ours: difference"], rows, sortable=True)
 
 
 # --------------------------------------------------------------------------------------------- beyond accuracy
@@ -81,22 +85,24 @@ def beyond(study: Study) -> dict:
     rows, screening = [], []
     for model in there:
         summary = study.summaries[model]
-        rows.append([model, MODELS[model].family, *(f"{summary.mean[key]:.3f}" for key in ("roc_auc", "average_precision",
-                     "brier")), percent(summary.mean["ece"]), *(spread(summary, key) for key in ("specificity", "npv"))])
+        rows.append([model, MODELS[model].family, *(f"{summary.mean[key]:.3f}" for key in RANKING),
+                     percent(summary.mean["ece"]), *(spread(summary, key) for key in ("specificity", "npv"))])
         screening.append(_at_sensitivity(model, summary))
     if there:
-        rows.append(["–", "always pneumonia", *(f"{floor[key]:.3f}" for key in ("roc_auc", "average_precision", "brier")),
-                     percent(floor["ece"]), percent(floor["specificity"]), percent(floor["npv"])])
-    ranking = [plot(diagnostics.ranking("ranking", "ROC and precision-recall curves", study), "ranking")] if there else []
-    calibrated = [plot(diagnostics.calibration("calibration", "Calibration", study), "calibration")] if there else []
+        rows.append(["–", "always pneumonia", *(f"{floor[key]:.3f}" for key in RANKING),
+                     *(percent(floor[key]) for key in ("ece", "specificity", "npv"))])
+    ranking, calibrated = None, None
+    if there:
+        ranking = plot(diagnostics.ranking("ranking", "ROC and precision-recall curves", study), "ranking")
+        calibrated = plot(diagnostics.calibration("calibration", "Calibration", study), "calibration")
     return section(
         "beyond", "C", "Beyond accuracy",
         text("Accuracy and F1 look at one threshold. A ranking shows what other thresholds would give; calibration, "
-             "whether a stated 80 % means 80 %; and the prevalence of pneumonia, 7 in 10 here, is far from that of any "
-             "clinic, where the predictive values would differ."),
-        item(study, "ranking", "Appendix C", "How well the models rank images", *ranking, models=list(EVALUATED),
+             "whether a stated 80 % means 80 %; and the prevalence of pneumonia, 7 in 10 here, is far from that of "
+             "any clinic, where the predictive values would differ."),
+        item(study, "ranking", "Appendix C", "How well the models rank images", ranking, models=list(EVALUATED),
              note="The corner that matters is drawn: false positives up to 40 %, sensitivity and precision from 60 %."),
-        item(study, "calibration", "Appendix C", "What a stated probability is worth", *calibrated,
+        item(study, "calibration", "Appendix C", "What a stated probability is worth", calibrated,
              models=list(EVALUATED), note="On the diagonal, as many images have pneumonia as the model says. An MLP "
              "cannot state less than 50 %. A weighted loss makes pneumonia count less, so it is understated."),
         item(study, "ranking-scores", "Appendix C", "Ranking and calibration in figures", table(
@@ -117,7 +123,8 @@ def _at_sensitivity(model: str, summary) -> list:
         if not finished(run):
             continue
         try:
-            threshold = metrics.threshold_at_sensitivity(run.logits["validation"], run.labels["validation"], SENSITIVITY)
+            threshold = metrics.threshold_at_sensitivity(run.logits["validation"], run.labels["validation"],
+                                                         SENSITIVITY)
         except ValueError:  # no positive in the validation split
             continue
         shifted = np.where(run.logits["test"] > threshold, 1.0, -1.0)
@@ -134,8 +141,9 @@ def _at_sensitivity(model: str, summary) -> list:
 
 def patients(study: Study) -> dict:
     found = study.facts.get("patients")
-    blocks = [text("Several images can show one patient. Where such images lie in the training split and in the test "
-                   "split, a model can score by knowing the patient. File names carry who is shown, so it can be counted.")]
+    blocks = [text("Several images can show one patient. Where such images lie in the training split and in the "
+                   "test split, a model can score by knowing the patient. File names carry who is shown, so it can "
+                   "be counted.")]
     if found:
         rows = []
         for pair, classes in found["overlap"].items():
@@ -145,23 +153,24 @@ def patients(study: Study) -> dict:
                 rows.append([pair, name.lower(), f"{count['images']:,}", f"{count['shared']:,}", f"{share:.1f}",
                              f"{count['patients']:,}"])
         blocks.append(table("Images of the given split whose patient is in another part too",
-                            ["Images of … in …", "Class", ">Images", ">With a patient seen there", ">Share, %", ">Patients"],
-                            rows))
-        blocks.append(text(f"{found['named']:,} file names carry a patient; {found['unnamed']:,} do not, and each such "
-                           "image counts as a patient of its own."))
+                            ["Images of … in …", "Class", ">Images", ">With a patient seen there", ">Share, %",
+                             ">Patients"], rows))
+        blocks.append(text(f"{found['named']:,} file names carry a patient; {found['unnamed']:,} do not, and each "
+                           "such image counts as a patient of its own."))
     groups = _resplit_scores(study)
     if groups:
         runs = [run for chosen in study.resplits.values() for model in groups for run in chosen.get(model, [])]
         blocks.append(item(
             study, "resplits", "Appendix D", "The same models on other splits of the same images",
             plot(diagnostics.resplits("resplits", "Test scores over re-splits", groups), "resplits"), _gaps(groups),
-            runs=runs, note="Each dot is one run on one split. By image, images are dealt out at random; by patient, no "
+            runs=runs, note="Each dot is one run on one split. By image, images are dealt out at random; by "
+                            "patient, no "
             "patient is in two parts. The gap between the two is what knowing the patient is worth."))
     else:
         blocks.append(item(
             study, "resplits", "Appendix D", "The same models on other splits of the same images", runs=[],
             missing=["20", "21"], needs=["--resplits", "10"],
-            note="No runs on other splits of these images lie beside this study."))
+            asks="This makes some:", note="No runs on other splits of these images lie beside this study."))
     return section("patients", "D", "Patients and splits", *blocks)
 
 
@@ -194,10 +203,11 @@ def _gaps(groups: dict) -> dict:
 
 def errors(study: Study) -> dict:
     """Which test images are missed, over all finished runs of the evaluated models. No pixels."""
-    runs = [run for model in EVALUATED if model in study.summaries for run in study.summaries[model].runs if finished(run)]
+    runs = [run for model in EVALUATED if model in study.summaries for run in study.chosen[model] if finished(run)]
     title = "Which images are missed"
     if not runs or study.name.split("/")[-1] != "given" or not study.facts:
-        return section("errors", "E", title, text("This needs finished runs on the given split and the data's description."))
+        return section("errors", "E", title, text("This needs finished runs on the given split and the data's "
+                                                  "description."))
     labels = runs[0].labels["test"]
     paths = study.facts["paths"][-len(labels):]
     wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
@@ -210,14 +220,14 @@ def errors(study: Study) -> dict:
              f"{100 * surety[wrong[:, i], i].mean():.1f}"] for i in order if wrong[:, i].any()]
     return section(
         "errors", "E", title,
-        text(f"All {len(runs):,} finished runs of the 15 evaluated models look at the same {len(labels)} test images: "
-             f"{int((share == 0).sum())} of them no run ever misses, {int((share > 0.5).sum())} are missed by more than "
-             f"half of the runs, {int((share == 1).sum())} by all."),
+        text(f"All {len(runs):,} finished runs of the 15 evaluated models look at the same {len(labels)} test "
+             f"images: {int((share == 0).sum())} of them no run ever misses, {int((share > 0.5).sum())} are missed "
+             f"by more than half of the runs, {int((share == 1).sum())} by all."),
         item(study, "error-causes", "Appendix E", "Errors by cause", _by_cause(runs, wrong, np.array(cause)), runs=runs,
              note="The cause of a pneumonia is read off the file name."),
         item(study, "most-missed", "Appendix E", "The images missed most often", table(
             "Test images, those missed by most runs first",
-            ["File", "Shown", "Patient", ">Missed by", ">Mean probability given to the wrong class, %"], rows), runs=runs))
+            ["File", "Shown", "Patient", ">Missed by", ">Mean probability of the wrong class, %"], rows), runs=runs))
 
 
 def _by_cause(runs, wrong, cause) -> dict:
@@ -225,17 +235,17 @@ def _by_cause(runs, wrong, cause) -> dict:
     families = {family: rows for family, rows in families.items() if rows.any()}
     rows = [[name, int((cause == name).sum()), *(f"{100 * wrong[mine][:, cause == name].mean():.1f}"
                                                 for mine in families.values())] for name in sorted(set(cause))]
-    return table("Share of test images missed, %, mean over runs", ["Shown", ">Images", *(f">{name}" for name in families)],
-                 rows)
+    return table("Share of test images missed, %, mean over runs",
+                 ["Shown", ">Images", *(f">{name}" for name in families)], rows)
 
 
 # -------------------------------------------------------------------------------------------------- weights
 
 
 def weights(study: Study) -> dict:
-    blocks = [text("The first layer of a linear model or an MLP has one weight for each pixel, so each unit's weights are "
-                   "an image of what it looks at: red pushes its output up, blue down, white is 0. Much of what is seen is "
-                   "the random draw that training started from.")]
+    blocks = [text("The first layer of a linear model or an MLP has one weight for each pixel, so each unit's "
+                   "weights are an image of what it looks at: red pushes its output up, blue down, white is 0. Much "
+                   "of what is seen is the random draw that training started from.")]
     for model in LOOKED_AT:
         kept = next((run for run in study.chosen.get(model, []) if run.weights), None)
         if kept is None and model not in ("20", "21"):
@@ -246,23 +256,23 @@ def weights(study: Study) -> dict:
 
 def _weight_item(study: Study, model: str, run) -> dict:
     label, title = "Appendix F", f"Model {model} ({MODELS[model].family}): its first layer"
-    if run is None:
-        return item(study, f"weights-{model}", label, title, runs=[], missing=[model], needs=["--force"],
-                    note="No weights were kept beside this study's records. Training a model keeps those of its first seed.")
     try:
-        found = pictures.weight_pictures(run)
+        found = pictures.weight_pictures(run) if run else None
+        note = "No weights were kept beside this study's records. Training a model keeps those of its first seed."
     except pictures.WeightsError:
-        return item(study, f"weights-{model}", label, title, runs=[run], missing=[model], needs=["--force"],
-                    note="The weights that its record names are missing, damaged or those of another model.")
+        found, note = None, "The weights that its record names are missing, damaged or those of another model."
+    if found is None:
+        return item(study, f"weights-{model}", label, title, runs=[run] if run else [], missing=[model],
+                    needs=["--force"], asks="This trains it again and keeps them:", note=note)
     units = images(*[
         (content, f"weights-{model}-{n}", f"First-layer weights of unit {n} of model {model} as an image.",
          f"unit {n}, × {weight:+.3f}".replace("-", "−")) for n, (content, weight) in enumerate(found["units"], 1)])
     blocks = [units]
     if found["product"]:
         blocks.insert(0, images((
-            found["product"], f"weights-{model}", f"The two layers of model {model} multiplied: one weight for each pixel.",
+            found["product"], f"weights-{model}", f"The two layers of model {model} as one: a weight for each pixel.",
             f"the two layers as one; full colour at ±{found['product_limit']:.2g}"), wide=True))
     return item(study, f"weights-{model}", label, title, *blocks, runs=[run], missing=[],
-                note=f"Seed {seeds([run])}, {run.image_size}×{run.image_size} pixels, averaged over squares. Beneath each unit, what "
-                     f"its output is multiplied by. Full colour at ±{found['limit']:.2g}. Red under a positive factor, or "
-                     "blue under a negative one, speaks for pneumonia.")
+                note=f"Seed {seeds([run])}, {run.image_size}×{run.image_size} pixels, averaged over squares. Beneath "
+                     f"each unit, what its output is multiplied by. Full colour at ±{found['limit']:.2g}. Red under "
+                     "a positive factor, or blue under a negative one, speaks for pneumonia.")

@@ -58,11 +58,12 @@ def cell(content, href: str = "", badge: str = "", paper: bool = False, code: bo
 
 
 def item(study: Study, id: str, label: str, title: str, *blocks: dict | None, models: list[str] = (), note: str = "",
-         runs: list | None = None, missing: list[str] | None = None, needs: list[str] = ()) -> dict:
+         runs: list | None = None, missing: list[str] | None = None, needs: list[str] = (), asks: str = "") -> dict:
     """One of the paper's figures or tables: its number (`label`), a title, blocks, and where it comes from.
 
     models: those shown, whose records are named; those without a run get the command that trains them. runs, missing:
-    the records and the models without one, where they are not the chosen ones. needs: what else that command needs.
+    the records and the models without one, where they are not the chosen ones. needs: what else that command needs;
+    asks: what it does, in words of its own.
     """
     if missing is None:
         missing = [model for model in models if model not in study.chosen]
@@ -70,6 +71,8 @@ def item(study: Study, id: str, label: str, title: str, *blocks: dict | None, mo
         runs = [run for model in models for run in study.chosen.get(model, [])]
     return {"kind": "item", "id": id, "label": label, "title": title, "blocks": [b for b in blocks if b], "note": note,
             "sources": sources(runs), "count": len(runs), "missing": missing,
+            "asks": asks or f"Not trained yet: {', '.join(missing)}. This trains "
+                            f"{'them' if len(missing) > 1 else 'it'}:",
             "command": command(study, missing, *needs) if missing else ""}
 
 

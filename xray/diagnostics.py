@@ -38,7 +38,7 @@ def _legend(figure, *more) -> None:
 
 
 def ranking(name: str, title: str, study: Study) -> dict:
-    """ROC curves above precision-recall curves on the test split, a column a class; each line is the mean over seeds."""
+    """ROC curves above precision-recall curves on the test split, a column a class; a line is the mean over seeds."""
     grid = np.linspace(0, 1, 201)
 
     def paint(figure):
@@ -85,8 +85,8 @@ def calibration(name: str, title: str, study: Study) -> dict:
                 found = metrics.reliability(np.concatenate([run.logits["test"] for run in runs]),
                                             np.concatenate([run.labels["test"] for run in runs]), bins=10)
                 enough = found["count"] >= 10
-                axis.plot(100 * found["probability"][enough], 100 * found["positive"][enough], marker="o", markersize=2.6,
-                          color=colour(MODELS[model]), linestyle=_dash(MODELS[model]), linewidth=1.2)
+                axis.plot(100 * found["probability"][enough], 100 * found["positive"][enough], marker="o",
+                          markersize=2.6, color=colour(MODELS[model]), linestyle=_dash(MODELS[model]), linewidth=1.2)
             axis.set_title(family)
             axis.set(xlim=(0, 100), ylim=(0, 100), xlabel="predicted probability, %")
             axis.set_aspect("equal")
@@ -125,7 +125,8 @@ def resplits(name: str, title: str, groups: dict[str, dict[str, list]]) -> dict:
     words = [f"model {model}, {PROTOCOL_WORDS[protocol]}: "
              f"{percent(float(np.mean([scores['accuracy'] for scores in groups[model][protocol]])))} %"
              for model, protocol in rows]
-    return draw(name, title, f"{title}. Mean accuracy: " + "; ".join(words) + ".", (WIDTH, 1.0 + 0.25 * len(rows)), paint)
+    return draw(name, title, f"{title}. Mean accuracy: " + "; ".join(words) + ".",
+                (WIDTH, 1.0 + 0.25 * len(rows)), paint)
 
 
 def missed(logits, labels) -> np.ndarray:

@@ -39,11 +39,17 @@ def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
     logarithmic = len(losses) > 0 and losses.max() > 12 * np.median(losses)
 
     def paint(figure):
-        axes = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False)
+        figure.set_layout_engine("none")  # all these figures are laid out alike, so it need not be worked out for each
+        axes = figure.subplots(2, len(panels), sharex="col", sharey="row", squeeze=False, gridspec_kw={
+            "left": 0.068, "right": 0.992, "top": 0.945, "bottom": 0.19, "wspace": 0.07, "hspace": 0.13})
         for column, (heading, group) in enumerate(panels):
             for label, runs, hue in group:
                 _curve(axes[0, column], runs, "loss", hue, 1)
                 _curve(axes[1, column], runs, "accuracy", hue, 100)
+            if not group:
+                for axis in axes[:, column]:
+                    axis.text(0.5, 0.5, "not trained yet", transform=axis.transAxes, ha="center",
+                              color=COLOURS["quiet"])
             axes[0, column].set_title(heading)
             axes[1, column].set_xlabel("epoch")
             axes[1, column].xaxis.get_major_locator().set_params(integer=True)
@@ -52,8 +58,9 @@ def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
             axes[0, 0].set_yscale("log")
         axes[0, 0].set_ylabel("loss (log scale)" if logarithmic else "loss")
         axes[1, 0].set_ylabel("accuracy, %")
-        figure.legend(handles=_curve_legend(panels), loc="outside lower left", ncols=5, handlelength=2.4,
-                      columnspacing=1.4)
+        figure.align_ylabels(axes[:, 0])
+        figure.legend(handles=_curve_legend(panels), loc="lower left", bbox_to_anchor=(0.055, 0), ncols=5,
+                      handlelength=2.4, columnspacing=1.4)
 
     words = [f"{label}: {_curve_words(runs)}" for label, runs, _ in everything]
     return draw(name, title, f"{title}. " + "; ".join(words) + ".", (WIDTH, 4.0), paint)
@@ -130,6 +137,7 @@ def bars(name: str, title: str, study: Study, paper: dict, groups: list[tuple[st
                           xytext=(0, -3), textcoords="offset points", ha="right", va="top",
                           color=COLOURS["quiet"], fontsize=7.5)
             axis.set_xticks(range(len(groups)), ticks)
+            axis.set_xlim(-0.55, len(groups) - 0.45)
             axis.tick_params(axis="x", labelcolor=COLOURS["ink"], length=0)
             axis.set_title(heading)
             axis.grid(axis="x", visible=False)
@@ -141,9 +149,10 @@ def bars(name: str, title: str, study: Study, paper: dict, groups: list[tuple[st
         figure.legend(handles=handles, loc="outside lower left", ncols=4, handlelength=1.6, columnspacing=1.6)
 
     shown = [model for _, models in groups for model in models]
-    words = [f"model {model}: accuracy {percent(study.summaries[model].mean['accuracy'])} %, "
-             f"F1 {percent(study.summaries[model].mean['f1'])} %" for model in shown if model in study.summaries]
-    guess = f"always saying pneumonia gives {percent(study.baseline['accuracy'])} % and {percent(study.baseline['f1'])} %"
+    words = [f"model {model}: accuracy {percent(study.summaries[model].mean['accuracy'])} %, F1 "
+             f"{percent(study.summaries[model].mean['f1'])} %" for model in shown if model in study.summaries]
+    floor = [percent(study.baseline[key]) for key, _ in panels]
+    guess = f"always saying pneumonia gives {floor[0]} % and {floor[1]} %"
     return draw(name, title, f"{title}. " + "; ".join(words + [guess]) + ".", (WIDTH, 3.2), paint)
 
 
@@ -174,7 +183,7 @@ def paper_mark(label: str) -> Line2D:
 
 
 def glance(name: str, title: str, study: Study, paper: dict) -> dict:
-    """The 15 evaluated models at a glance: each run a dot, its 95 % interval, the paper's value, the constant guess."""
+    """The 15 evaluated models at a glance: each run a dot, its 95 % interval, the paper's value."""
     models = [model for model in EVALUATED if model in study.summaries]
 
     def paint(figure):
@@ -189,7 +198,6 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
                 axis.plot(100 * summary.mean[key], row, "|", color=hue, markersize=11, markeredgewidth=2)
                 if model in paper:
                     axis.plot(paper[model][key], row, **PAPER_MARK)
-            axis.axvline(100 * study.baseline[key], color=COLOURS["quiet"], linewidth=1, linestyle=(0, (1, 1.5)))
             axis.set_title(heading)
             axis.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(models)), [f"{model}  {describe(MODELS[model]).replace(', 1 hidden layer', '')}"
@@ -201,10 +209,8 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
                                Line2D([], [], marker="|", linestyle="none", color=grey, markersize=10,
                                       markeredgewidth=2, label="mean"),
                                Line2D([], [], color=grey, linewidth=5, alpha=0.3, label="95 % interval"),
-                               paper_mark("the paper"),
-                               Line2D([], [], color=grey, linewidth=1, linestyle=(0, (1, 1.5)),
-                                      label="always pneumonia")],
-                      loc="outside lower left", ncols=5, columnspacing=1.4, handlelength=1.6)
+                               paper_mark("the paper")],
+                      loc="outside lower left", ncols=4, columnspacing=1.4, handlelength=1.6)
 
     words = [f"model {model} {percent(study.summaries[model].mean['accuracy'])} and "
              f"{percent(study.summaries[model].mean['f1'])}" for model in models]

@@ -31,8 +31,8 @@ def sections(study: Study) -> list[dict]:
     """Sections 3 to 3.6."""
     return [section("section-3", "3", "Results", text(
         "In the curves, each thin line is one seed and the thick one their mean; solid is training, dashed is "
-        "validation. Training loss and accuracy are taken batch by batch while the weights still move, as the paper's "
-        "loop does; validation follows at the end of each epoch.")),
+        "validation. Training loss and accuracy are taken batch by batch while the weights still move, as the "
+        "paper's loop does; validation follows at the end of each epoch.")),
         layers(study), weights(study), epochs(study), batches(study), regularised(study), duration(study)]
 
 
@@ -43,15 +43,14 @@ def curve_item(study: Study, number: int, note: str = "") -> dict:
     name = f"fig-{number}"
     panels = []
     if words:
-        panels = [(f"Model {model}: {word}", [(f"model {model}", study.chosen[model], figures.colour(MODELS[model]))])
-                  for model, word in zip(models, words) if model in there]
+        panels = [(f"Model {model}: {word}", [(f"model {model}", study.chosen[model], figures.colour(MODELS[model]))]
+                   if model in there else []) for model, word in zip(models, words)]
     else:
         for family in figures.HUE:
             group = [model for model in there if MODELS[model].family == family]
-            if group:
-                panels.append((f"{family}: {' and '.join(group)}",
-                               [(f"model {m}", study.chosen[m], figures.colour(MODELS[m])) for m in group]))
-    blocks = [plot(figures.curves(name, title, panels), name), _ends(study, there)] if panels else []
+            panels.append((f"{family}: {' and '.join(group)}" if group else family,
+                           [(f"model {m}", study.chosen[m], figures.colour(MODELS[m])) for m in group]))
+    blocks = [plot(figures.curves(name, title, panels), name), _ends(study, there)] if there else []
     return item(study, name, f"Figure {number}", title, *blocks, models=models, note=note)
 
 
@@ -62,8 +61,8 @@ def _ends(study: Study, models: list[str]) -> dict:
     for model in models:
         runs = study.chosen[model]
         row = [model, seeds(runs), runs[0].spec.epochs]
-        for key, digits in (("train_loss", 3), ("validation_loss", 3), ("train_accuracy", 1), ("validation_accuracy", 1)):
-            factor = 100 if "accuracy" in key else 1
+        for key in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
+            factor, digits = (100, 1) if "accuracy" in key else (1, 3)
             row.append(plus_minus([factor * run.history[key][-1] for run in runs if run.history[key]], digits))
         rows.append(row)
     return table("After the last epoch, mean ± standard deviation over seeds", columns, rows, folded="End values")
@@ -88,8 +87,8 @@ def plus_minus(values, digits: int) -> str:
 def layers(study: Study) -> dict:
     return section(
         "section-3-1", "3.1", "How many layers and units",
-        text("One class at a time, the number of hidden layers, of units or filters, and the kernel are changed; all else "
-             "stays as in Table 1."),
+        text("One class at a time, the number of hidden layers, of units or filters, and the kernel are changed; "
+             "all else stays as in Table 1."),
         curve_item(study, 9, "Stacked linear layers can express no more than one; what differs is how they learn."),
         curve_item(study, 10), search(study), curve_item(study, 11), curve_item(study, 12), curve_item(study, 13),
         level=3)
@@ -111,12 +110,13 @@ def search(study: Study) -> dict:
     columns = ["Model", ">Learning rate", "Seeds", ">Dead", ">Diverged", ">Validation logits above 0, %",
                ">Final training loss", ">Validation accuracy, %"]
     return item(
-        study, "sec-search", "Section 3.1", "Models 6 and 7 at five learning rates",
+        study, "learning-rates", "Section 3.1", "Models 6 and 7 at five learning rates",
         table("MLPs with 2 and 3 hidden layers, epochs and all else as in Table 1", columns, rows),
-        text("A net is dead when it gives no validation image a logit above 0: every output is cut off at 0, each image "
-             f"gets the probability ½, and the loss stays at ln 2 = {math.log(2):.3f}, whatever the learning rate. With a "
-             "ReLU after the last layer no gradient passes from such outputs, so nothing can revive it. A dead net calls "
-             "every image normal: its accuracy is the share of normal images, its precision 0/0, which counts as 0."),
+        text("A net is dead when it gives no validation image a logit above 0: every output is cut off at 0, each "
+             f"image gets the probability ½, and the loss stays at ln 2 = {math.log(2):.3f}, whatever the learning "
+             "rate. With a ReLU after the last layer no gradient passes from such outputs, so nothing can revive "
+             "it. A dead net calls every image normal: its accuracy is the share of normal images, its precision "
+             "0/0, which counts as 0."),
         models=list(LEARNING_RATE_SEARCH))
 
 
@@ -135,10 +135,11 @@ def weights(study: Study) -> dict:
                ">Last validation accuracy, %"]
     return section(
         "section-3-2", "3.2", "Weighted loss, and Adam",
-        text("A weighted loss counts each pneumonia image as 0.37 of a normal one, so its height cannot be compared with "
-             "an unweighted loss; shapes and accuracies can."),
+        text("A weighted loss counts each pneumonia image as 0.37 of a normal one, so its height cannot be compared "
+             "with an unweighted loss; shapes and accuracies can."),
         curve_item(study, 14), curve_item(study, 15), curve_item(study, 16),
-        curve_item(study, 17, "The paper's caption names models 0 and 19; 19 is a CNN. The linear model with Adam is 17, "
+        curve_item(study, 17, "The paper's caption names models 0 and 19; 19 is a CNN. The linear model with Adam "
+                              "is 17, "
                    "which is weighted, so its twin is 14. Model 0 is added for reference."),
         item(study, "adam", "Section 3.2", "The three models with Adam",
              table("Validation of the Adam models, mean ± standard deviation over seeds", columns, adam),
@@ -161,8 +162,8 @@ def epochs(study: Study) -> dict:
         note += f" This test split holds {images:,} images, the paper's {printed:,}, so the counts cannot be compared."
     return section(
         "section-3-3", "3.3", "More epochs",
-        text("The settings chosen so far, one model a class, trained for 50 epochs with a plain and a weighted loss and "
-             "then tested."),
+        text("The settings chosen so far, one model a class, trained for 50 epochs with a plain and a weighted loss "
+             "and then tested."),
         item(study, "fig-18", "Figure 18", "Confusion matrix of model 20", *drawing, models=["20"], note=note),
         curve_item(study, 19), score_item(study, 20, "Test scores after 50 epochs, batches of 32"),
         bar_item(study, 21, "Accuracy and F1, plain and weighted, batches of 32", ("plain loss", "weighted loss")),
@@ -181,8 +182,9 @@ def batches(study: Study) -> dict:
 def regularised(study: Study) -> dict:
     return section(
         "section-3-5", "3.5", "L2 regularisation",
-        text("The three plain models of 60 epochs again, with a weight decay of 0.1. SGD shrinks each weight by learning "
-             "rate × decay a step: at the CNN's learning rate of 1e-2 that is a strong pull, at 1e-4 hardly any."),
+        text("The three plain models of 60 epochs again, with a weight decay of 0.1. SGD shrinks each weight by "
+             "learning rate × decay a step: at the CNN's learning rate of 1e-2 that is a strong pull, at 1e-4 "
+             "hardly any."),
         score_item(study, 25, "Test scores with L2"), curve_item(study, 26),
         bar_item(study, 27, "Accuracy and F1 without and with L2", ("without L2", "with L2")), level=3)
 
@@ -206,7 +208,8 @@ def score_item(study: Study, number: int, title: str) -> dict:
     rank = " > ".join(models)
     return item(study, f"fig-{number}", f"Figure {number}", title,
                 table("Test scores, sorted by our F1", columns, rows, sortable=True) if rows else None, models=models,
-                note=f"The paper's order by F1 is {rank}" + (f"; ours is {' > '.join(there)}." if len(there) > 1 else "."))
+                note=f"The paper's order by F1 is {rank}"
+                     + (f"; ours is {' > '.join(there)}." if len(there) > 1 else "."))
 
 
 def bar_item(study: Study, number: int, title: str, tones: tuple[str, str]) -> dict:
@@ -217,8 +220,8 @@ def bar_item(study: Study, number: int, title: str, tones: tuple[str, str]) -> d
     if any(model in study.summaries for model in models):
         blocks = [plot(figures.bars(name, title, study, paper.SCORES, groups, tones), name)]
     return item(study, name, f"Figure {number}", title, *blocks, models=models,
-                note="Each bar rises from the score of a model that always says pneumonia, so its height is what was "
-                     "learned. The paper's accuracy is its batch mean.")
+                note="Each bar rises from the score of a model that always says pneumonia, so its height is what "
+                     "was learned. The paper's accuracy is its batch mean.")
 
 
 def duration(study: Study) -> dict:
@@ -230,8 +233,8 @@ def duration(study: Study) -> dict:
         rows = [(model, runs[model]) for model in there]
         blocks.append(plot(figures.durations("fig-28", "Training time of the three classes", rows), "fig-28"))
         if "26b" in there and len(there) > 1:
-            cnn = np.mean([run.environment["seconds"] for run in runs["26b"]])
-            ratios = [f"{cnn / np.mean([run.environment['seconds'] for run in runs[model]]):.1f} times as long as {model}"
+            means = {model: np.mean([run.environment["seconds"] for run in runs[model]]) for model in there}
+            ratios = [f"{means['26b'] / means[model]:.1f} times as long as {model}"
                       for model in there if model != "26b"]
             words += f" The CNN, 26b, takes {' and '.join(ratios)}."
     shown = [run for model in there for run in runs[model]]
@@ -272,8 +275,8 @@ def conclusions(study: Study, verdicts: list) -> dict:
     rows = [[cell(verdict.id, href=f"#claim-{verdict.id.lower()}"), verdict.claim, verdict.figures, badge(verdict)]
             for verdict in closing]
     return section("section-4", "4", "Conclusions", text(
-        "The paper closes with four statements. Each is judged here by a rule fixed beforehand; the rule stands with "
-        "[all verdicts](#claims)."),
+        "The paper closes with four statements. Each is judged here by a rule fixed beforehand; the rule stands "
+        "with [all verdicts](#claims)."),
         table("The paper's conclusions", ["Claim", "In our words", "What we measured", "Verdict"], rows))
 
 

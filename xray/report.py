@@ -28,11 +28,10 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
                 findings.conclusions(study, verdicts), findings.references(), *appendices.sections(study, verdicts),
                 reproduction(study)]
     for part in sections:
-        for block in walk(part["blocks"]):
-            if block["kind"] == "item":
-                block["verdicts"] = [{"id": verdict.id, "verdict": verdict.verdict, "claim": verdict.claim,
-                                      "badge": findings.BADGES[verdict.verdict]}
-                                     for verdict in verdicts if verdict.link == block["id"]]
+        for block in [part, *(block for block in walk(part["blocks"]) if block["kind"] == "item")]:
+            block["verdicts"] = [{"id": verdict.id, "verdict": verdict.verdict, "claim": verdict.claim,
+                                  "badge": findings.BADGES[verdict.verdict]}
+                                 for verdict in verdicts if verdict.link == block["id"]]
     return {"study": study.name, "data": study.runs[0].data, "banner": banner(study), "sections": sections,
             "contents": contents(sections), "index": index(sections)}
 
@@ -81,8 +80,8 @@ def banner(study: Study) -> list[str]:
     native = study.facts.get("sizes", {})
     if native and not data["phantom"] and f"{IMAGE_SIZE}x{IMAGE_SIZE}" not in native:
         most = max(native, key=native.get)
-        notes.append(f"The data's images are not stored at {IMAGE_SIZE}×{IMAGE_SIZE} (most are {most.replace('x', '×')}); "
-                     "each was scaled to the size it was trained at.")
+        notes.append(f"The data's images are not stored at {IMAGE_SIZE}×{IMAGE_SIZE} (most are "
+                     f"{most.replace('x', '×')}); each was scaled to the size it was trained at.")
     missing = [model for model in not_trained(study) if model in MODELS]
     if missing:
         notes.append(f"{len(missing)} of the 35 models are not trained yet: {', '.join(missing)}.")
@@ -102,21 +101,25 @@ def summary(study: Study, verdicts: list) -> dict:
     trained = [model for model in study.chosen if model in MODELS]
     words = (f"Of the paper's {len(verdicts)} claims, **{count['holds']} hold**, {count['does not hold']} do not, "
              f"{count['within noise']} are within noise and {count['not run']} cannot be judged from these runs. "
-             f"Every [verdict](#claims) names its rule and its evidence.") if judged else ""
+             "Every [verdict](#claims) names its rule and its evidence.") if judged else ""
     there = [model for model in EVALUATED if model in study.summaries]
     blocks = [
-        text(f"{len(trained)} of the paper's 35 models, trained from scratch in {len(study.runs):,} runs on one data set."),
+        text(f"{len(trained)} of the paper's 35 models, trained from scratch in {len(study.runs):,} runs on one data "
+             "set."),
         {"kind": "facts", "facts": _facts(study)}, text(words) if words else None]
     if there:
         blocks.append(item(study, "glance", "At a glance", "Test scores of the 15 evaluated models",
                            plot(figures.glance("glance", "Test scores of the evaluated models", study, paper.SCORES),
                                 "glance"), models=list(EVALUATED),
-                           note="The paper's accuracy is drawn as printed, a mean over batches."))
+                           note="The paper's accuracy is drawn as printed, a mean over batches. Always saying "
+                                f"pneumonia would give {percent(study.baseline['accuracy'])} and "
+                                f"{percent(study.baseline['f1'])} %."))
         blocks.append(item(study, "scores", "In figures", "The paper's scores beside ours", _score_table(study, there),
                            models=list(EVALUATED),
-                           note="± is the standard deviation over seeds. The interval is where one run with another seed, on "
-                                "another test set of this size, lands 95 times in 100; “inside” says that the paper's score "
-                                "lies in it. The paper's exact accuracy is what its precision and recall imply."))
+                           note="± is the standard deviation over seeds. The interval is where one run with another "
+                                "seed, on another test set of this size, lands 95 times in 100; “inside” says that "
+                                "the paper's score lies in it. The paper's exact accuracy is what its precision and "
+                                "recall imply."))
     return section("summary", "", "Summary", *blocks)
 
 
@@ -140,19 +143,19 @@ def _score_table(study: Study, models: list[str]) -> dict:
         exact = implied[0].accuracy if len(implied) == 1 else printed["accuracy"]
         spec = MODELS[model]
         row = [cell(model, href=f"#fig-{next(n for n, group in paper.TABLES.items() if model in group)}"), spec.family,
-               spec.batch_size, "weighted" if spec.class_weight else "L2" if spec.weight_decay else "–"]
+               f"{spec.batch_size}{', weighted' * spec.class_weight}{', L2' * (spec.weight_decay > 0)}"]
         for key, value in (("f1", printed["f1"]), ("accuracy", exact)):
             low, high = summary.interval[key]
             inside = round(100 * low, 1) <= round(value, 1) <= round(100 * high, 1)
-            row += [cell(f"{value:.1f}", paper=True), spread(summary, key), f"{percent(low)}–{percent(high)}",
-                    cell("inside" if inside else "outside", badge="good" if inside else "bad")]
+            row += [cell(f"{value:.1f}", paper=True), spread(summary, key),
+                    cell(f"{percent(low)}–{percent(high)} {'inside' if inside else 'outside'}",
+                         badge="good" if inside else "bad")]
         rows.append(row)
-    rows.append(["–", "always pneumonia", "–", "–", "–", percent(study.baseline["f1"]), "–", "–", "–",
-                 percent(study.baseline["accuracy"]), "–", "–"])
+    rows.append(["–", "always pneumonia", "–", "–", percent(study.baseline["f1"]), "–", "–",
+                 percent(study.baseline["accuracy"]), "–"])
     return table("Test scores in percent", [
-        "Model", "Class", ">Batch", "Variant", ">F1: paper", ">F1: ours", ">F1: 95 % interval", "F1: paper's is",
-        ">Accuracy: paper, exact", ">Accuracy: ours", ">Accuracy: 95 % interval", "Accuracy: paper's is"], rows,
-        sortable=True)
+        "Model", "Class", "Batch", ">F1, paper", ">F1, ours", "95 % interval: paper's is", ">Accuracy, paper, exact",
+        ">Accuracy, ours", "95 % interval: paper's is"], rows, sortable=True)
 
 
 def reproduction(study: Study) -> dict:
@@ -160,35 +163,36 @@ def reproduction(study: Study) -> dict:
     for run in study.runs:
         where = run.environment
         versions = ", ".join(f"{name} {number}" for name, number in where.get("versions", {}).items())
-        settings[str(where.get("device", "unknown")), str(where.get("threads", "")), str(where.get("revision", "unknown")),
-                 versions].append(run)
+        settings[str(where.get("device", "unknown")), str(where.get("threads", "")),
+                 str(where.get("revision", "unknown")), versions].append(run)
         groups[run.spec.family, run.spec.optimizer, run.engine, run.engine_reason, run.image_size,
                run.precision].append(run)
-    engines = [[*map(str, key[:3]), key[3], str(key[4]), key[5], len(runs),
-                f"{sum(run.environment.get('seconds', 0) for run in runs) / 60:.1f}",
-                f"{np.median([run.environment.get('seconds', 0) / max(len(run.history['train_loss']), 1) for run in runs]):.2g}"]
-               for key, runs in sorted(groups.items(), key=lambda pair: tuple(map(str, pair[0])))]
+    engines = []
+    for key, runs in sorted(groups.items(), key=lambda pair: tuple(map(str, pair[0]))):
+        seconds = [run.environment.get("seconds", 0) for run in runs]
+        an_epoch = [time / max(len(run.history["train_loss"]), 1) for time, run in zip(seconds, runs)]
+        engines.append([*key, len(runs), f"{sum(seconds) / 60:.1f}", f"{np.median(an_epoch):.2g}"])
     return section(
         "reproduction", "G", "Reproduction",
-        text("A run depends on its settings, its data and its seed alone: weights and batch order are drawn from the seed, "
-             "never from a global state. The records name all of it."),
+        text("A run depends on its settings, its data and its seed alone: weights and batch order are drawn from "
+             "the seed, never from a global state. The records name all of it."),
         {"kind": "facts", "facts": [("Fingerprint of the data", study.runs[0].data["fingerprint"]),
                                     ("Records", str(len(study.runs)))]},
         table("Where the runs were made", ["Device", "Threads", "Code revision", "Versions", ">Runs"],
               [[*key, len(runs)] for key, runs in sorted(settings.items())]),
-        table("How they were trained. “direct” is the plain loop over batches of pixels; “gram” makes the same steps in "
-              "sample space, exact for Linear and MLP models under SGD",
+        table("How they were trained. “direct” is the plain loop over batches of pixels; “gram” makes the same "
+              "steps in sample space, exact for Linear and MLP models under SGD",
               ["Class", "Optimizer", "Engine", "Why", ">Image size", "Precision", ">Runs", ">Minutes in all",
                ">Median seconds an epoch"], engines, sortable=True),
-        text("`python scripts/train.py --all` trains what is missing; `python scripts/report.py` writes this report anew "
-             "from the records, and the same records give the same bytes."))
+        text("`python scripts/train.py --all` trains what is missing; `python scripts/report.py` writes this report "
+             "anew from the records, and the same records give the same bytes."))
 
 
 # ------------------------------------------------------------------------------------------------------- writing
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md and figures/ into `out`; gives back their paths. OSError where that cannot be done."""
+    """Write index.html, report.md and figures/ into `out`; gives back their paths. OSError where that cannot be."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)

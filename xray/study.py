@@ -40,7 +40,7 @@ class Study:
     runs: list[Run]
     chosen: dict[str, list[Run]]
     facts: dict  # data.json, empty where there is none
-    summaries: dict[str, Summary]  # of the models with a finished run
+    summaries: dict[str, Summary]  # of the models that the paper tests, those with a finished run
     baseline: dict  # metrics.always_pneumonia on the test split; empty without a finished run
     resplits: dict[str, dict[str, list[Run]]]  # "image-0" -> model -> runs, of sibling folders of the same data
 
@@ -48,7 +48,7 @@ class Study:
 def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     """The study to report, and the names of the others.
 
-    Without a wish: of the studies on the data's given split (of all, where none is) the one whose last run started
+    Without a wish: of the studies on the data's given split (of all, where none is) the one whose last run ended
     last. Raises ResultsError where there is none, or none of that name.
     """
     if not Path(folder).is_dir():
@@ -63,12 +63,12 @@ def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     candidates = [name for name in found if name.endswith("/given")] or list(found)
     newest = candidates[0]
     if len(candidates) > 1:
-        newest = max(candidates, key=lambda name: (max(_started(run) for run in results.load(found[name])), name))
+        newest = max(candidates, key=lambda name: (max(_finished_at(run) for run in results.load(found[name])), name))
     return newest, [name for name in candidates if name != newest]
 
 
-def _started(run: Run) -> str:
-    return str(run.environment.get("started", ""))
+def _finished_at(run: Run) -> str:
+    return str(run.environment.get("finished", ""))
 
 
 def read(folder: Path, name: str, progress=None) -> Study:
@@ -83,7 +83,7 @@ def read(folder: Path, name: str, progress=None) -> Study:
     facts = results.read_json(facts_file) if facts_file.exists() else {}
     chosen = results.select(runs)
     tell(f"scoring {len(runs)} runs")
-    summaries = {model: summarise(group) for model, group in chosen.items() if any(map(finished, group))}
+    summaries = {model: summarise(chosen[model]) for model in EVALUATED if any(map(finished, chosen.get(model, [])))}
     labels = next((run.labels["test"] for run in runs if finished(run)), None)
     return Study(name, place, runs, chosen, facts, summaries,
                  {} if labels is None else metrics.always_pneumonia(labels), _siblings(place, tell))
@@ -93,7 +93,7 @@ def _siblings(place: Path, tell) -> dict:
     if place.name != "given":
         return {}
     found = {}
-    for sibling in sorted(place.parent.iterdir(), key=lambda path: (path.name.split("-")[0], len(path.name), path.name)):
+    for sibling in sorted(place.parent.iterdir(), key=lambda path: (len(path.name), path.name)):
         if sibling.name.startswith(("image-", "patient-")) and any(sibling.glob("*-seed*.json")):
             tell(f"reading the records of {place.parent.name}/{sibling.name}")
             found[sibling.name] = results.select(results.load(sibling))

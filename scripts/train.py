@@ -279,6 +279,8 @@ def train(args, specs: list) -> None:
                                  note, args.force):
             done += 1
             say(f"[{done}/{len(todo)}] {describe(run)}")
+    except training.DeviceError as error:
+        fail(str(error))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         what = "trains all of them again" if args.force else "goes on where this one stopped"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from xray import results, training
 from xray.data import Data
@@ -116,7 +117,6 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
     path = tmp_path / "x.safetensors"
-    import torch
     training.write_checkpoint(path, {"w": torch.arange(4.0)}, {"history": {}})
     assert training.read_checkpoint(path)[0]["w"].tolist() == [0, 1, 2, 3]
     good = path.read_bytes()
@@ -182,3 +182,23 @@ def test_shares_are_complete_disjoint_and_even():
         assert sorted(j.spec.id for share in shares for j in share) == sorted(MODELS)
         loads = [sum(100 if j.spec.family == "CNN" else 1 for j in share) for share in shares]
         assert max(loads) - min(loads) <= 100
+
+
+@pytest.mark.parametrize("error, words", [
+    (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), ["out of GPU memory", "batches of 8", "8×8"]),
+    (RuntimeError("CUDA error: unspecified launch failure\nmore lines"), ["the GPU failed", "unspecified launch failure"]),
+])
+def test_a_gpu_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch, error, words):
+    plain = training.train_direct
+
+    def fails_at_21(one, *rest):
+        if one.spec.id == "21":
+            raise error
+        return plain(one, *rest)
+    monkeypatch.setattr(training, "train_direct", fails_at_21)
+    with pytest.raises(training.DeviceError) as caught:
+        work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)
+    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value)
+    assert [run.spec.id for run in results.load(tmp_path)] == ["20"]
+    monkeypatch.undo()
+    assert [run.spec.id for run in work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)] == ["21"]

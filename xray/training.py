@@ -77,6 +77,26 @@ def claim(job: Job, wait: bool):
         fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
 
 
+class DeviceError(RuntimeError):
+    """The GPU cannot go on: the message is one line that says with what, and what to change."""
+
+
+@contextmanager
+def device_errors(job: Job):
+    """Turns a GPU's failures during a job into DeviceError. Finished runs are on disk, the job's checkpoint too."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise DeviceError(f"{job.name}: out of GPU memory with batches of {job.spec.batch_size} images of "
+                          f"{job.image_size}×{job.image_size}; use a smaller --image-size, a GPU with more free memory, or "
+                          "--device cpu. What is finished is kept") from None
+    except RuntimeError as error:
+        if "CUDA" not in str(error) and "cuDNN" not in str(error):
+            raise
+        raise DeviceError(f"{job.name}: the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
+                          "this one stopped, with --device cpu without the GPU") from None
+
+
 _lock_files: dict[Path, int] = {}
 
 
@@ -283,7 +303,8 @@ def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool
                     elif not got:
                         held.append(job)
             if mine:
-                yield from train_together(mine, load, device, cache, bar, note)
+                with device_errors(mine[0]):
+                    yield from train_together(mine, load, device, cache, bar, note)
         placed = {}
         for job in jobs:
             if job.engine == "direct":
@@ -292,11 +313,13 @@ def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool
                         held.append(job)
                     elif force or not finished(job):
                         data = load(job.image_size, job.split)
-                        if placed.get("of") != (job.image_size, job.split):
-                            placed = {}  # let go of the last size before the next takes its place
-                            placed = {"of": (job.image_size, job.split), "train": engine.place(data.train, device),
-                                      "validation": engine.place(data.validation, device)}
-                        yield train_direct(job, data, placed["train"], placed["validation"], device, cache, bar, note)
+                        with device_errors(job):
+                            if placed.get("of") != (job.image_size, job.split):
+                                placed = {}  # let go of the last size before the next takes its place
+                                placed = {"of": (job.image_size, job.split), "train": engine.place(data.train, device),
+                                          "validation": engine.place(data.validation, device)}
+                            run = train_direct(job, data, placed["train"], placed["validation"], device, cache, bar, note)
+                        yield run
         jobs, force = sorted(held, key=lambda job: job.record), False  # waiting in one order, none waits for the other
 
 

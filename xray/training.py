@@ -160,7 +160,8 @@ def keep_checkpoint(path: Path, tensors: dict, progress: dict, note) -> None:
 
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
     """Remove what killed processes left behind: half-written files, and checkpoints of the jobs that are done."""
-    for folder in {job.folder for job in jobs} | {jobs[0].folder.parent, Path(cache) / "checkpoints"}:
+    study = jobs[0].folder
+    for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent, Path(cache) / "checkpoints"}:
         results.clear_leftovers(folder)
     for job in done:
         _forget(checkpoint_path(job, data, cache))

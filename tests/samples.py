@@ -42,7 +42,8 @@ def class_folders(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA")) -> P
     return root
 
 
-def parquet(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA"), layout="{split}/0000.parquet", change=None) -> Path:
+def parquet(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA"), layout="{split}/0000.parquet",
+            change=None) -> Path:
     """Parquet files with the columns of the paper's data set; `change` edits a split's (columns, features) in place."""
     import datasets
     found = list(rows(splits, names))

@@ -62,9 +62,9 @@ def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray])
 def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray]) -> dict:
     """Images with the same digest.
 
-    groups: sets of identical images; images: images in them; surplus: images that would go if one of each set were kept;
-    within: surplus in each split alone; across: "train/test" -> sets that have an image in both splits; conflicting:
-    sets whose images differ in label; examples, conflicting_examples: lists of "split: path", the first few sets.
+    groups: sets of identical images; images: images in them; surplus: images that would go if one of each set were
+    kept; within: surplus in each split alone; across: "train/test" -> sets that have an image in both splits;
+    conflicting: sets whose images differ in label; examples, conflicting_examples: lists of "split: path", the first few sets.
     """
     split_of = {int(row): split for split, rows in index.items() for row in rows}
     groups = defaultdict(list)
@@ -85,7 +85,8 @@ def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict
         return [[f"{split_of[row]}: {paths[row]}" for row in rows] for rows in sets[:SHOWN]]
     return {"groups": len(groups), "images": sum(map(len, groups)), "surplus": sum(len(rows) - 1 for rows in groups),
             "within": {split: within[split] for split in names}, "across": {pair: across[pair] for pair in pairs},
-            "conflicting": len(conflicting), "examples": examples(groups), "conflicting_examples": examples(conflicting)}
+            "conflicting": len(conflicting), "examples": examples(groups),
+            "conflicting_examples": examples(conflicting)}
 
 
 def from_afar(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Decoded images on disk: decoded once, checked each time they are read, never half-written. See data.py for the layout."""
+"""Decoded images on disk: decoded once, checked when read, never half-written. See data.py for the layout."""
 
 import fcntl
 import hashlib
@@ -46,7 +46,8 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
             _build(folder, key, source, given, image_size, progress)
             entry = _read(folder / key, notes)
         if entry is None:
-            raise DataError(f"{shown(folder)}: what is written there comes back changed; set XRAY_CACHE to another folder")
+            raise DataError(f"{shown(folder)}: what is written there comes back changed; set XRAY_CACHE to another "
+                            "folder")
         return entry._replace(notes=entry.notes + notes)
 
 
@@ -139,8 +140,8 @@ def _build(folder: Path, key: str, source: Source, given: str, image_size: int, 
         mapping = label_mapping(given, classes)
         for split in SPLITS:
             if split not in splits or not splits[split].paths:
-                state = "is empty" if split in splits else f"is missing or has no images; it has {', '.join(splits) or 'none'}"
-                raise DataError(f"{shown(given)}: the {split} split {state}")
+                others = f"is missing or has no images; it has {', '.join(splits) or 'none'}"
+                raise DataError(f"{shown(given)}: the {split} split {'is empty' if split in splits else others}")
         count = sum(len(split.paths) for split in splits.values())
         free = shutil.disk_usage(folder).free
         if count * image_size**2 > free:
@@ -180,8 +181,8 @@ def _sweep(folder: Path, key: str) -> None:
 def label_mapping(given: str, classes: list[str]) -> dict[str, int]:
     """The source's two class names -> 0 and 1.
 
-    Label 1 is the class whose name is, or which alone contains, "pneumonia", "positive", "abnormal" or "1" (the first of
-    them that tells the classes apart); else the second in the source's order. Raises DataError for other than two.
+    Label 1 is the class whose name is, or which alone contains, "pneumonia", "positive", "abnormal" or "1" (the first
+    of them that tells the classes apart); else the second in the source's order. Raises DataError for other than two.
     """
     if len(classes) != 2:
         raise DataError(f"{shown(given)}: two classes are needed, NORMAL and PNEUMONIA; it has {len(classes)}: "

@@ -48,7 +48,7 @@ class Split:
 class Data:
     name: str  # short: the last part of a Hub id or folder, or "phantom"
     source: str  # as given
-    fingerprint: str  # sha256 hex over given split, path, label and file content of every image; the size does not matter
+    fingerprint: str  # sha256 hex over given split, path, label and encoded bytes of every image; not over the size
     phantom: bool
     image_size: int
     images: np.ndarray  # uint8 (N, 1, S, S), all images: given train, validation, test, each in the source's order
@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 
 
 def find(source: str) -> Source:
-    """Tell what a source string names: phantoms, else an existing folder, else a data set of the Hub. Raises DataError."""
+    """What a source string names: phantoms, else an existing folder, else a data set of the Hub. Raises DataError."""
     if phantoms.named(source):
         return phantoms.source(source)
     folder = Path(source).expanduser()
@@ -192,7 +192,7 @@ def _patient_groups(paths: list[str]) -> list[list[int]]:
 
 
 def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generator) -> np.ndarray:
-    """Give groups of rows to splits with `room` (3, 2) for images of each class; returns each row's split, int64 (N,)."""
+    """Give groups of rows to splits with `room` (3, 2) for images of each class; returns rows' splits, int64 (N,)."""
     owner, room = np.empty(len(labels), np.int64), room.astype(np.int64)
     order = [groups[i] for i in generator.permutation(len(groups))]
     for rows in sorted(order, key=len, reverse=True):  # a stable sort: equals keep their random order

@@ -1,4 +1,4 @@
-"""Sources on disk: a folder of class folders, or of parquet files in the Hub's layout. Only names are looked at here."""
+"""Sources on disk: a folder of class folders, or of parquet files in the Hub's layout. Only names are read here."""
 
 import os
 import re

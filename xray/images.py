@@ -34,8 +34,8 @@ class Decoded(NamedTuple):
 def to_gray(rgb: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3) -> uint8 (H, W) with torchvision's rgb_to_grayscale.
 
-    Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed in float and rounded,
-    a gray pixel keeps its value.
+    Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed in float and
+    rounded, a gray pixel keeps its value.
     """
     from torchvision.transforms.v2 import functional as transforms  # here: two seconds, spent only to decode
     channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
@@ -64,7 +64,8 @@ def _gray(image: Image.Image) -> np.ndarray:
     if mode in ("1", "L") and "transparency" not in image.info:
         return np.array(image.convert("L"))
     if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        image = Image.fromarray(255 - np.asarray(image), "CMYK")  # Pillow takes every CMYK JPEG for Adobe's inverted one
+        # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted
+        image = Image.fromarray(255 - np.asarray(image), "CMYK")
     if mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)  # what is transparent is black

@@ -14,7 +14,7 @@ COUNT = 600
 SEED = 20230118
 NORMAL_PER_PNEUMONIA = 0.37  # the paper's training split, section 2.1
 DRAWN = 256  # pixels a side of the drawing
-VERSION = 1  # of the drawing: a change of it is another data set
+VERSION = 2  # of the drawing: a change of it is another data set
 
 
 def named(source: str) -> bool:
@@ -95,7 +95,8 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     width, top = uniform(0.29, 0.34), uniform(-0.80, -0.72)
     dome = uniform(0.42, 0.58) + np.where(x < 0, -0.04, 0.03) + 1.3 * (side - 0.40) ** 2
     reach = np.clip((y - top) / 0.75, 1e-3, 1) ** 0.45 * width
-    lungs = _inside(1 - np.abs(side - 0.44 - 0.05 * y) / reach, 0.10) * _inside(dome - y, 0.025) * _inside(y - top, 0.03)
+    lungs = _inside(1 - np.abs(side - 0.44 - 0.05 * y) / reach, 0.10)
+    lungs = lungs * _inside(dome - y, 0.025) * _inside(y - top, 0.03)
     air = uniform(0.38, 0.46)  # how far the lungs are filled
     image -= lungs * (air + 0.03 * texture[1])
 
@@ -118,18 +119,20 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     # ribs fall off towards the side behind, rise in front (fainter); collar bones
     cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
     pitch, phase = uniform(0.185, 0.21), uniform(0, 1)
-    image += cage * (0.075 * _bars((y - 0.62 * (side - 0.15) + 0.75 * (side - 0.15) ** 2) / pitch + phase) * _inside(side - 0.09, 0.03)
-                     + 0.035 * _bars((y + 0.75 * (side - 0.45) - 0.5 * (side - 0.45) ** 2) / (pitch * 1.1) + phase * 2)
-                     * _inside(side - 0.28, 0.1))
+    out = side - 0.15
+    behind = _bars((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
+    out = side - 0.45
+    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2) * _inside(side - 0.28, 0.1)
+    image += cage * (0.075 * behind + 0.035 * before)
     collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
     image += 0.13 * body * np.exp(-(collar / 0.03) ** 4) * _inside(side - 0.10, 0.02) * _inside(0.75 - side, 0.05)
 
     if pneumonia:
         image += clear * air * _opacity(generator, x, y, texture[3])
 
-    # exposure, contrast, uneven field
-    image = (image - 0.4) * uniform(0.9, 1.1) + 0.4 + uniform(-0.03, 0.03)
-    return image + uniform(-0.03, 0.03) * x + uniform(-0.03, 0.03) * y
+    # uneven field, then the film's S-shaped response with its exposure and contrast
+    image = image + uniform(-0.03, 0.03) * x + uniform(-0.03, 0.03) * y
+    return _inside(image - 0.40 - uniform(-0.03, 0.03), 2 / uniform(6.0, 7.5))
 
 
 def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
@@ -144,7 +147,7 @@ def _bars(phase: np.ndarray) -> np.ndarray:
 
 
 def _texture(generator) -> np.ndarray:
-    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0 and deviation about 1: from coarse and fine noise."""
+    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1: from coarse and fine noise."""
     fields = 0
     for cells, weight in ((6, 0.6), (14, 0.6), (40, 0.5)):
         noise = torch.from_numpy(generator.standard_normal((1, 4, cells, cells), np.float32))

@@ -101,7 +101,8 @@ def _column_names(given: str, split: str, features, datasets) -> tuple[str, str,
         return next((name for name, feature in features.items() if test(name.lower(), feature)), None)
 
     def holds_bytes(feature):
-        return isinstance(feature, dict) and "bytes" in feature or getattr(feature, "dtype", "") in ("binary", "large_binary")
+        binary = getattr(feature, "dtype", "") in ("binary", "large_binary")
+        return binary or isinstance(feature, dict) and "bytes" in feature
 
     def is_text(feature):
         return getattr(feature, "dtype", "") in ("string", "large_string")
@@ -123,7 +124,7 @@ def _endpoint() -> str:
 
 
 def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
-    """Whether the Hub (HF_ENDPOINT) answers at all within a few seconds; `datasets` itself retries for half a minute."""
+    """Whether the Hub (HF_ENDPOINT) answers within a few seconds; `datasets` itself tries for half a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     answers = []

@@ -1,0 +1,130 @@
+"""The commands as tests run them: in this process, in a fork of it (no second start of torch), or for real."""
+
+import hashlib
+import importlib.util
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torchvision.transforms.v2  # noqa: F401  (what the command needs is loaded once, here, for all forks)
+
+from xray import audit, data, engine, results, samplespace, training  # noqa: F401
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ("--image-size", "8", "--device", "cpu")
+FORK = multiprocessing.get_context("fork")
+
+
+def script(name: str):
+    """scripts/<name>.py as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def train(*arguments) -> int:
+    """scripts/train.py in this process; its exit code."""
+    try:
+        script("train").main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def fork(*arguments, cache: Path, log: Path, before=None):
+    """scripts/train.py in a fork of this process, started: a Process. Its output goes to `log`, stderr to `log`.err."""
+    process = FORK.Process(target=_child, args=(arguments, cache, log, before))
+    process.start()
+    return process
+
+
+def _child(arguments, cache, log, before):
+    for number, path in ((1, log), (2, Path(f"{log}.err"))):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    os.environ["XRAY_CACHE"] = str(cache)
+    code = 1
+    try:
+        if before:
+            before()
+        code = train(*arguments)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run_fork(*arguments, **options) -> tuple[int, str, str]:
+    """A fork run to its end: (exit code, stdout, stderr) of this run and of earlier ones with the same log."""
+    process = fork(*arguments, **options)
+    process.join(60)
+    assert process.exitcode is not None, "still running after a minute"
+    log = options["log"]
+    return process.exitcode, log.read_text(), Path(f"{log}.err").read_text()
+
+
+def command(*words, cache: Path, **options) -> subprocess.Popen:
+    """A real command, started: the words after python."""
+    environment = os.environ | {"XRAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | options.pop("environment", {})
+    return subprocess.Popen([sys.executable, *map(str, words)], env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **options)
+
+
+def wait_for(condition, process, seconds=60):
+    """Wait until condition() is true while the process runs; says whether it came true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        if (process.poll() if hasattr(process, "poll") else process.exitcode) is not None:
+            return bool(condition())
+        time.sleep(0.005)
+    return False
+
+
+def record_files(out: Path) -> dict[str, Path]:
+    """Name -> file of all records under an --out folder."""
+    return {path.stem: path for path in sorted((Path(out) / "results").rglob("*-seed*.json"))}
+
+
+def records(out: Path) -> dict[str, dict]:
+    """Name -> content of all records, each whole and with sound weights, without what may differ: the environment."""
+    found = {}
+    for name, path in record_files(out).items():
+        payload = results.read_json(path)
+        results.load_run(path)
+        del payload["environment"]
+        if weights := payload["weights"]:
+            content = (path.parent / weights["file"]).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == weights["sha256"], f"{path}: other weights than it names"
+        found[name] = payload
+    return found
+
+
+def assert_same(one: dict[str, dict], other: dict[str, dict]):
+    """Records of the direct loop agree to the bit; those in sample space, whose sums depend on company, to 1e-5."""
+    assert sorted(one) == sorted(other)
+    for name, left in one.items():
+        left, right = dict(left), dict(other[name])
+        if left["engine"] == "gram":
+            for key in ("history", "logits"):
+                numbers, others = left.pop(key), right.pop(key)
+                assert numbers.keys() == others.keys()
+                for part in numbers:
+                    np.testing.assert_allclose(numbers[part], others[part], rtol=1e-5, atol=1e-5, err_msg=f"{name} {part}")
+            assert bool(left.pop("weights")) == bool(right.pop("weights"))
+        assert left == right, name
+
+
+def leftovers(*folders: Path) -> list[Path]:
+    """Temporary files and checkpoints that should not outlive a study that ran to its end."""
+    return [path for folder in folders for path in Path(folder).rglob("*")
+            if path.name.startswith((".writing", ".building")) or path.suffix == ".writing"
+            or path.parent.name == "checkpoints"]

@@ -1,0 +1,20 @@
+"""For all tests: one thread, so that results are the same to the bit and forks are safe, and a cache of their own."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before anything loads torch
+
+import pytest  # noqa: E402
+import samples  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A folder of class folders: 24 small images, 14 of them to train on."""
+    splits = {"train": (5, 9), "validation": (2, 4), "test": (1, 3)}
+    return samples.class_folders(tmp_path_factory.mktemp("images"), splits)

@@ -1,0 +1,410 @@
+"""Killed, full, damaged: whatever happens to a study, no finished run is lost and the next start ends it as if nothing had."""
+
+import fcntl
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from commands import (ROOT, TINY, assert_same, command, fork, leftovers, record_files, records, run_fork, train,
+                      wait_for)
+
+from xray import results, training
+
+DIRECT = (*TINY, "--engine", "direct", "--model", "20", "18", "11", "--seeds", "0,1", "--epochs", "4")
+MIXED = (*TINY, "--model", "20", "11", "--seeds", "0", "--epochs", "2")  # 20 in sample space, 11 direct
+GRAM = (*TINY, "--engine", "gram", "--model", "20", "21", "23", "--seeds", "0-2", "--epochs", "15")
+
+LONG = (*TINY, "--engine", "direct", "--model", "20", "18", "--seeds", "0", "--epochs", "100")
+WIDE = ("--image-size", "32", "--device", "cpu", "--engine", "direct", "--model", "20", "18", "--seeds", "0",
+        "--epochs", "3")
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory):
+    """arguments -> (records of a study that ran through, a cache that holds its images); each is made once."""
+    made = {}
+
+    def get(arguments):
+        if arguments not in made:
+            folder = tmp_path_factory.mktemp("whole")
+            code, *said = run_fork("--data", images, *arguments, "--out", folder / "out", cache=folder / "cache",
+                                   log=folder / "log")
+            assert code == 0, said
+            made[arguments] = records(folder / "out"), folder / "cache"
+        return made[arguments]
+    return get
+
+
+class Study:
+    """A study under test: its folders, what it asks for, and when its finished runs were written."""
+
+    def __init__(self, folder, images, arguments, cache=None):
+        folder.mkdir()
+        self.out, self.cache, self.log = folder / "out", folder / "cache", folder / "log"
+        self.arguments = ("--data", images, *arguments, "--out", self.out)
+        self.kept = {}
+        if cache:
+            shutil.copytree(cache, self.cache)
+
+    def start(self, before=None):
+        return fork(*self.arguments, cache=self.cache, log=self.log, before=before)
+
+    def run(self, before=None):
+        return run_fork(*self.arguments, cache=self.cache, log=self.log, before=before)
+
+    def check(self):
+        """What was finished is whole and untouched."""
+        records(self.out)
+        now = {path: path.stat().st_mtime_ns for path in record_files(self.out).values()}
+        assert self.kept.items() <= now.items(), "a finished run was written again or lost"
+        self.kept = now
+
+    def finish(self, expected):
+        code, said, errors = self.run()
+        assert code == 0 and "Traceback" not in errors, (said, errors)
+        self.check()
+        assert_same(expected, records(self.out))
+        assert leftovers(self.out, self.cache) == []
+
+
+# ---- killed
+
+def save_each_epoch():
+    training.SAVE_EVERY = 0
+
+
+@pytest.mark.parametrize("args, seed", [(DIRECT, 1), (DIRECT, 2), (GRAM, 3)])
+def test_killed_at_random_moments(whole, images, tmp_path, args, seed):
+    expected, cache = whole(args)
+    moments = random.Random(seed)
+    kills = studies = 0
+    while kills < 5:
+        studies += 1
+        study = Study(tmp_path / f"study{studies}", images, args, cache if studies > 1 else None)
+        while len(record_files(study.out)) < len(expected) and kills < 5:
+            process = study.start(save_each_epoch)
+            process.join(moments.uniform(0.02, 0.5))
+            kills += process.is_alive()
+            process.kill()
+            process.join()
+            study.check()
+        study.finish(expected)
+
+
+class Killer:
+    """Kills the process at its n-th step in writing: before a flush to disk, and after a renaming."""
+
+    def __init__(self, at, count_file=None):
+        self.at, self.count_file, self.step = at, count_file, 0
+
+    def __call__(self):
+        save_each_epoch()
+        fsync, replace, rename = os.fsync, os.replace, os.rename
+        os.fsync = lambda handle: (self.reach(), fsync(handle))
+        os.replace = lambda *names: (replace(*names), self.reach())
+        os.rename = lambda *names: (rename(*names), self.reach())
+
+    def reach(self):
+        if self.step == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.step += 1
+        if self.count_file:
+            self.count_file.write_text(str(self.step))
+
+
+def test_killed_at_every_step_of_writing(whole, images, tmp_path):
+    expected, _ = whole(MIXED)
+    assert {record["engine"] for record in expected.values()} == {"gram", "direct"}
+    counted = Study(tmp_path / "counted", images, MIXED)
+    counted.start(Killer(-1, tmp_path / "steps")).join()
+    steps = int((tmp_path / "steps").read_text())
+    assert steps >= 20
+    for step in range(steps):
+        study = Study(tmp_path / f"at{step}", images, MIXED)
+        process = study.start(Killer(step))
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        study.check()
+        study.finish(expected)
+
+
+def newest(folder, pattern="*"):
+    return max((path.stat().st_mtime_ns for path in folder.glob(pattern)), default=0)
+
+
+def test_the_command_killed_and_interrupted(whole, images, tmp_path):
+    expected, cache = whole(LONG)
+    study = Study(tmp_path / "study", images, LONG, cache)
+    checkpoints = study.cache / "checkpoints"
+
+    def start_and_wait(condition):
+        process = command(ROOT / "scripts" / "train.py", *study.arguments, cache=study.cache, cwd=tmp_path)
+        assert wait_for(condition, process)
+        return process
+
+    process = start_and_wait(lambda: list(checkpoints.glob("*.safetensors")))
+    process.kill()
+    process.communicate()
+    assert record_files(study.out) == {}
+    [left] = checkpoints.glob("*.safetensors")
+    _, progress = training.read_checkpoint(left)
+
+    process = start_and_wait(lambda: record_files(study.out))
+    process.kill()
+    process.communicate()
+    study.check()
+    [(_, record)] = record_files(study.out).items()
+    seconds = json.loads(record.read_text())["environment"]["epoch_seconds"]
+    assert seconds[:len(progress["epoch_seconds"])] == [round(x, 4) for x in progress["epoch_seconds"]], \
+        "it did not go on after the last finished epoch"
+
+    before = newest(checkpoints)
+    process = start_and_wait(lambda: newest(checkpoints, "*.safetensors") > before)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert said.splitlines()[-1] == "stopped: 0 runs written, 1 not; the same command goes on where this one stopped"
+    study.finish(expected)
+
+
+def test_interrupted_while_it_loads(images, tmp_path):
+    arguments = ("--data", images, *LONG, "--out", tmp_path / "out")
+    process = command(ROOT / "scripts" / "train.py", *arguments, cache=tmp_path / "cache")
+    maps = Path(f"/proc/{process.pid}/maps")
+    assert wait_for(lambda: "libtorch" in maps.read_text(), process)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate()
+    assert (process.returncode, errors) == (130, "")
+    assert said == "\nstopped before any training; the same command starts again\n"
+
+
+# ---- disks that are full, folders that cannot be written
+
+def limit(size):
+    """No file can grow beyond `size` bytes: writing more fails with EFBIG, as a full disk does with ENOSPC."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def fails(result, *words) -> str:
+    """One line of error, exit code 2."""
+    code, _, errors = result
+    assert code == 2, result
+    [line] = errors.splitlines()
+    assert line.startswith("error: ") and all(str(word) in line for word in words), line
+    return line
+
+
+def test_no_room_for_the_cache(whole, images, tmp_path):
+    study = Study(tmp_path / "study", images, MIXED)
+    fails(study.run(limit(1000)), study.cache, "XRAY_CACHE")
+    assert leftovers(study.cache) == [] and record_files(study.out) == {}
+    study.finish(whole(MIXED)[0])
+
+
+@pytest.mark.parametrize("what", ["json", "safetensors"])
+def test_no_room_for_a_record_or_its_weights(whole, images, tmp_path, what):
+    arguments = (*WIDE, "--weights", "none" if what == "json" else "all")
+    expected, cache = whole(arguments)
+    study = Study(tmp_path / "study", images, arguments, cache)
+    whole_study, study.arguments = study.arguments, [word for word in study.arguments if word != "18"]
+    assert study.run()[0] == 0
+    study.check()
+    [(name, record)] = record_files(study.out).items()
+    study.arguments = whole_study
+    fails(study.run(limit(record.stat().st_size - 300 if what == "json" else 10000)),
+          "File too large", "--out", record.parent / f"18-seed0-32px-3epochs.{what}")
+    study.check()
+    assert list(record_files(study.out)) == [name] and leftovers(study.out) == []
+    study.log.unlink()
+    Path(f"{study.log}.err").unlink()
+    study.finish(expected)
+
+
+def test_a_run_outlives_a_cache_without_room_for_its_checkpoints(whole, images, tmp_path):
+    arguments = (*WIDE, "--weights", "none")
+    expected, cache = whole(arguments)
+    study = Study(tmp_path / "study", images, arguments, cache)
+    code, said, errors = study.run(limit(10000))  # a checkpoint takes 40 kB, a record 2
+    assert (code, errors) == (0, "")
+    assert said.count("note: ") == 1 and f"note: {study.cache / 'checkpoints'}: no checkpoint can be written" in said
+    assert_same(expected, records(study.out))
+    assert leftovers(study.out, study.cache) == []
+
+
+@pytest.mark.parametrize("place, words", [
+    ("out", ["out/results", "--out"]), ("out/results", ["--out"]), ("cache", ["cache", "XRAY_CACHE"]),
+    ("cache/images", ["cache/images", "XRAY_CACHE"]), ("out/results/STUDY", ["--out"]),
+    ("out/results/STUDY/given", ["--out"])])
+def test_a_file_where_a_folder_should_be(whole, images, tmp_path, place, words):
+    whole(MIXED)
+    study = Study(tmp_path / "study", images, MIXED)
+    name = results.data_folder(Path(), images.name, next(iter(whole(MIXED)[0].values()))["data"]["fingerprint"]).name
+    file = tmp_path / "study" / place.replace("STUDY", name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("mine")
+    fails(study.run(), *words)
+    assert file.read_text() == "mine"
+    file.unlink()
+    study.log.unlink()
+    Path(f"{study.log}.err").unlink()
+    study.finish(whole(MIXED)[0])
+
+
+@pytest.mark.parametrize("place", ["checkpoints", "gram"])
+def test_a_file_in_the_place_of_a_folder_that_training_can_do_without(whole, images, tmp_path, place):
+    expected, cache = whole(MIXED)
+    study = Study(tmp_path / "study", images, MIXED, cache)
+    shutil.rmtree(study.cache / place)
+    (study.cache / place).write_text("mine")
+    code, said, errors = study.run()
+    assert (code, errors, said.count("note: ")) == (0, "", 1) and f"note: {study.cache / place}: " in said
+    assert (study.cache / place).read_text() == "mine"
+    assert_same(expected, records(study.out))
+
+
+@pytest.mark.parametrize("place", ["out", "cache"])
+def test_a_folder_without_permission(whole, images, place):
+    with tempfile.TemporaryDirectory() as base:  # pytest's own folder is closed to others
+        os.chmod(base, 0o755)
+        source = shutil.copytree(images, Path(base) / "images")
+        os.chmod(source, 0o755)
+        study = Study(Path(base) / "study", source, MIXED)
+        for folder in (study.out, study.cache):
+            folder.mkdir()
+            os.chmod(folder, 0o555 if folder == getattr(study, place) else 0o777)
+        study.log.touch()
+        Path(f"{study.log}.err").touch()
+        result = study.run(lambda: os.geteuid() == 0 and os.setuid(65534))  # permissions do not bind root
+        fails(result, getattr(study, place), "Permission denied", {"out": "--out", "cache": "XRAY_CACHE"}[place])
+
+
+# ---- damaged files
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def not_json(path):
+    path.write_bytes(b"\xff\xfe not JSON")
+
+
+def another_number(path):
+    text = path.read_text()
+    path.write_text(text.replace('"seed": 0', '"seed": 1'))
+    assert path.read_text() != text
+
+
+def later_format(path):
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+
+
+def no_checksum(path):
+    payload = json.loads(path.read_text())
+    del payload["checksum"]
+    path.write_text(json.dumps(payload))
+
+
+def not_a_run(path):
+    path.unlink()
+    results.write_json(path, {"format": results.FORMAT, "logits": None})
+
+
+@pytest.mark.parametrize("damage, word", [
+    (cut, "damaged"), (empty, "damaged"), (not_json, "damaged"), (another_number, "checksum"),
+    (later_format, "format 99"), (no_checksum, "damaged"), (not_a_run, "not a run's record")])
+def test_a_damaged_record_is_named_and_the_others_kept(whole, images, finished, tmp_path, capsys, damage, word):
+    shutil.copytree(finished, tmp_path / "study")
+    out = tmp_path / "study" / "out"
+    broken = record_files(out)["11-seed0-8px-2epochs"]
+    damage(broken)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    os.environ["XRAY_CACHE"] = str(tmp_path / "study" / "cache")
+    arguments = ("--data", images, *MIXED, "--out", out)
+    assert train(*arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {broken}: ") and word in line
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    broken.unlink()
+    assert train(*arguments) == 0
+    assert "1 finished before, 1 to train" in capsys.readouterr().out
+    assert_same(whole(MIXED)[0], records(out))
+
+
+@pytest.fixture(scope="module")
+def finished(whole, images, tmp_path_factory):
+    """A folder of a finished study and its cache."""
+    study = Study(tmp_path_factory.mktemp("finished") / "study", images, MIXED, whole(MIXED)[1])
+    assert study.run()[0] == 0
+    return tmp_path_factory.getbasetemp() / study.out.parent
+
+
+def flip_last(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("what, damage, note", [
+    ("images/*/pixels.u8", flip_last, "damaged"), ("images/*/pixels.u8", cut, "damaged"),
+    ("images/*/meta.json", cut, "damaged"), ("images/*/meta.json", Path.unlink, "damaged"),
+    ("gram/*.safetensors", flip_last, "computed again"), ("gram/*.safetensors", cut, "computed again"),
+    ("gram/*.safetensors", empty, "computed again")])
+def test_a_damaged_cache_is_made_again(whole, images, tmp_path, what, damage, note):
+    expected, cache = whole(MIXED)
+    study = Study(tmp_path / "study", images, MIXED, cache)
+    [path] = study.cache.glob(what)
+    good = path.stat().st_size
+    damage(path)
+    code, said, errors = study.run()
+    assert (code, errors) == (0, "") and said.count("note: ") == 1
+    [line] = [line for line in said.splitlines() if line.startswith("note: ")]
+    assert note in line
+    assert [path.stat().st_size for path in study.cache.glob(what)] == [good]
+    assert_same(expected, records(study.out))
+    study.arguments += ("--force",)
+    assert study.run()[1].count("note: ") == 1, "it was not mended"
+
+
+def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
+    expected, cache = whole(DIRECT)
+    study = Study(tmp_path / "study", images, DIRECT, cache)
+    process = study.start(Killer(10))
+    process.join()
+    [checkpoint] = (study.cache / "checkpoints").glob("*.safetensors")
+    flip_last(checkpoint)
+    study.finish(expected)
+
+
+def test_damaged_facts_are_written_again(finished, images, tmp_path):
+    shutil.copytree(finished, tmp_path / "study")
+    [facts] = (tmp_path / "study" / "out" / "results").glob("*/data.json")
+    good = facts.read_bytes()
+    cut(facts)
+    code, said, _ = run_fork("--data", images, *MIXED, "--out", tmp_path / "study" / "out",
+                             cache=tmp_path / "study" / "cache", log=tmp_path / "log")
+    assert code == 0 and f"note: {facts} was damaged and is written again" in said
+    assert facts.read_bytes() == good
+
+
+def test_only_what_nobody_writes_is_cleared(tmp_path):
+    dead, alive, record = tmp_path / ".writing-dead", tmp_path / ".writing-alive", tmp_path / "x.json"
+    for path in (dead, alive, record):
+        path.write_text("x")
+    with open(alive, "r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        results.clear_leftovers(tmp_path)
+        assert sorted(tmp_path.iterdir()) == [alive, record]
+    results.clear_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [record]
+    results.clear_leftovers(tmp_path / "missing")

@@ -33,8 +33,8 @@ def source(given: str, folder: Path) -> Source:
     for path in used:
         status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
         listing.append([shown(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
-    folder = folder.resolve()
-    return Source(folder.name or "data", kind, {"kind": kind, "folder": shown(folder), "files": listing}, open_)
+    place = folder.resolve()
+    return Source(place.name or "data", kind, {"kind": kind, "folder": shown(place), "files": listing}, open_)
 
 
 def _walk(folder: Path, above: frozenset = frozenset()):

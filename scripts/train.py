@@ -310,9 +310,9 @@ def write_facts(args, study: Path, data) -> None:
 
 def unusable(error: OSError, args) -> str:
     """What to say of a file or folder that cannot be used."""
-    from xray.data import cache_folder
     where = Path(error.filename or args.out)
-    hint = "set XRAY_CACHE to another folder" if where.is_relative_to(cache_folder()) else "choose another with --out"
+    ours = where.is_relative_to(args.out) or args.out.is_relative_to(where)
+    hint = "choose another with --out" if ours else "set XRAY_CACHE to another folder"
     return f"{where}: cannot be used ({error.strerror or error}); {hint}. What is finished is kept"
 
 

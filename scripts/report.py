@@ -20,18 +20,15 @@ def fail(message: str):
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(allow_abbrev=False, description="Write index.html, report.md and figures/ from "
-                                                                     "saved "
-                                     "records. Trains nothing.")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description="Write index.html, report.md and figures/ from saved records. Trains nothing.")
     parser.add_argument("--results", type=Path, default=ROOT / "report" / "results", metavar="DIR",
                         help="where the records lie (default: report/results)")
     parser.add_argument("--out", type=Path, default=ROOT / "report", metavar="DIR",
                         help="where the report goes (default: report)")
-    parser.add_argument("--study", metavar="NAME", help="which study, DATA/SPLIT (default: that with the newest "
-                                                        "record)")
-    parser.add_argument("--data", metavar="SOURCE", help="the study's own data, to show its first radiograph in "
-                                                         "Figs 1 to "
-                        "4; without it a phantom is drawn")
+    parser.add_argument("--study", metavar="NAME", help="which study, DATA or DATA/SPLIT (default: the one trained last)")
+    parser.add_argument("--data", metavar="SOURCE",
+                        help="the study's own data, to show its first image in Figs 2 and 4; without it one is drawn")
     parser.error = fail
     return parser.parse_args(argv)
 
@@ -63,7 +60,7 @@ def main(argv=None) -> None:
     try:
         name, others = study.choose(args.results, args.study)
         if others and args.study is None:
-            print(f"study {name}: it has the newest record; --study takes another: {', '.join(others)}")
+            print(f"study {name}: the one trained last; --study takes another: {', '.join(others)}")
         found = study.read(args.results, name, progress=lambda words: print(words, flush=True))
         sample = first_radiograph(args.data, found.runs) if args.data else None
         written = report.write(found, args.out, sample, progress=lambda words: print(words, flush=True))

@@ -14,8 +14,9 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import records
+import samples
 
-from xray import claims, report, results, study
+from xray import claims, data, report, results, study
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "report.py"
@@ -233,7 +234,10 @@ def test_the_script_reports_one_run_and_asks_for_the_rest(tmp_path):
     done = subprocess.run([sys.executable, SCRIPT, "--results", "results", "--out", "out"], cwd=tmp_path,
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "made-up-01234567/given" in done.stdout and "made-up-ffffffff/given" in done.stdout
+    assert "study made-up-01234567/given" in done.stdout and "made-up-ffffffff/given" in done.stdout
+    (tmp_path / "results" / "latest").write_text("made-up-ffffffff/given\n")  # as train.py leaves it, records or not
+    assert study.choose(tmp_path / "results") == ("made-up-ffffffff/given", ["made-up-01234567/given"])
+    assert study.choose(tmp_path / "results", "made-up-01234567")[0] == "made-up-01234567/given"
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "python scripts/train.py --model 22b 26b --data made-up --image-size 64" in page
     for id in NUMBERED:
@@ -242,14 +246,36 @@ def test_the_script_reports_one_run_and_asks_for_the_rest(tmp_path):
     assert not Path(tmp_path / "out" / "results").exists()
 
 
+def load_script():
+    spec = importlib.util.spec_from_file_location("report_script", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_the_data_sets_own_image_is_shown_only_where_asked_and_only_if_it_is_the_same_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_CACHE", str(tmp_path / "cache"))
+    source = samples.class_folders(tmp_path / "images")
+    found = data.load(str(source), 16)
+    about = {"name": found.name, "source": str(source),
+             "fingerprint": found.fingerprint, "phantom": False, "skipped": 0}
+    records.save(tmp_path / "results", records.run("20", data=about, image_size=16, validation=4, test=3), found.facts)
+    script = load_script()
+    runs = results.load(tmp_path / "results")
+    assert (script.first_radiograph(str(source), runs) == found.train.images[0, 0]).all()
+    phantom = report.context(study.read(tmp_path / "results", study.choose(tmp_path / "results")[0]))
+    assert "the report carries no pixel of the data" in report.html(phantom, tmp_path)
+    next(source.rglob("*.png")).unlink()
+    with pytest.raises(SystemExit):
+        script.first_radiograph(str(source), runs)
+
+
 def test_the_script_refuses_what_it_cannot_report(tmp_path, capsys):
     damaged = records.save(tmp_path / "damaged", records.run("20"))
     text = json.loads(damaged.read_text())
     damaged.write_text(json.dumps(text | {"seed": 7}))
     (tmp_path / "empty").mkdir()
-    spec = importlib.util.spec_from_file_location("report_script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script()
     for arguments, words in ((["--results", "nowhere"], "nowhere"), (["--results", "empty"], "no study"),
                              (["--results", "damaged"], damaged.name), (["--wrong"], "--wrong")):
         arguments = [str(tmp_path / word) if word in ("nowhere", "empty", "damaged") else word for word in arguments]
@@ -259,6 +285,19 @@ def test_the_script_refuses_what_it_cannot_report(tmp_path, capsys):
         assert stop.value.code == 2 and words in said
         assert said.startswith("error: ") and said.count("\n") == 1
         assert not (tmp_path / "out").exists()
+
+
+def test_a_test_split_of_one_class_and_runs_without_data_description_still_make_a_report(tmp_path):
+    made = records.run("21", validation=12, test=8)
+    for part in made.labels:
+        made.labels[part][:] = 1
+    records.save(tmp_path, made)
+    records.save(tmp_path, records.run("26b", diverged=True))
+    content = report.context(study.read(tmp_path, study.choose(tmp_path)[0]))
+    page = report.html(content, tmp_path)
+    assert ">nan<" not in page and "does not lie beside these records" in page
+    for id in NUMBERED:
+        assert f'id="{id}"' in page
 
 
 def test_an_unknown_study_is_refused_by_name(tmp_path):

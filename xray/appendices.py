@@ -85,15 +85,16 @@ def beyond(study: Study) -> dict:
     rows, screening = [], []
     for model in there:
         summary = study.summaries[model]
-        rows.append([model, MODELS[model].family, *(f"{summary.mean[key]:.3f}" for key in RANKING),
+        rows.append([model, MODELS[model].family, *(_thousandths(summary.mean[key]) for key in RANKING),
                      percent(summary.mean["ece"]), *(spread(summary, key) for key in ("specificity", "npv"))])
         screening.append(_at_sensitivity(model, summary))
     if there:
-        rows.append(["–", "always pneumonia", *(f"{floor[key]:.3f}" for key in RANKING),
+        rows.append(["–", "always pneumonia", *(_thousandths(floor[key]) for key in RANKING),
                      *(percent(floor[key]) for key in ("ece", "specificity", "npv"))])
     ranking, calibrated = None, None
-    if there:
+    if there and floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         ranking = plot(diagnostics.ranking("ranking", "ROC and precision-recall curves", study), "ranking")
+    if there:
         calibrated = plot(diagnostics.calibration("calibration", "Calibration", study), "calibration")
     return section(
         "beyond", "C", "Beyond accuracy",
@@ -104,7 +105,7 @@ def beyond(study: Study) -> dict:
              note="The corner that matters is drawn: false positives up to 40 %, sensitivity and precision from 60 %."),
         item(study, "calibration", "Appendix C", "What a stated probability is worth", calibrated,
              models=list(EVALUATED), note="On the diagonal, as many images have pneumonia as the model says. An MLP "
-             "cannot state less than 50 %. A weighted loss makes pneumonia count less, so it is understated."),
+             "cannot state less than 50 %. A weighted loss makes pneumonia count less, which understates it."),
         item(study, "ranking-scores", "Appendix C", "Ranking and calibration in figures", table(
             "Test split, means over seeds. ECE is the expected calibration error in points",
             ["Model", "Class", ">ROC AUC", ">Average precision", ">Brier", ">ECE", ">Specificity, %", ">NPV, %"], rows,
@@ -115,6 +116,10 @@ def beyond(study: Study) -> dict:
             screening, sortable=True) if rows else None, models=list(EVALUATED),
             note="NPV: of the images called normal, how many are. The threshold is picked for each run on its own "
                  "validation logits; how far the test sensitivity lies from 95 % shows how well it carries over."))
+
+
+def _thousandths(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _at_sensitivity(model: str, summary) -> list:
@@ -271,7 +276,7 @@ def _weight_item(study: Study, model: str, run) -> dict:
     if found["product"]:
         blocks.insert(0, images((
             found["product"], f"weights-{model}", f"The two layers of model {model} as one: a weight for each pixel.",
-            f"the two layers as one; full colour at ±{found['product_limit']:.2g}"), wide=True))
+            f"both layers as one: red speaks for pneumonia; full colour at ±{found['product_limit']:.2g}"), wide=True))
     return item(study, f"weights-{model}", label, title, *blocks, runs=[run], missing=[],
                 note=f"Seed {seeds([run])}, {run.image_size}×{run.image_size} pixels, averaged over squares. Beneath "
                      f"each unit, what its output is multiplied by. Full colour at ±{found['limit']:.2g}. Red under "

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from xray.study import EVALUATED, Study, describe, percent
 from xray.specs import MODELS
@@ -46,20 +47,23 @@ def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
             for label, runs, hue in group:
                 _curve(axes[0, column], runs, "loss", hue, 1)
                 _curve(axes[1, column], runs, "accuracy", hue, 100)
+            axes[1, column].xaxis.set_major_locator(MaxNLocator(6, integer=True) if group else NullLocator())
             if not group:
                 for axis in axes[:, column]:
                     axis.text(0.5, 0.5, "not trained yet", transform=axis.transAxes, ha="center",
                               color=COLOURS["quiet"])
             axes[0, column].set_title(heading)
             axes[1, column].set_xlabel("epoch")
-            axes[1, column].xaxis.get_major_locator().set_params(integer=True)
             axes[0, column].margins(x=0.02)
         if logarithmic:
             axes[0, 0].set_yscale("log")
+            axes[0, 0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if losses.max() < 30 * losses.min() else (1,)))
+            axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
         axes[0, 0].set_ylabel("loss (log scale)" if logarithmic else "loss")
         axes[1, 0].set_ylabel("accuracy, %")
         figure.align_ylabels(axes[:, 0])
-        figure.legend(handles=_curve_legend(panels), loc="lower left", bbox_to_anchor=(0.055, 0), ncols=5,
+        figure.legend(handles=_curve_legend(panels), loc="lower left", bbox_to_anchor=(0.055, 0), ncols=6,
                       handlelength=2.4, columnspacing=1.4)
 
     words = [f"{label}: {_curve_words(runs)}" for label, runs, _ in everything]
@@ -73,7 +77,7 @@ def _curve(axis, runs, quantity: str, hue: str, factor: float) -> None:
         for run, line in zip(runs, lines):
             epochs = np.arange(1, len(line) + 1)
             if many:
-                axis.plot(epochs, line, color=hue, linewidth=0.5, alpha=0.35)
+                axis.plot(epochs, line, color=hue, linewidth=0.5, alpha=0.5)
             if run.status == "diverged" and len(line):
                 axis.plot(epochs[-1:], line[-1:], color=hue, marker="x", markersize=5)
         mean = _mean_line(lines)
@@ -93,6 +97,8 @@ def _curve_legend(panels) -> list:
                Line2D([], [], color=ink, linewidth=1.7, linestyle=DASH, label="validation")]
     if any(len(runs) > 1 for _, group in panels for _, runs, _ in group):
         handles.append(Line2D([], [], color=ink, linewidth=0.6, alpha=0.6, label="each seed"))
+    if any(run.status == "diverged" for _, group in panels for _, runs, _ in group for run in runs):
+        handles.append(Line2D([], [], color=ink, marker="x", markersize=5, linestyle="none", label="diverged"))
     if any(len(group) > 1 for _, group in panels):
         handles += [Patch(color=ink, label="plain loss"), Patch(color=ink, alpha=0.5, label="weighted loss")]
     return handles

@@ -257,7 +257,7 @@ def comparable_durations(study: Study) -> tuple[dict[str, list], str]:
     number of epochs that with most models, then the largest images. Prose about which group it is."""
     groups = defaultdict(lambda: defaultdict(list))
     for run in study.runs:
-        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and run.status == "finished":
+        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and finished(run):
             key = run.image_size, str(run.environment.get("device", "")), run.precision, run.spec.epochs
             groups[key][run.spec.id].append(run)
     if not groups:
@@ -289,7 +289,8 @@ def badge(verdict) -> dict:
 
 
 def references() -> dict:
-    rows = [[cell(entry.text, href=entry.url), entry.use] for entry in paper.REFERENCES]
-    return section("section-5", "5", "References", table("What this report rests on", ["Source", "Cited for"], rows))
+    rows = [[number, cell(entry.text, href=entry.url), entry.use] for number, entry in enumerate(paper.REFERENCES, 1)]
+    return section("section-5", "5", "References",
+                   table("What this report rests on", ["No.", "Source", "Cited for"], rows))
 
 

@@ -104,8 +104,9 @@ def preparation(study: Study, sample) -> dict:
              "Pixels are kept as bytes and divided on the device, which gives the same numbers with a quarter of "
              "the memory."),
         item(study, "fig-4", "Figure 4", "The image after preparation", _picture(study, sample, "fig-4"),
-             note=f"Shape 1×{size}×{size}, values {low:.2f} to {high:.2f}. The paper's is 1×640×640 in 0 to 1. "
-                  f"The runs of this study were trained at {trained}. " + _picture_note(study, sample)),
+             note=f"The picture shown: shape 1×{size}×{size}, values {low:.2f} to {high:.2f}. The paper's: "
+                  f"1×640×640, 0 to 1. {_picture_note(study, sample)} The runs of this study were trained at "
+                  f"{trained}."),
         item(study, "fig-5", "Figure 5", "Batches of each split",
              table("Batches by batch size", ["Batch size", "Split", ">Batches", ">Images in the last",
                                              ">Batches in the paper"], rows),

@@ -87,7 +87,7 @@ def banner(study: Study) -> list[str]:
         notes.append(f"{len(missing)} of the 35 models are not trained yet: {', '.join(missing)}.")
     searched = [model for model in not_trained(study) if model in LEARNING_RATE_SEARCH]
     if searched:
-        notes.append(f"{len(searched)} of the 10 runs of the learning-rate search are not trained yet.")
+        notes.append(f"{len(searched)} of the 10 settings of the learning-rate search are not trained yet.")
     return notes
 
 

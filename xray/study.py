@@ -48,8 +48,9 @@ class Study:
 def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     """The study to report, and the names of the others.
 
-    Without a wish: of the studies on the data's given split (of all, where none is) the one whose last run ended
-    last. Raises ResultsError where there is none, or none of that name.
+    Without a wish: the one that train.py worked on last, which folder/latest names; else of the studies on the data's
+    given split (of all, where none is) the one whose last run ended last. Raises ResultsError where there is none, or
+    none of that name ("<data>" alone means its given split).
     """
     if not Path(folder).is_dir():
         raise ResultsError(f"{folder}: no such folder; train something first, or name another with --results")
@@ -57,14 +58,22 @@ def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     if not found:
         raise ResultsError(f"{folder}: holds no study (DATA/SPLIT/RUN.json); train something first")
     if wanted is not None:
-        if wanted not in found:
+        name = wanted if wanted in found else f"{wanted}/given"
+        if name not in found:
             raise ResultsError(f"{folder}: holds no study named {wanted!r}; there is {', '.join(found)}")
-        return wanted, [name for name in found if name != wanted]
+        return name, [other for other in found if other != name]
     candidates = [name for name in found if name.endswith("/given")] or list(found)
-    newest = candidates[0]
-    if len(candidates) > 1:
-        newest = max(candidates, key=lambda name: (max(_finished_at(run) for run in results.load(found[name])), name))
-    return newest, [name for name in candidates if name != newest]
+    chosen = _latest(Path(folder))
+    if chosen not in found:
+        chosen = max(candidates, key=lambda name: (max(map(_finished_at, results.load(found[name]))), name))
+    return chosen, [name for name in candidates if name != chosen]
+
+
+def _latest(folder: Path) -> str:
+    try:
+        return (folder / "latest").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _finished_at(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ COUNT = 600
 SEED = 20230118
 NORMAL_PER_PNEUMONIA = 0.37  # the paper's training split, section 2.1
 DRAWN = 256  # pixels a side of the drawing
-VERSION = 2  # of the drawing: a change of it is another data set
+VERSION = 3  # of the drawing: a change of it is another data set
 
 
 def named(source: str) -> bool:
@@ -84,11 +85,12 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     # the patient is never quite straight, centred or of one size
     angle, scale = uniform(-0.06, 0.06), uniform(0.9, 1.06)
     x, y = x - uniform(-0.06, 0.06), y - uniform(-0.07, 0.07)
-    x, y = (x * np.cos(angle) + y * np.sin(angle)) / scale, (y * np.cos(angle) - x * np.sin(angle)) / scale
+    along, across = math.cos(angle) / scale, math.sin(angle) / scale
+    x, y = x * along + y * across, y * along - x * across
     side = np.abs(x)
     texture = _texture(generator)
 
-    body = _inside(1 - (side / uniform(0.86, 0.98)) ** 4 + 0.5 * np.minimum(0, y + 0.75), 0.04)
+    body = _inside(1 - ((side / uniform(0.86, 0.98)) ** 2) ** 2 + 0.5 * np.minimum(0, y + 0.75), 0.04)
     image = 0.05 + body * (0.56 + 0.06 * y + 0.03 * texture[0])
 
     # lungs: narrow apex, wide base cut off by the diaphragm, one a little lower than the other
@@ -111,7 +113,7 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     image += clear * root * (0.08 + 0.10 * np.maximum(0, texture[2]))
 
     # spine with its vertebrae, belly, mediastinum
-    spine = np.exp(-(x / 0.11) ** 4)
+    spine = np.exp(-(((x / 0.11) ** 2) ** 2))
     image += body * spine * (0.17 + 0.025 * np.sin(y * 32 + uniform(0, 6)))
     image += body * _inside(y - dome, 0.03) * 0.14
     image += np.exp(-(x / 0.17) ** 2 - ((y + 0.45) / 0.25) ** 2) * 0.12 * body
@@ -125,7 +127,7 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2) * _inside(side - 0.28, 0.1)
     image += cage * (0.075 * behind + 0.035 * before)
     collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
-    image += 0.13 * body * np.exp(-(collar / 0.03) ** 4) * _inside(side - 0.10, 0.02) * _inside(0.75 - side, 0.05)
+    image += 0.13 * body * np.exp(-(((collar / 0.03) ** 2) ** 2)) * _inside(side - 0.10, 0.02) * _inside(0.75 - side, 0.05)
 
     if pneumonia:
         image += clear * air * _opacity(generator, x, y, texture[3])
@@ -160,8 +162,8 @@ def _opacity(generator, x, y, texture) -> np.ndarray:
     strength = generator.uniform(0.4, 1.1)
     lost = 0.5 * strength * np.exp(-(y / 0.7) ** 2)
     for _ in range(generator.integers(1, 5)):
-        where = generator.choice([-1, 1]) * generator.uniform(0.25, 0.55), generator.uniform(-0.4, 0.4)
-        wide, high = generator.uniform(0.14, 0.34, 2)
+        where = float(generator.choice([-1, 1])) * generator.uniform(0.25, 0.55), generator.uniform(-0.4, 0.4)
+        wide, high = generator.uniform(0.14, 0.34), generator.uniform(0.14, 0.34)
         patch = np.exp(-((x - where[0]) / wide) ** 2 - ((y - where[1]) / high) ** 2) * (1 + 0.25 * texture)
         lost = np.maximum(lost, strength * generator.uniform(0.6, 1.0) * patch)
     return lost.clip(0, 1)

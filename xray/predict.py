@@ -28,7 +28,8 @@ DEFAULT = "26b"
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
 SENSITIVITY = 0.95
 COLOURFUL = 12  # mean chroma of 255, see inputs.Film; tinted scans of film stay under it, photographs do not
-MARGIN = 0.1  # of the training images' range: how far outside of it an image may lie
+MARGINS = {"brightness": 0.1, "contrast": 0.1, "likeness": 0.5}  # how far out an image may lie, in 99 % ranges: of the
+# 582 radiographs of the paper's test split 1 is then told; upside-down ones and negatives lie below 0 in likeness
 PIXELS_AT_ONCE = 2**21
 
 
@@ -247,7 +248,7 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
 
     gray: uint8 (H, W). Told are: the ratio of its sides, where that is more than a tenth outside of the training
     images' range; its size, where its longer side is less than half of theirs; colour, above COLOURFUL; and what
-    audit.look measures, where it lies outside of the 99 % range of the training images by more than MARGIN of that
+    audit.look measures, where it lies outside of the 99 % range of the training images by more than MARGINS of that
     range (a likeness can only be too low). What data.json does not say is not compared.
     """
     found = []
@@ -266,12 +267,13 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
         found.append(f"it is in colour (chroma {chroma:.0f} of 255), radiographs are gray")
     if intensity := facts.get("intensity"):
         pixels = resize(gray, image_size)[None, None]
+        words = {"brightness": "brightness", "contrast": "contrast", "likeness": "likeness to the mean image"}
         measured = audit.look(audit.from_afar(pixels), np.array(intensity["layout"]))
         for name, value in measured.items():
             low, _, high = intensity[name]
-            margin = MARGIN * (high - low)
+            margin = MARGINS[name] * (high - low)
             digits = 2 if name == "likeness" else 0
             if value[0] < low - margin or (value[0] > high + margin and name != "likeness"):
-                found.append(f"its {name} is {value[0]:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} in training "
-                             "images" + " (a negative, turned, cropped, or no chest film?)" * (name == "likeness"))
+                found.append(f"its {words[name]} is {value[0]:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} in "
+                             "training images" + " (a negative, turned, cropped, or no chest film?)" * (name == "likeness"))
     return found

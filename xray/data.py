@@ -121,7 +121,7 @@ def load(source: str, image_size: int, split: str = "given", split_seed: int = 0
         entry.notes.append(f"{source}: the Hub cannot be reached; the copy read from it before is used")
     else:
         entry = store.get(folder, found, source, image_size, progress)
-    return resplit(_data(source, image_size, entry, skip_unreadable), split, split_seed)
+    return resplit(_data(shown(source), image_size, entry, skip_unreadable), split, split_seed)
 
 
 def _data(source: str, image_size: int, entry: store.Entry, skip_unreadable: bool) -> Data:

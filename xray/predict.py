@@ -28,8 +28,9 @@ DEFAULT = "26b"
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
 SENSITIVITY = 0.95
 COLOURFUL = 12  # mean chroma of 255, see inputs.Film; tinted scans of film stay under it, photographs do not
-MARGINS = {"brightness": 0.1, "contrast": 0.1, "likeness": 0.5}  # how far out an image may lie, in 99 % ranges: of the
-# 582 radiographs of the paper's test split 1 is then told; upside-down ones and negatives lie below 0 in likeness
+# How far out of the training images' 99 % range an image may lie, in such ranges. Of 582 test radiographs 1 is then
+# told, of their negatives all, on their side more than 99 %; upside down few, since a chest is much alike both ways.
+MARGINS = {"brightness": 0.1, "contrast": 0.1, "likeness": 0.5}
 PIXELS_AT_ONCE = 2**21
 
 
@@ -275,5 +276,6 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
             digits = 2 if name == "likeness" else 0
             if value[0] < low - margin or (value[0] > high + margin and name != "likeness"):
                 found.append(f"its {words[name]} is {value[0]:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} in "
-                             "training images" + " (a negative, turned, cropped, or no chest film?)" * (name == "likeness"))
+                             "training images"
+                             + " (a negative, on its side, cropped, no chest film?)" * (name == "likeness"))
     return found

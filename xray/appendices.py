@@ -35,8 +35,7 @@ def claims(verdicts: list) -> dict:
     return section("claims", "A", "Verdicts on the paper's claims", text(
         "What the paper asserts, in our words, each with the statistic that decides it and a rule that was fixed "
         "before the runs were looked at. “Within noise” means that the effect is smaller than the spread over "
-        "seeds, or, with "
-        "too few seeds, than the test images allow to tell."), text(COMMON_RULE), text(DEFINITIONS),
+        "seeds, or, with too few seeds, than the test images allow to tell."), text(COMMON_RULE), text(DEFINITIONS),
         {"kind": "verdicts", "rows": rows,
          "tally": [(word, BADGES[word], tally[word]) for word in BADGES if tally[word]]})
 
@@ -168,9 +167,8 @@ def patients(study: Study) -> dict:
         blocks.append(item(
             study, "resplits", "Appendix D", "The same models on other splits of the same images",
             plot(diagnostics.resplits("resplits", "Test scores over re-splits", groups), "resplits"), _gaps(groups),
-            runs=runs, note="Each dot is one run on one split. By image, images are dealt out at random; by "
-                            "patient, no "
-            "patient is in two parts. The gap between the two is what knowing the patient is worth."))
+            runs=runs, note="Each dot is one run on one split. By image, images are dealt out at random; by patient, "
+                            "no patient is in two parts. The gap between the two is what knowing the patient is worth."))
     else:
         blocks.append(item(
             study, "resplits", "Appendix D", "The same models on other splits of the same images", runs=[],

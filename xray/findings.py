@@ -135,12 +135,11 @@ def weights(study: Study) -> dict:
                ">Last validation accuracy, %"]
     return section(
         "section-3-2", "3.2", "Weighted loss, and Adam",
-        text("A weighted loss counts each pneumonia image as 0.37 of a normal one, so its height cannot be compared "
-             "with an unweighted loss; shapes and accuracies can."),
+        text("A weighted loss counts a pneumonia image less (in the paper as 0.37 of a normal one), so its height "
+             "cannot be compared with an unweighted loss; shapes and accuracies can."),
         curve_item(study, 14), curve_item(study, 15), curve_item(study, 16),
-        curve_item(study, 17, "The paper's caption names models 0 and 19; 19 is a CNN. The linear model with Adam "
-                              "is 17, "
-                   "which is weighted, so its twin is 14. Model 0 is added for reference."),
+        curve_item(study, 17, "The paper's caption names models 0 and 19; 19 is a CNN. The linear model with Adam is "
+                              "17, which is weighted, so its twin is 14. Model 0 is added for reference."),
         item(study, "adam", "Section 3.2", "The three models with Adam",
              table("Validation of the Adam models, mean ± standard deviation over seeds", columns, adam),
              models=["17", "18", "19"]), level=3)

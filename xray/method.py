@@ -207,5 +207,4 @@ def evaluation(study: Study) -> dict:
              "whole one. Ours is exact; the batch mean stands beside it wherever the paper's figure is compared."),
         text("The 95 % interval of a score is that of one run with another seed on another test set of the same "
              "size: the test images are redrawn 1,000 times for each seed, and all seeds' draws taken together. "
-             "With one seed "
-             "it covers the test images only. ± is the standard deviation over seeds."), level=3)
+             "With one seed it covers the test images only. ± is the standard deviation over seeds."), level=3)

@@ -245,9 +245,9 @@ def prose_html(prose: str) -> Markup:
 
 def escape_markdown(value) -> Markup:
     """Any text as one line of Markdown that shows just that text: no markup, no HTML, no end of a table's cell."""
-    line = " ".join(str(value).split())
+    line = re.sub(r"\s+", " ", str(value))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"([\\`*_{}\[\]()#!|~$])", r"\\\1", line)
+    line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
     return Markup(re.sub(r"^([+\-]|\d+\.)(?=\s)", r"\\\1", line))
 
 

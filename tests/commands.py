@@ -90,8 +90,8 @@ def wait_for(condition, process, seconds=60):
 
 
 def record_files(out: Path) -> dict[str, Path]:
-    """Name -> file of all records under an --out folder."""
-    return {path.stem: path for path in sorted((Path(out) / "results").rglob("*-seed*.json"))}
+    """"<split>/<run>" -> file of all records under an --out folder."""
+    return {f"{path.parent.name}/{path.stem}": path for path in sorted((Path(out) / "results").rglob("*-seed*.json"))}
 
 
 def records(out: Path) -> dict[str, dict]:
@@ -118,7 +118,7 @@ def assert_same(one: dict[str, dict], other: dict[str, dict]):
                 numbers, others = left.pop(key), right.pop(key)
                 assert numbers.keys() == others.keys()
                 for part in numbers:
-                    np.testing.assert_allclose(numbers[part], others[part], rtol=1e-5, atol=1e-5, err_msg=f"{name} {part}")
+                    np.testing.assert_allclose(numbers[part], others[part], 1e-5, 1e-5, err_msg=f"{name} {part}")
             assert bool(left.pop("weights")) == bool(right.pop("weights"))
         assert left == right, name
 

@@ -1,4 +1,4 @@
-"""Killed, full, damaged: whatever happens to a study, no finished run is lost and the next start ends it as if nothing had."""
+"""Killed, full, damaged: no finished run is ever lost, and the next start ends a study as if nothing had happened."""
 
 import fcntl
 import json
@@ -326,7 +326,7 @@ def not_a_run(path):
 def test_a_damaged_record_is_named_and_the_others_kept(whole, images, finished, tmp_path, capsys, damage, word):
     shutil.copytree(finished, tmp_path / "study")
     out = tmp_path / "study" / "out"
-    broken = record_files(out)["11-seed0-8px-2epochs"]
+    broken = record_files(out)["given/11-seed0-8px-2epochs"]
     damage(broken)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     os.environ["XRAY_CACHE"] = str(tmp_path / "study" / "cache")

@@ -39,12 +39,19 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
     Two processes that ask for the same images take turns, so the second finds them done.
     """
     key = key_of(source.identity, image_size)
-    with _locked(folder, key):
+    with _locked(folder, key, fcntl.LOCK_SH):  # many may read at once
+        if entry := _read(folder / key):
+            return entry
+    with _locked(folder, key, fcntl.LOCK_EX):
         notes = []
-        entry = _read(folder / key, notes)
+        entry = _read(folder / key)  # another process may have built it meanwhile
         if entry is None:
+            if (folder / key).exists():
+                notes.append(f"{shown(folder / key)}: the cached images were damaged and are decoded again")
+                with _writing(folder):
+                    shutil.rmtree(folder / key)
             _build(folder, key, source, given, image_size, progress)
-            entry = _read(folder / key, notes)
+            entry = _read(folder / key)
         if entry is None:
             raise DataError(f"{shown(folder)}: what is written there comes back changed; set XRAY_CACHE to another "
                             "folder")
@@ -62,19 +69,19 @@ def get_earlier(folder: Path, hub_id: str, image_size: int) -> Entry | None:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if wanted:
-            with _locked(folder, path.parent.name):
-                if entry := _read(path.parent, []):
+            with _locked(folder, path.parent.name, fcntl.LOCK_SH):
+                if entry := _read(path.parent):
                     return entry
     return None
 
 
 @contextmanager
-def _locked(folder: Path, key: str):
-    """One process at a time reads or builds one entry; the lock goes with the process, also when it is killed."""
+def _locked(folder: Path, key: str, how: int):
+    """One process at a time builds an entry, while nobody reads it; a lock goes with its process, also when killed."""
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         stream = open(folder / f"{key}.lock", "w")
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        fcntl.flock(stream, how)
     with stream:
         yield
 
@@ -107,10 +114,8 @@ def _checksums(path: Path) -> list[str]:
         return list(pool.map(block, range(0, path.stat().st_size, BLOCK)))
 
 
-def _read(folder: Path, notes: list[str]) -> Entry | None:
-    """An entry, or None where there is none or it is damaged (then it is removed, and noted)."""
-    if not folder.exists():
-        return None
+def _read(folder: Path) -> Entry | None:
+    """An entry, or None where there is none or it is damaged."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         checksum = meta.pop("checksum")
@@ -123,9 +128,6 @@ def _read(folder: Path, notes: list[str]) -> Entry | None:
             return Entry(mapped, meta["facts"], meta["notes"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    notes.append(f"{shown(folder)}: the cached images were damaged and are decoded again")
-    with _writing(folder):
-        shutil.rmtree(folder)
     return None
 
 

@@ -51,7 +51,7 @@ def arguments(argv=None) -> argparse.Namespace:
         allow_abbrev=False, description="The probability of pneumonia for your own radiographs, a decision, and a map "
         "of what drove it. Research software, no medical device.")
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or folders of them")
-    parser.add_argument("--model", metavar="ID", help="one of the 35 (default: 26b)")
+    parser.add_argument("--model", metavar="ID", help="one of the 35 (default: 26b, or the next best with weights at hand)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR",
                         help="where records and weights lie (default: report/results)")
     parser.add_argument("--study", metavar="NAME", help="DATA/SPLIT (default: the last one trained that has weights)")

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import diagnostics, metrics, paper, pictures
+from xray import diagnostics, metrics, paper, pictures, resplits
 from xray.audit import kind, patient
 from xray.claims import COMMON_RULE, DEFINITIONS
 from xray.blocks import cell, images, item, plot, section, table, text
@@ -166,9 +166,11 @@ def patients(study: Study) -> dict:
         runs = [run for chosen in study.resplits.values() for model in groups for run in chosen.get(model, [])]
         blocks.append(item(
             study, "resplits", "Appendix D", "The same models on other splits of the same images",
-            plot(diagnostics.resplits("resplits", "Test scores over re-splits", groups), "resplits"), _gaps(groups),
+            plot(diagnostics.resplits("resplits", "Test scores over re-splits", groups), "resplits"), _gaps(study),
             runs=runs, note="Each dot is one run on one split. By image, images are dealt out at random; by patient, "
-                            "no patient is in two parts. The gap between the two is what knowing the patient is worth."))
+                            "no patient is in two parts. The gap between the two is what knowing the patient is worth; "
+                            "p is the chance of such a gap, or a larger one, where it is worth nothing. “All” is the mean "
+                            "over the models, one value a split."))
     else:
         blocks.append(item(
             study, "resplits", "Appendix D", "The same models on other splits of the same images", runs=[],
@@ -190,15 +192,21 @@ def _resplit_scores(study: Study) -> dict:
     return groups
 
 
-def _gaps(groups: dict) -> dict:
+def _gaps(study: Study) -> dict:
     rows = []
-    for model, by_protocol in groups.items():
-        for protocol, scores in by_protocol.items():
-            if scores:
-                rows.append([model, diagnostics.PROTOCOL_WORDS[protocol], len(scores),
-                             *(plus_minus([100 * row[key] for row in scores], 1) for key in ("accuracy", "f1"))])
-    return table("Mean ± standard deviation over runs", ["Model", "Split", ">Runs", ">Accuracy, %", ">F1, %"], rows,
-                 sortable=True)
+    for row in resplits.compare(study.chosen, study.resplits):
+        rows.append([
+            row["model"], "F1" if row["score"] == "f1" else row["score"], percent(row["given"]),
+            *(f"{plus_minus(100 * row[side], 1)} ({len(row[side])})" for side in ("image", "patient")),
+            _signed(row["gap"], row["gap_error"]), _thousandths(row["p"]), percent(row["paper"]),
+            percent(row["percentile"], 0)])
+    return table("Mean ± standard deviation over re-splits (their number)",
+                 ["Model", "Score", ">Given split, %", ">By image, %", ">By patient, %", ">Gap ± its error, points",
+                  ">p, Mann-Whitney", ">The paper's, %", ">Re-splits by image below it, %"], rows, sortable=True)
+
+
+def _signed(gap: float, error: float) -> str:
+    return "–" if math.isnan(gap) else f"{100 * gap:+.1f} ± {100 * error:.1f}".replace("-", "−")
 
 
 # --------------------------------------------------------------------------------------------------- errors

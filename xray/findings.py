@@ -8,7 +8,7 @@ import numpy as np
 from xray import figures, paper
 from xray.blocks import cell, item, plot, section, table, text
 from xray.specs import LEARNING_RATE_SEARCH, LEARNING_RATES, MODELS
-from xray.study import Study, finished, seeds, spread
+from xray.study import Study, finished, is_dead, seeds, spread
 
 # Figure -> title, and what tells its models apart (in the order of paper.CURVES).
 CURVES = {
@@ -101,7 +101,7 @@ def search(study: Study) -> dict:
         runs = study.chosen.get(name, [])
         done = [run for run in runs if finished(run)]
         alive = [float((run.logits["validation"] > 0).mean()) for run in done]
-        dead = sum(not (run.logits["validation"] > 0).any() for run in done)
+        dead = sum(map(is_dead, done))
         losses = [run.history["train_loss"][-1] for run in done]
         accuracy = [100 * run.history["validation_accuracy"][-1] for run in done]
         rows.append([name.split("@")[0], name.split("@")[1], seeds(runs) or cell("not trained", badge="none"),
@@ -125,7 +125,7 @@ def weights(study: Study) -> dict:
     for model in ("17", "18", "19"):
         runs = study.chosen.get(model, [])
         done = [run for run in runs if finished(run)]
-        dead = sum(not (run.logits["validation"] > 0).any() for run in done)
+        dead = sum(map(is_dead, done))
         losses = [run.history["validation_loss"] for run in runs if run.history["validation_loss"]]
         adam.append([model, MODELS[model].family, seeds(runs) or cell("not trained", badge="none"),
                      dead if done else "–", len(runs) - len(done) if runs else "–",

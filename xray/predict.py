@@ -24,7 +24,7 @@ from xray.sources import shown
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.tables import PAPER
 
-DEFAULT = "26b"
+DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
 SENSITIVITY = 0.95
 COLOURFUL = 12  # mean chroma of 255, see inputs.Film; tinted scans of film stay under it, photographs do not
@@ -52,15 +52,15 @@ def choose(folder: Path, model: str | None = None, study: str | None = None, see
     """The run to predict with: of those with weights, in the first study that has one, the best (results.select).
 
     Studies are asked in this order: the one named in folder/latest, then those on a given split, then the others, the
-    newest first. `study` names one alone. Without a model, DEFAULT. default_folder: where train.py puts records unless
+    newest first. `study` names one alone. Without a model, the first of DEFAULTS at hand. default_folder: where train.py puts records unless
     told, for the command in errors.
     Raises PredictError and ResultsError.
     """
     folder, known = Path(folder), MODELS | LEARNING_RATE_SEARCH
     if model is not None and model not in known:
         raise PredictError(f"there is no model {shown(model)!r}; python scripts/train.py --list prints all")
-    wanted = model or DEFAULT
     found = _studies(folder, study)
+    wanted = model or next((name for name in DEFAULTS if name in at_hand(found)), DEFAULTS[0])
     without, damaged = [], []
     for name, place in found.items():
         runs = []

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -10,11 +11,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xray import appendices, claims, figures, findings, method, paper, results
+from xray import appendices, claims, figures, findings, method, paper, resplits, results
 from xray.blocks import cell, item, link_to, plot, section, table, text, walk
 from xray.tables import PAPER
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.study import EVALUATED, Study, not_trained, percent, spread
+from xray.study import EVALUATED, Study, finished, is_dead, not_trained, percent, spread
 from xray.svg import FONTS
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -106,7 +107,8 @@ def summary(study: Study, verdicts: list) -> dict:
     blocks = [
         text(f"{len(trained)} of the paper's 35 models, trained from scratch in {len(study.runs):,} runs on one data "
              "set."),
-        {"kind": "facts", "facts": _facts(study)}, text(words) if words else None]
+        {"kind": "facts", "facts": _facts(study)}, text(words) if words else None,
+        *(text(words) for words in _to_know(study))]
     if there:
         blocks.append(item(study, "glance", "At a glance", "Test scores of the 15 evaluated models",
                            plot(figures.glance("glance", "Test scores of the evaluated models", study, paper.SCORES),
@@ -121,6 +123,29 @@ def summary(study: Study, verdicts: list) -> dict:
                                 "the paper's score lies in it. The paper's exact accuracy is what its precision and "
                                 "recall imply."))
     return section("summary", "", "Summary", *blocks)
+
+
+def _to_know(study: Study) -> list[str]:
+    """What a reader should know before the scores: nets that die, what the printed accuracy is, what patients change."""
+    found = []
+    runs = [run for model, runs in study.chosen.items() if model in MODELS and MODELS[model].family == "Linear+ReLU"
+            for run in runs if finished(run)]
+    if any(map(is_dead, runs)):
+        found.append(f"**Luck decides whether an MLP learns.** {sum(map(is_dead, runs))} of {len(runs)} runs of MLPs ended "
+                     "dead: the ReLU after the last layer cuts every output off at 0. The seed decides, that is the first "
+                     "weights and the order of batches. The paper shows one run of each; the [scores](#scores) here "
+                     "show all.")
+    implied = {model: paper.implied(model)[0].accuracy for model in paper.SCORES}
+    best = max(implied, key=implied.get)
+    found.append("**The accuracy that the paper prints is a mean over batches.** The counts behind its precision and recall "
+                 f"give another, and another best model: {best} with {implied[best]:.1f} %, not the printed "
+                 f"{paper.SCORES[best]['accuracy']:.1f} % ([all 15](#batch-means)).")
+    for row in resplits.compare(study.chosen, study.resplits):
+        if row["model"] == "20" and row["score"] == "accuracy" and not math.isnan(row["gap"]):
+            found.append(f"**Splits by patient.** With no patient in two parts, model 20 scores "
+                         f"{percent(row['patient'].mean())} % in place of {percent(row['image'].mean())} % over "
+                         f"{len(row['patient'])} re-splits each way (p = {row['p']:.2g}; [all models](#resplits)).")
+    return found
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:
@@ -142,8 +167,10 @@ def _score_table(study: Study, models: list[str]) -> dict:
         summary, printed, implied = study.summaries[model], paper.SCORES[model], paper.implied(model)
         exact = implied[0].accuracy if len(implied) == 1 else printed["accuracy"]
         spec = MODELS[model]
+        shut = sum(map(is_dead, filter(finished, summary.runs)))
         row = [cell(model, href=f"#fig-{next(n for n, group in paper.TABLES.items() if model in group)}"), spec.family,
-               f"{spec.batch_size}{', weighted' * spec.class_weight}{', L2' * (spec.weight_decay > 0)}"]
+               f"{spec.batch_size}{', weighted' * spec.class_weight}{', L2' * (spec.weight_decay > 0)}",
+               f"{len(summary.scores)}{f', {shut} dead' * bool(shut)}"]
         for key, value in (("f1", printed["f1"]), ("accuracy", exact)):
             low, high = summary.interval[key]
             inside = round(100 * low, 1) <= round(value, 1) <= round(100 * high, 1)
@@ -151,10 +178,10 @@ def _score_table(study: Study, models: list[str]) -> dict:
                     cell(f"{percent(low)}–{percent(high)} {'inside' if inside else 'outside'}",
                          badge="good" if inside else "bad")]
         rows.append(row)
-    rows.append(["–", "always pneumonia", "–", "–", percent(study.baseline["f1"]), "–", "–",
+    rows.append(["–", "always pneumonia", "–", "–", "–", percent(study.baseline["f1"]), "–", "–",
                  percent(study.baseline["accuracy"]), "–"])
     return table("Test scores in percent", [
-        "Model", "Class", "Batch", ">F1, paper", ">F1, ours", "95 % interval: paper's is", ">Accuracy, paper, exact",
+        "Model", "Class", "Batch", ">Runs", ">F1, paper", ">F1, ours", "95 % interval: paper's is", ">Accuracy, paper, exact",
         ">Accuracy, ours", "95 % interval: paper's is"], rows, sortable=True)
 
 

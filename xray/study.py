@@ -114,25 +114,20 @@ def finished(run: Run) -> bool:
     return run.status == "finished" and len(run.logits.get("test", ())) > 0
 
 
+def is_dead(run: Run) -> bool:
+    """Whether a finished run gives no validation image a logit above 0: its last ReLU shuts every image off."""
+    return not (run.logits["validation"] > 0).any()
+
+
 def summarise(runs: list[Run]) -> Summary:
     """The test scores of a model's finished runs; at least one of them must be finished."""
     done = [run for run in runs if finished(run)]
     scores = [metrics.scores(run.logits["test"], run.labels["test"], run.spec.batch_size) for run in done]
     table = {key: np.array([row[key] for row in scores], float) for key in scores[0]}
-    draws = [_draws(row, seed) for seed, row in enumerate(scores)]
-    interval = {key: tuple(np.percentile(np.concatenate([draw[key] for draw in draws]), [2.5, 97.5]).tolist())
-                for key in draws[0]}
+    counts = [{cell: row[cell] for cell in ("tp", "tn", "fp", "fn")} for row in scores]
     return Summary(runs, scores, {key: float(values.mean()) for key, values in table.items()},
                    {key: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for key, values in table.items()},
-                   interval)
-
-
-def _draws(row: dict, seed: int) -> dict:
-    """Count metrics of RESAMPLES redrawn test sets, each an array."""
-    cells = np.array([row["tn"], row["fp"], row["fn"], row["tp"]])
-    drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), size=RESAMPLES)
-    tn, fp, fn, tp = drawn.T
-    return metrics.count_scores(tp, tn, fp, fn)
+                   metrics.bootstrap_runs(counts, RESAMPLES))
 
 
 def describe(spec: ModelSpec) -> str:

@@ -189,11 +189,14 @@ def test_a_study_is_found_by_latest_or_by_name(records):
         predict.choose(records, "20", study="no-such")
 
 
-def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys):
+def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys, monkeypatch):
     film = tmp_path / "x.png"
     Image.fromarray(phantoms.draw(1, True, 24)).save(film)
     code, out, err = call(capsys, "--results", records, "--model", "22", film)
     assert code == 2 and len(err.splitlines()) == 1 and "scripts/train.py --model 22" in err and "11, 20, 21" in err
+    code, out, err = call(capsys, "--results", records, "--no-map", film)
+    assert code == 0 and "model 20" in out + err, "without --model the best with weights at hand"
+    monkeypatch.setattr(predict, "DEFAULTS", ("26b",))
     code, out, err = call(capsys, "--results", records, film)
     assert code == 2 and "no --model is given" in err and "--model 26b" in err
     for path in records.rglob("20-*.safetensors"):

@@ -67,13 +67,18 @@ def test_processes_at_once(alone, images, tmp_path, processes):
     assert leftovers(tmp_path) == []
 
 
+def slow_locks():
+    lockf = fcntl.lockf
+    fcntl.lockf = lambda *how: (lockf(*how), time.sleep(0.2))
+
+
 def test_waiting_processes_do_not_wait_for_each_other(images, tmp_path):
     some = ("--data", images, *TINY, "--engine", "gram", "--epochs", "2", "--seeds", "0", "--out", tmp_path / "out")
     assert run_fork(*some, "--model", "5", cache=tmp_path / "cache", log=tmp_path / "log")[0] == 0
     [lock] = (tmp_path / "out").rglob(".lock")
     with open(lock, "r+b") as held:
         fcntl.lockf(held, fcntl.LOCK_EX)  # all of its bytes: every run is taken
-        started = [fork(*some, "--model", *models, cache=tmp_path / "cache", log=tmp_path / "log")
+        started = [fork(*some, "--model", *models, cache=tmp_path / "cache", log=tmp_path / "log", before=slow_locks)
                    for models in (("20", "21"), ("21", "20"))]
         time.sleep(2)
         assert all(process.is_alive() for process in started)

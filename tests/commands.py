@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from xray import audit, data, engine, results, samplespace, training  # noqa: F4
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--image-size", "8", "--device", "cpu")
+MIXED = (*TINY, "--model", "20", "19", "--seeds", "0", "--epochs", "2")  # in sample space, and a CNN by Adam
 FORK = multiprocessing.get_context("fork")
 
 
@@ -128,3 +130,44 @@ def leftovers(*folders: Path) -> list[Path]:
     return [path for folder in folders for path in Path(folder).rglob("*")
             if path.name.startswith((".writing", ".building")) or path.suffix == ".writing"
             or path.parent.name == "checkpoints"]
+
+
+class Study:
+    """A study under test: its folders, what it asks for, and when its finished runs were written."""
+
+    def __init__(self, folder, images, arguments, cache=None):
+        folder.mkdir()
+        self.out, self.cache, self.log = folder / "out", folder / "cache", folder / "log"
+        self.arguments = ("--data", images, *arguments, "--out", self.out)
+        self.kept = {}
+        if cache:
+            shutil.copytree(cache, self.cache)
+
+    def start(self, before=None):
+        return fork(*self.arguments, cache=self.cache, log=self.log, before=before)
+
+    def run(self, before=None):
+        return run_fork(*self.arguments, cache=self.cache, log=self.log, before=before)
+
+    def check(self):
+        """What was finished is whole and untouched."""
+        records(self.out)
+        now = {path: path.stat().st_mtime_ns for path in record_files(self.out).values()}
+        assert self.kept.items() <= now.items(), "a finished run was written again or lost"
+        self.kept = now
+
+    def finish(self, expected):
+        code, said, errors = self.run()
+        assert code == 0 and "Traceback" not in errors, (said, errors)
+        self.check()
+        assert_same(expected, records(self.out))
+        assert leftovers(self.out, self.cache) == []
+
+
+def fails(result, *words) -> str:
+    """One line of error, exit code 2."""
+    code, _, errors = result
+    assert code == 2, result
+    [line] = errors.splitlines()
+    assert line.startswith("error: ") and all(str(word) in line for word in words), line
+    return line

@@ -18,3 +18,20 @@ def images(tmp_path_factory):
     """A folder of class folders: 24 small images, 14 of them to train on."""
     splits = {"train": (5, 9), "validation": (2, 4), "test": (1, 3)}
     return samples.class_folders(tmp_path_factory.mktemp("images"), splits)
+
+
+@pytest.fixture(scope="session")
+def whole(images, tmp_path_factory):
+    """arguments -> (records of a study that ran through, a cache that holds its images); each is made once."""
+    from commands import records, run_fork
+    made = {}
+
+    def get(arguments):
+        if arguments not in made:
+            folder = tmp_path_factory.mktemp("whole")
+            code, *said = run_fork("--data", images, *arguments, "--out", folder / "out", cache=folder / "cache",
+                                   log=folder / "log")
+            assert code == 0, said
+            made[arguments] = records(folder / "out"), folder / "cache"
+        return made[arguments]
+    return get

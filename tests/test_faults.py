@@ -1,4 +1,4 @@
-"""Killed, full, damaged: no finished run is ever lost, and the next start ends a study as if nothing had happened."""
+"""Killed, or without room: no finished run is ever lost, and the next start ends a study as if nothing had happened."""
 
 import fcntl
 import json
@@ -11,67 +11,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import torch
-from commands import (ROOT, TINY, assert_same, command, fork, leftovers, record_files, records, run_fork, train,
+from commands import (MIXED, ROOT, TINY, Study, assert_same, command, fails, leftovers, record_files, records,
                       wait_for)
 
 from xray import results, training
 
 DIRECT = (*TINY, "--engine", "direct", "--model", "20", "18", "11", "--seeds", "0,1", "--epochs", "4")
-MIXED = (*TINY, "--model", "20", "19", "--seeds", "0", "--epochs", "2")  # in sample space, and a CNN by Adam
 GRAM = (*TINY, "--engine", "gram", "--model", "20", "21", "23", "--seeds", "0-2", "--epochs", "15")
 
 LONG = (*TINY, "--engine", "direct", "--model", "20", "18", "--seeds", "0", "--epochs", "100")
 WIDE = ("--image-size", "32", "--device", "cpu", "--engine", "direct", "--model", "20", "18", "--seeds", "0",
         "--epochs", "3")
-
-
-@pytest.fixture(scope="module")
-def whole(images, tmp_path_factory):
-    """arguments -> (records of a study that ran through, a cache that holds its images); each is made once."""
-    made = {}
-
-    def get(arguments):
-        if arguments not in made:
-            folder = tmp_path_factory.mktemp("whole")
-            code, *said = run_fork("--data", images, *arguments, "--out", folder / "out", cache=folder / "cache",
-                                   log=folder / "log")
-            assert code == 0, said
-            made[arguments] = records(folder / "out"), folder / "cache"
-        return made[arguments]
-    return get
-
-
-class Study:
-    """A study under test: its folders, what it asks for, and when its finished runs were written."""
-
-    def __init__(self, folder, images, arguments, cache=None):
-        folder.mkdir()
-        self.out, self.cache, self.log = folder / "out", folder / "cache", folder / "log"
-        self.arguments = ("--data", images, *arguments, "--out", self.out)
-        self.kept = {}
-        if cache:
-            shutil.copytree(cache, self.cache)
-
-    def start(self, before=None):
-        return fork(*self.arguments, cache=self.cache, log=self.log, before=before)
-
-    def run(self, before=None):
-        return run_fork(*self.arguments, cache=self.cache, log=self.log, before=before)
-
-    def check(self):
-        """What was finished is whole and untouched."""
-        records(self.out)
-        now = {path: path.stat().st_mtime_ns for path in record_files(self.out).values()}
-        assert self.kept.items() <= now.items(), "a finished run was written again or lost"
-        self.kept = now
-
-    def finish(self, expected):
-        code, said, errors = self.run()
-        assert code == 0 and "Traceback" not in errors, (said, errors)
-        self.check()
-        assert_same(expected, records(self.out))
-        assert leftovers(self.out, self.cache) == []
 
 
 # ---- killed
@@ -185,20 +135,34 @@ def test_interrupted_while_it_loads(images, tmp_path):
     assert said == "\nstopped before any training; the same command starts again\n"
 
 
+def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
+    expected, cache = whole(DIRECT)
+    study = Study(tmp_path / "study", images, DIRECT, cache)
+    process = study.start(Killer(10))
+    process.join()
+    [checkpoint] = (study.cache / "checkpoints").glob("*.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1] + b"x")
+    study.finish(expected)
+
+
+def test_only_what_nobody_writes_is_cleared(tmp_path):
+    dead, alive, record = tmp_path / ".writing-dead", tmp_path / ".writing-alive", tmp_path / "x.json"
+    for path in (dead, alive, record):
+        path.write_text("x")
+    with open(alive, "r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        results.clear_leftovers(tmp_path)
+        assert sorted(tmp_path.iterdir()) == [alive, record]
+    results.clear_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [record]
+    results.clear_leftovers(tmp_path / "missing")
+
+
 # ---- disks that are full, folders that cannot be written
 
 def limit(size):
     """No file can grow beyond `size` bytes: writing more fails with EFBIG, as a full disk does with ENOSPC."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def fails(result, *words) -> str:
-    """One line of error, exit code 2."""
-    code, _, errors = result
-    assert code == 2, result
-    [line] = errors.splitlines()
-    assert line.startswith("error: ") and all(str(word) in line for word in words), line
-    return line
 
 
 def test_no_room_for_the_cache(whole, images, tmp_path):
@@ -283,128 +247,3 @@ def test_a_folder_without_permission(whole, images, place):
         Path(f"{study.log}.err").touch()
         result = study.run(lambda: os.geteuid() == 0 and os.setuid(65534))  # permissions do not bind root
         fails(result, getattr(study, place), "Permission denied", {"out": "--out", "cache": "XRAY_CACHE"}[place])
-
-
-# ---- damaged files
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:200])
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def not_json(path):
-    path.write_bytes(b"\xff\xfe not JSON")
-
-
-def another_number(path):
-    text = path.read_text()
-    path.write_text(text.replace('"seed": 0', '"seed": 1'))
-    assert path.read_text() != text
-
-
-def later_format(path):
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-
-
-def no_checksum(path):
-    payload = json.loads(path.read_text())
-    del payload["checksum"]
-    path.write_text(json.dumps(payload))
-
-
-def not_a_run(path):
-    path.unlink()
-    results.write_json(path, {"format": results.FORMAT, "logits": None})
-
-
-@pytest.mark.parametrize("damage, word", [
-    (cut, "damaged"), (empty, "damaged"), (not_json, "damaged"), (another_number, "checksum"),
-    (later_format, "format 99"), (no_checksum, "damaged"), (not_a_run, "not a run's record")])
-def test_a_damaged_record_is_named_and_the_others_kept(whole, images, finished, tmp_path, capsys, damage, word):
-    shutil.copytree(finished, tmp_path / "study")
-    out = tmp_path / "study" / "out"
-    broken = record_files(out)["given/19-seed0-8px-2epochs"]
-    damage(broken)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    os.environ["XRAY_CACHE"] = str(tmp_path / "study" / "cache")
-    arguments = ("--data", images, *MIXED, "--out", out)
-    assert train(*arguments) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {broken}: ") and word in line
-    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    broken.unlink()
-    assert train(*arguments) == 0
-    assert "1 finished before, 1 to train" in capsys.readouterr().out
-    assert_same(whole(MIXED)[0], records(out))
-
-
-@pytest.fixture(scope="module")
-def finished(whole, images, tmp_path_factory):
-    """A folder of a finished study and its cache."""
-    study = Study(tmp_path_factory.mktemp("finished") / "study", images, MIXED, whole(MIXED)[1])
-    assert study.run()[0] == 0
-    return tmp_path_factory.getbasetemp() / study.out.parent
-
-
-def flip_last(path):
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("what, damage, note", [
-    ("images/*/pixels.u8", flip_last, "damaged"), ("images/*/pixels.u8", cut, "damaged"),
-    ("images/*/meta.json", cut, "damaged"), ("images/*/meta.json", Path.unlink, "damaged"),
-    ("gram/*.safetensors", flip_last, "computed again"), ("gram/*.safetensors", cut, "computed again"),
-    ("gram/*.safetensors", empty, "computed again")])
-def test_a_damaged_cache_is_made_again(whole, images, tmp_path, what, damage, note):
-    expected, cache = whole(MIXED)
-    study = Study(tmp_path / "study", images, MIXED, cache)
-    [path] = study.cache.glob(what)
-    good = path.stat().st_size
-    damage(path)
-    code, said, errors = study.run()
-    assert (code, errors) == (0, "") and said.count("note: ") == 1
-    [line] = [line for line in said.splitlines() if line.startswith("note: ")]
-    assert note in line
-    assert [path.stat().st_size for path in study.cache.glob(what)] == [good]
-    assert_same(expected, records(study.out))
-    study.arguments += ("--force",)
-    assert study.run()[1].count("note: ") == 1, "it was not mended"
-
-
-def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
-    expected, cache = whole(DIRECT)
-    study = Study(tmp_path / "study", images, DIRECT, cache)
-    process = study.start(Killer(10))
-    process.join()
-    [checkpoint] = (study.cache / "checkpoints").glob("*.safetensors")
-    flip_last(checkpoint)
-    study.finish(expected)
-
-
-def test_damaged_facts_are_written_again(finished, images, tmp_path):
-    shutil.copytree(finished, tmp_path / "study")
-    [facts] = (tmp_path / "study" / "out" / "results").glob("*/data.json")
-    good = facts.read_bytes()
-    cut(facts)
-    code, said, _ = run_fork("--data", images, *MIXED, "--out", tmp_path / "study" / "out",
-                             cache=tmp_path / "study" / "cache", log=tmp_path / "log")
-    assert code == 0 and f"note: {facts} was damaged and is written again" in said
-    assert facts.read_bytes() == good
-
-
-def test_only_what_nobody_writes_is_cleared(tmp_path):
-    dead, alive, record = tmp_path / ".writing-dead", tmp_path / ".writing-alive", tmp_path / "x.json"
-    for path in (dead, alive, record):
-        path.write_text("x")
-    with open(alive, "r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        results.clear_leftovers(tmp_path)
-        assert sorted(tmp_path.iterdir()) == [alive, record]
-    results.clear_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [record]
-    results.clear_leftovers(tmp_path / "missing")

@@ -1,8 +1,9 @@
-"""The commands as tests run them: in this process, in a fork of it (no second start of torch), or for real."""
+"""The commands as tests run them: in this process, in a fork (without another start of torch), or for real."""
 
+import functools
 import hashlib
 import importlib.util
-import multiprocessing
+import multiprocessing.forkserver
 import os
 import shutil
 import subprocess
@@ -19,7 +20,6 @@ from xray import audit, data, engine, results, samplespace, training  # noqa: F4
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--image-size", "8", "--device", "cpu")
 MIXED = (*TINY, "--model", "20", "19", "--seeds", "0", "--epochs", "2")  # in sample space, and a CNN by Adam
-FORK = multiprocessing.get_context("fork")
 
 
 def script(name: str):
@@ -39,9 +39,23 @@ def train(*arguments) -> int:
     return 0
 
 
+@functools.cache
+def _nursery():
+    """A process that has loaded what the command needs and runs no thread, from which others are forked. A fork of the
+    tests' own process could inherit a lock that a thread of it holds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["commands", "pytest"])
+    given = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests"), given])
+    multiprocessing.forkserver.ensure_running()
+    os.environ["PYTHONPATH"] = given
+    return context
+
+
 def fork(*arguments, cache: Path, log: Path, before=None):
-    """scripts/train.py in a fork of this process, started: a Process. Its output goes to `log`, stderr to `log`.err."""
-    process = FORK.Process(target=_child, args=(arguments, cache, log, before))
+    """scripts/train.py in a process of its own, started: a Process. Its output goes to `log`, stderr to `log`.err.
+    before(): called there first."""
+    process = _nursery().Process(target=_child, args=(arguments, cache, log, before))
     process.start()
     return process
 

@@ -4,12 +4,14 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import sys
 import termios
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,22 +150,20 @@ def test_a_rank_that_dies_costs_only_its_unfinished_runs(alone, images, tmp_path
     assert leftovers(tmp_path) == []
 
 
-def as_rank(rank, ranks, terminal=None):
-    """A fork's first deed: take the rank's environment, and a terminal for its stderr."""
-    def become():
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
-        if terminal:
-            os.dup2(terminal, 2)
-            sys.stderr = open(2, "w", closefd=False)
-    return become
+def become_rank(rank, ranks, terminal=""):
+    """What a rank finds in its environment; and a terminal to write its errors and bars to."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
+    if terminal:
+        os.dup2(os.open(terminal, os.O_WRONLY | os.O_NOCTTY), 2)
+        sys.stderr = open(2, "w", closefd=False)
 
 
 def test_forced_over_ranks_trains_each_once(images, tmp_path):
     arguments = ("--data", images, *STUDY, "--out", tmp_path / "out")
     assert run_fork(*arguments, cache=tmp_path / "cache", log=tmp_path / "log")[0] == 0
     old = {path: path.stat().st_mtime_ns for path in record_files(tmp_path / "out").values()}
-    ranks = [fork(*arguments, "--force", cache=tmp_path / "cache", log=tmp_path / f"log{rank}", before=as_rank(rank, 2))
-             for rank in range(2)]
+    ranks = [fork(*arguments, "--force", cache=tmp_path / "cache", log=tmp_path / f"log{rank}",
+                  before=partial(become_rank, rank, 2)) for rank in range(2)]
     for process in ranks:
         process.join(60)
     assert [process.exitcode for process in ranks] == [0, 0]
@@ -176,16 +176,13 @@ def test_only_the_first_rank_draws_bars(images, tmp_path, rank, bars):
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # rows and columns
     process = fork("--data", images, *TINY, "--model", "20", "11", "--seeds", "0", "--epochs", "2", "--out", tmp_path,
-                   cache=tmp_path / "cache", log=tmp_path / "log", before=as_rank(rank, 2, terminal))
-    os.close(terminal)
+                   cache=tmp_path / "cache", log=tmp_path / "log",
+                   before=partial(become_rank, rank, 2, os.ttyname(terminal)))
     drawn = b""
-    while True:
-        try:
-            part = os.read(master, 1000)
-        except OSError:  # the last to hold the other end has gone
-            break
-        drawn += part
-    process.join(60)
+    while process.is_alive() or select.select([master], [], [], 0)[0]:
+        if select.select([master], [], [], 0.1)[0]:
+            drawn += os.read(master, 1000)
+    os.close(terminal)
     os.close(master)
     assert process.exitcode == 0
     assert (b"%|" in drawn) == bars and (b"11-seed0" in drawn) == bars, drawn

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,12 @@ def test_only_what_nobody_writes_is_cleared(tmp_path):
 
 def limit(size):
     """No file can grow beyond `size` bytes: writing more fails with EFBIG, as a full disk does with ENOSPC."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+
+
+def as_nobody():
+    if os.geteuid() == 0:  # permissions do not bind root
+        os.setuid(65534)
 
 
 def test_no_room_for_the_cache(whole, images, tmp_path):
@@ -245,5 +251,5 @@ def test_a_folder_without_permission(whole, images, place):
             os.chmod(folder, 0o555 if folder == getattr(study, place) else 0o777)
         study.log.touch()
         Path(f"{study.log}.err").touch()
-        result = study.run(lambda: os.geteuid() == 0 and os.setuid(65534))  # permissions do not bind root
+        result = study.run(as_nobody)
         fails(result, getattr(study, place), "Permission denied", {"out": "--out", "cache": "XRAY_CACHE"}[place])

@@ -26,9 +26,9 @@ def arguments(argv=None) -> argparse.Namespace:
                         help="where the records lie (default: report/results)")
     parser.add_argument("--out", type=Path, default=ROOT / "report", metavar="DIR",
                         help="where the report goes (default: report)")
-    parser.add_argument("--study", metavar="NAME", help="which study, DATA or DATA/SPLIT (default: the one trained last)")
+    parser.add_argument("--study", metavar="NAME", help="which study, DATA/SPLIT (default: the one trained last)")
     parser.add_argument("--data", metavar="SOURCE",
-                        help="the study's own data, to show its first image in Figs 2 and 4; without it one is drawn")
+                        help="the study's own data, to show its first radiograph in Figs 2 and 4 in place of a phantom")
     parser.error = fail
     return parser.parse_args(argv)
 

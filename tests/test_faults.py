@@ -15,7 +15,7 @@ import pytest
 from commands import (MIXED, ROOT, TINY, Study, assert_same, command, fails, leftovers, record_files, records,
                       wait_for)
 
-from xray import results, training
+from xray import checkpoints, results, training
 
 DIRECT = (*TINY, "--engine", "direct", "--model", "20", "18", "11", "--seeds", "0,1", "--epochs", "4")
 GRAM = (*TINY, "--engine", "gram", "--model", "20", "21", "23", "--seeds", "0-2", "--epochs", "15")
@@ -93,7 +93,7 @@ def newest(folder, pattern="*"):
 def test_the_command_killed_and_interrupted(whole, images, tmp_path):
     expected, cache = whole(LONG)
     study = Study(tmp_path / "study", images, LONG, cache)
-    checkpoints = study.cache / "checkpoints"
+    folder = study.cache / "checkpoints"
 
     def start_and_wait(condition):
         process = command(ROOT / "scripts" / "train.py", *study.arguments, cache=study.cache, cwd=tmp_path)
@@ -101,7 +101,7 @@ def test_the_command_killed_and_interrupted(whole, images, tmp_path):
         return process
 
     def progress():  # of the checkpoints: the seconds of each finished epoch
-        found = [training.read_checkpoint(path) for path in checkpoints.glob("*.safetensors")]
+        found = [checkpoints.read(path) for path in folder.glob("*.safetensors")]
         return [round(seconds, 4) for checkpoint in found if checkpoint for seconds in checkpoint[1]["epoch_seconds"]]
 
     process = start_and_wait(lambda: len(progress()) > 5)
@@ -118,8 +118,8 @@ def test_the_command_killed_and_interrupted(whole, images, tmp_path):
     seconds = json.loads(record.read_text())["environment"]["epoch_seconds"]
     assert len(epochs) > 5 and seconds[:len(epochs)] == epochs, "it did not go on after the last finished epoch"
 
-    before = newest(checkpoints)
-    process = start_and_wait(lambda: newest(checkpoints, "*.safetensors") > before)
+    before = newest(folder)
+    process = start_and_wait(lambda: newest(folder, "*.safetensors") > before)
     process.send_signal(signal.SIGINT)
     said, errors = process.communicate()
     assert process.returncode == 130 and "Traceback" not in errors

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xray import results, training
+from xray import checkpoints, results, training
 from xray.data import Data
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.training import Job
@@ -109,7 +109,7 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
                            lambda text: None))
     assert not list((tmp_path / "b").rglob("*.json")), "an unfinished run has no record"
     [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").glob("*.safetensors")
-    _, progress = training.read_checkpoint(checkpoint)
+    _, progress = checkpoints.read(checkpoint)
     assert len(progress["history"]["train_loss"]) == 2
     [resumed] = work([job(tmp_path / "b", name)], tmp_path / "b")
     assert content(resumed) == content(whole)
@@ -117,14 +117,14 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
     path = tmp_path / "x.safetensors"
-    training.write_checkpoint(path, {"w": torch.arange(4.0)}, {"history": {}})
-    assert training.read_checkpoint(path)[0]["w"].tolist() == [0, 1, 2, 3]
+    checkpoints.write(path, {"w": torch.arange(4.0)}, {"history": {}})
+    assert checkpoints.read(path)[0]["w"].tolist() == [0, 1, 2, 3]
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    assert training.read_checkpoint(path) is None
+    assert checkpoints.read(path) is None
     path.write_bytes(good[:20])
-    assert training.read_checkpoint(path) is None
-    assert training.read_checkpoint(tmp_path / "missing") is None
+    assert checkpoints.read(path) is None
+    assert checkpoints.read(tmp_path / "missing") is None
 
 
 def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):

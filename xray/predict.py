@@ -52,8 +52,8 @@ def choose(folder: Path, model: str | None = None, study: str | None = None, see
     """The run to predict with: of those with weights, in the first study that has one, the best (results.select).
 
     Studies are asked in this order: the one named in folder/latest, then those on a given split, then the others, the
-    newest first. `study` names one alone. Without a model, the first of DEFAULTS at hand. default_folder: where train.py puts records unless
-    told, for the command in errors.
+    newest first. `study` names one alone. Without a model, the first of DEFAULTS at hand. default_folder: where
+    train.py puts records unless told, for the command in errors.
     Raises PredictError and ResultsError.
     """
     folder, known = Path(folder), MODELS | LEARNING_RATE_SEARCH

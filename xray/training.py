@@ -1,13 +1,12 @@
-"""Jobs become records: which runs a study asks for, who trains which, checkpoints, locks, and the record at the end."""
+"""Jobs become records: who trains which run, alone or side by side, and the record at the end."""
 
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -15,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from xray import engine, gram, models, results, samplespace
+from xray import checkpoints, engine, gram, models, results, samplespace
 from xray.data import Data
 from xray.results import PARTS, Run
 from xray.specs import ModelSpec
@@ -133,55 +131,13 @@ def _processor() -> str:
     return f"CPU, {name}, {os.cpu_count()} cores"
 
 
-# ---- checkpoints: tensors and the history so far, in the cache, gone when the record is written
-
-def checkpoint_path(job: Job, data: Data, cache: Path) -> Path:
-    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the same run."""
-    identity = json.dumps([job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision,
-                           data.fingerprint], sort_keys=True)
-    return Path(cache) / "checkpoints" / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-
-
-def write_checkpoint(path: Path, tensors: dict, progress: dict) -> None:
-    """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds)."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
-    results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": digest}))
-
-
-def keep_checkpoint(path: Path, tensors: dict, progress: dict, note) -> None:
-    """write_checkpoint; where it cannot be written the run goes on without, and note(text) says so."""
-    try:
-        write_checkpoint(path, tensors, progress)
-    except OSError as error:
-        note(f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
-             "stopped starts again")
-
-
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
     """Remove what killed processes left behind: half-written files, and checkpoints of the jobs that are done."""
     study = jobs[0].folder
     for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent, Path(cache) / "checkpoints"}:
         results.clear_leftovers(folder)
     for job in done:
-        _forget(checkpoint_path(job, data, cache))
-
-
-def _forget(checkpoint: Path) -> None:
-    with suppress(OSError):
-        checkpoint.unlink(missing_ok=True)
-
-
-def read_checkpoint(path: Path) -> tuple[dict, dict] | None:
-    """(tensors, progress), or None where there is none or it is damaged (the run then starts again)."""
-    try:
-        with safe_open(path, "pt") as stored:
-            metadata = stored.metadata()
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
-        return (tensors, json.loads(metadata["progress"])) if digest == metadata["sha256"] else None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
+        checkpoints.forget(checkpoints.locate(job, data, cache))
 
 
 # ---- one run, the direct loop
@@ -195,11 +151,11 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
     model = models.build(job.spec, job.image_size, job.seed, device).to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, job.spec)
     history, epoch_seconds = {key: [] for key in engine.HISTORY}, []
-    path = checkpoint_path(job, data, cache)
-    if (stored := read_checkpoint(path)) is not None:
+    path = checkpoints.locate(job, data, cache)
+    if (stored := checkpoints.read(path)) is not None:
         tensors, progress = stored
         history, epoch_seconds = progress["history"], progress["epoch_seconds"]
-        _restore(model, optimizer, tensors)
+        checkpoints.restore(model, optimizer, tensors)
     batches = -(-len(train[1]) // job.spec.batch_size)
     steps = bar(total=job.spec.epochs * batches, initial=len(epoch_seconds) * batches, label=job.name)
     status = "finished"
@@ -213,7 +169,8 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
             break
         steps.set_postfix(loss=f"{history['train_loss'][-1]:.3f}", accuracy=f"{history['validation_accuracy'][-1]:.3f}")
         if len(epoch_seconds) < job.spec.epochs:
-            keep_checkpoint(path, _state(model, optimizer), {"history": history, "epoch_seconds": epoch_seconds}, note)
+            progress = {"history": history, "epoch_seconds": epoch_seconds}
+            checkpoints.keep(path, checkpoints.state(model, optimizer), progress, note)
         started = time.perf_counter()
     steps.close()
     logits = {}
@@ -222,27 +179,8 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
         logits = {"validation": engine.predict(model, validation[0], device, job.precision).cpu().numpy(),
                   "test": engine.predict(model, test, device, job.precision).cpu().numpy()}
     run = write_run(job, data, history, logits, status, epoch_seconds, device, model.state_dict())
-    _forget(path)
+    checkpoints.forget(path)
     return run
-
-
-def _state(model, optimizer) -> dict:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-    return tensors
-
-
-def _restore(model, optimizer, tensors: dict) -> None:
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()
-                           if name.startswith("model.")})
-    state = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    if state:
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, epoch_seconds: list, device: str,
@@ -341,7 +279,7 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
         for text in notes:
             note(text)
         of = {samplespace.Job(job.spec, job.seed, data[job.split].index): job for job in group}
-        paths = {job: checkpoint_path(job, data[job.split], cache) for job in group}
+        paths = {job: checkpoints.locate(job, data[job.split], cache) for job in group}
         epochs = bar(total=sum(job.spec.epochs for job in group), initial=0,
                      label=f"{len(group)} Linear and MLP runs side by side")
         saved = dict.fromkeys(group, time.monotonic())
@@ -349,11 +287,11 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
         def save(inner, tensors, history):
             job = of[inner]
             if time.monotonic() - saved[job] > SAVE_EVERY:
-                keep_checkpoint(paths[job], tensors, {"history": history}, note)
+                checkpoints.keep(paths[job], tensors, {"history": history}, note)
                 saved[job] = time.monotonic()
 
         def resume(inner):
-            stored = read_checkpoint(paths[of[inner]])
+            stored = checkpoints.read(paths[of[inner]])
             return stored and (stored[0], stored[1]["history"])
 
         waiting = []
@@ -364,12 +302,12 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
                 waiting.append(result)
             else:
                 yield _write_result(job, data[job.split], result, device, None)
-                _forget(paths[job])
+                checkpoints.forget(paths[job])
         epochs.close()
         for result, weights in samplespace.recover_weights(waiting, images, device):
             job = of[result.job]
             yield _write_result(job, data[job.split], result, device, weights)
-            _forget(paths[job])
+            checkpoints.forget(paths[job])
 
 
 def _write_result(job, data, result, device, weights) -> Run:

@@ -1,0 +1,73 @@
+"""Checkpoints: the tensors and the history of an unfinished run, in the cache; gone when its record is written."""
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from xray import results
+
+
+def locate(job, data, cache: Path) -> Path:
+    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the same run."""
+    identity = json.dumps([job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision,
+                           data.fingerprint], sort_keys=True)
+    return Path(cache) / "checkpoints" / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
+
+
+def write(path: Path, tensors: dict, progress: dict) -> None:
+    """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
+    results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": digest}))
+
+
+def keep(path: Path, tensors: dict, progress: dict, note) -> None:
+    """write; where it cannot be written the run goes on without, and note(text) says so."""
+    try:
+        write(path, tensors, progress)
+    except OSError as error:
+        note(f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
+             "stopped starts again")
+
+
+def read(path: Path) -> tuple[dict, dict] | None:
+    """(tensors, progress), or None where there is none or it is damaged (the run then starts again)."""
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}
+        digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
+        return (tensors, json.loads(metadata["progress"])) if digest == metadata["sha256"] else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def forget(checkpoint: Path) -> None:
+    """Remove it, where it is there and can be removed."""
+    with suppress(OSError):
+        checkpoint.unlink(missing_ok=True)
+
+
+def state(model, optimizer) -> dict:
+    """Name -> tensor of a model and its optimizer, for write."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def restore(model, optimizer, tensors: dict) -> None:
+    """Put back what state gave."""
+    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()
+                           if name.startswith("model.")})
+    state = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    if state:
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})

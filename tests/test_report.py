@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 import records
 import samples
+from safetensors.torch import save as save_tensors
 
-from xray import claims, data, report, results, study
+from xray import claims, data, models, pictures, report, results, study
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "report.py"
@@ -304,3 +306,20 @@ def test_an_unknown_study_is_refused_by_name(tmp_path):
     records.save(tmp_path, records.run("20"))
     with pytest.raises(results.ResultsError, match="other/given.*made-up-01234567/given"):
         study.choose(tmp_path, "other/given")
+
+
+def test_pictures_of_weights_stay_when_the_weights_go(tmp_path):
+    made = records.run("20", image_size=16)
+    content = save_tensors(models.build(made.spec, 16, 0).state_dict())
+    (tmp_path / "w.safetensors").write_bytes(content)
+    kept_weights = {"file": "w.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
+    run = replace(made, file=tmp_path / "20-seed0.json", weights=kept_weights)
+    drawn = pictures.weight_pictures(run)
+    (tmp_path / "w.safetensors").unlink()
+    assert pictures.weight_pictures(run) == drawn
+    with pytest.raises(pictures.WeightsError):  # pictures of other weights are not these
+        pictures.weight_pictures(replace(run, weights=kept_weights | {"sha256": "0" * 64}))
+    kept = tmp_path / "20-seed0.pictures"
+    kept.write_text(kept.read_text().replace('"limit": ', '"limit": 1', 1))
+    with pytest.raises(pictures.WeightsError):
+        pictures.weight_pictures(run)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
@@ -10,7 +11,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from xray.results import Run
+from xray.results import FORMAT, ResultsError, Run, read_json, write_json
 
 LARGEST = 320  # pixels a side of a picture in the report
 
@@ -81,8 +82,18 @@ def weight_pictures(run: Run) -> dict:
 
     Units are drawn at 160 pixels or less, all on one scale: full colour at the 99.5th percentile of |w| as drawn. The
     product of the two layers is the one image that a Linear net weighs a radiograph with; an MLP has none.
+    Weights are large and stay where they were trained. So what was drawn is kept beside the record, in <run>.pictures,
+    and stands in where the weights are not: a report can then be written again from the records alone.
+    Raises WeightsError where neither can be used.
     """
-    hidden, output = first_layer(run)
+    kept = Path(run.file).with_suffix(".pictures")
+    try:
+        hidden, output = first_layer(run)
+    except WeightsError:
+        found = _read_kept(kept, run)
+        if found is None:
+            raise
+        return found
     small = [shrink(unit, 160) for unit in hidden]
     limit = float(np.percentile(np.abs(small), 99.5))
     found = {"units": [(diverging(unit, limit), float(weight)) for unit, weight in zip(small, output)], "limit": limit,
@@ -91,4 +102,28 @@ def weight_pictures(run: Run) -> dict:
         product = shrink(np.tensordot(output, hidden, 1))
         found["product_limit"] = float(np.percentile(np.abs(product), 99.5))
         found["product"] = diverging(product, found["product_limit"])
+    if _read_kept(kept, run) != found:
+        with suppress(OSError):  # a results folder that is only for reading
+            _write_kept(kept, run, found)
     return found
+
+
+def _write_kept(path: Path, run: Run, found: dict) -> None:
+    def text(content):
+        return base64.b64encode(content).decode()
+    write_json(path, {"format": FORMAT, "weights": run.weights.get("sha256")} | found | {
+        "units": [[text(content), weight] for content, weight in found["units"]],
+        "product": found["product"] and text(found["product"])})
+
+
+def _read_kept(path: Path, run: Run) -> dict | None:
+    """What _write_kept wrote of these very weights; None where there is nothing, or nothing that can be trusted."""
+    try:
+        payload = read_json(path)
+        if payload["weights"] != run.weights.get("sha256"):
+            return None
+        return {"units": [(base64.b64decode(content), weight) for content, weight in payload["units"]],
+                "limit": payload["limit"], "product": payload["product"] and base64.b64decode(payload["product"]),
+                "product_limit": payload["product_limit"]}
+    except (ResultsError, KeyError, TypeError, ValueError):
+        return None

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,7 +121,6 @@ def pipeline(found, device, n=96):
 
 
 def one_epoch(spec, part, size, device, precision="fp32"):
-    from dataclasses import replace
     model = models.build(spec, size, 0, device).to(memory_format=torch.channels_last)
     placed = engine.place(part, device)
     nothing = placed[0][:1], placed[1][:1]
@@ -160,6 +160,26 @@ def sample_space(found, device):
     epochs = sum(spec.epochs for spec in specs)
     row(f"direct loop: {epochs} epochs at the measured rate", f"{epochs * epoch:.0f} s",
         f"{epochs * epoch / (build + alone):.1f} ×", f"{epochs * epoch / alone:.0f} × w/o matrix")
+
+    agreement(found, matrix, device)
+
+
+def agreement(found, matrix, device, epochs=2):
+    """The losses of a few epochs, and the predictions after them, in sample space against the direct loop."""
+    specs = [replace(MODELS[name], epochs=epochs) for name in ("20", "21", "27b")]
+    jobs = [samplespace.Job(spec, 0, found.index) for spec in specs]
+    together = {result.job.spec.id: result
+                for result in samplespace.fit_together(jobs, matrix, found.images, found.labels, device)}
+    train, validation = engine.place(found.train, device), engine.place(found.validation, device)
+    for spec in specs:
+        model = models.build(spec, found.image_size, 0, device)
+        for history in engine.fit(model, engine.make_optimizer(model, spec), spec, train, validation, 0):
+            pass
+        ours, logits = together[spec.id].history, together[spec.id].logits["validation"]
+        apart = max(abs(a / b - 1) for key in ("train_loss", "validation_loss") for a, b in zip(ours[key], history[key]))
+        direct = engine.predict(model, validation[0], device).cpu().numpy()
+        row(f"model {spec.id}, {epochs} epochs: losses apart by at most", f"{apart:.1e}",
+            f"{int(((logits > 0) != (direct > 0)).sum())} of {len(direct)} differ")
 
 
 # ---- one step against the machine's limits

@@ -90,10 +90,7 @@ def _studies(folder: Path, wanted: str | None) -> dict[str, Path]:
         if name not in found:
             raise PredictError(f"{shown(folder)}: holds no study {shown(wanted)!r}; there is {', '.join(found)}")
         return {name: found[name]}
-    try:
-        latest = (folder / "latest").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        latest = ""
+    latest = results.latest(folder)
 
     def newest(name):
         return max(path.stat().st_mtime for path in found[name].glob("*-seed*.json"))

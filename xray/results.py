@@ -231,3 +231,11 @@ def studies(results: Path) -> dict[str, Path]:
     results = Path(results)
     folders = {path.parent for path in results.glob("*/*/*-seed*.json")}
     return {str(folder.relative_to(results)): folder for folder in sorted(folders)}
+
+
+def latest(results: Path) -> str:
+    """The study that train.py worked on last, which the file `latest` names: "<data>/<split>", or ""."""
+    try:
+        return (Path(results) / "latest").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

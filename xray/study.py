@@ -63,17 +63,10 @@ def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
             raise ResultsError(f"{folder}: holds no study named {wanted!r}; there is {', '.join(found)}")
         return name, [other for other in found if other != name]
     candidates = [name for name in found if name.endswith("/given")] or list(found)
-    chosen = _latest(Path(folder))
+    chosen = results.latest(folder)
     if chosen not in found:
         chosen = max(candidates, key=lambda name: (max(map(_finished_at, results.load(found[name]))), name))
     return chosen, [name for name in candidates if name != chosen]
-
-
-def _latest(folder: Path) -> str:
-    try:
-        return (folder / "latest").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _finished_at(run: Run) -> str:

@@ -20,11 +20,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray.specs import RESPLIT  # noqa: E402
+
 SOURCE = "keremberke/chest-xray-classification"
 CPU_CNN_SIZE = 96  # pixels a side; see the README for the measurement it follows from
 MAX_IMAGE_SIZE = 4096  # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_SEEDS = 1000
-RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b")  # the Linear and MLP models of Figs 20 and 23
 
 
 def seeds(text: str) -> list[int]:

@@ -207,23 +207,3 @@ def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:
                 columns = slice(start, start + TILE)
                 result[:, columns].addmm_(coefficients[rows].T, pixels[:, columns].float())
     return result
-
-
-def gram_rate(n: int = 2048, image_size: int = 256, device="cpu") -> dict[str, float]:
-    """Multiply-adds a second: "gram", N(N+1)/2 · S² over the time of compute_gram on n random images; "float32", a
-    plain product of two square matrices of n; and "ratio", the first by the second. The better of two tries each."""
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (n, 1, image_size, image_size), dtype=np.uint8)
-    square = torch.rand((n, n), device=device)
-
-    def best(work):
-        times = []
-        for _ in range(2):
-            started = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    gram = n * (n + 1) / 2 * image_size**2 / best(lambda: compute_gram(images, device))
-    float32 = n**3 / best(lambda: (square @ square)[0, 0].item())
-    return {"gram": gram, "float32": float32, "ratio": gram / float32}

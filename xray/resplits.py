@@ -7,8 +7,7 @@ import numpy as np
 from scipy import stats
 
 from xray import metrics, paper
-
-RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b")  # the Linear and MLP models of Figs 20 and 23
+from xray.specs import RESPLIT
 
 
 def _finished(runs) -> list:

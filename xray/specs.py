@@ -84,3 +84,6 @@ LEARNING_RATE_SEARCH: dict[str, ModelSpec] = {
     for name in ("6", "7")
     for rate in LEARNING_RATES
 }
+
+# The Linear and MLP models of Figs 20 and 23, which are trained on other splits of the same images too.
+RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b")

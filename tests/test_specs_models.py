@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from xray import models
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
@@ -61,10 +62,30 @@ def test_structure_of_fig_8_and_its_size():
     model = models.build(MODELS["11"], 640, device="meta")
     pool = "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
     second = "Conv2d(10, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))"
-    assert layers(model) == ["Conv2d(1, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))", "ReLU()", second, "ReLU()",
-                             pool, second, "ReLU()", second, "ReLU()", pool, "Flatten(start_dim=1, end_dim=-1)",
+    assert layers(model) == ["Conv2d(1, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))", "ReLU()", second, pool,
+                             "ReLU()", second, "ReLU()", second, pool, "ReLU()", "Flatten(start_dim=1, end_dim=-1)",
                              "Linear(in_features=256000, out_features=1, bias=True)"]
     assert models.parameter_count(model) == 258_831
+
+
+def test_pooling_before_the_relu_is_fig_8s_order_bit_for_bit():
+    model = models.build(MODELS["11"], 20, seed=1)
+    images = torch.rand(16, 1, 20, 20, generator=torch.Generator().manual_seed(0)) - 0.5  # many blocks wholly below 0
+    images[0] = 0
+
+    def output_and_gradients(forward):
+        model.zero_grad()
+        logits = forward(images)
+        logits.square().sum().backward()
+        return [logits.detach()] + [parameter.grad.clone() for parameter in model.parameters()]
+
+    def of_fig_8(x):
+        for first, _, second, _, _ in (model.block_1, model.block_2):
+            x = functional.max_pool2d(functional.relu(second(functional.relu(first(x)))), 2)
+        return model.classifier(x).squeeze(1)
+    ours, papers = output_and_gradients(model), output_and_gradients(of_fig_8)
+    assert all(torch.equal(a, b) for a, b in zip(ours, papers, strict=True))
+    assert all(gradient.any() for gradient in ours)
 
 
 def test_kernel_5_keeps_the_size():

@@ -77,6 +77,30 @@ def test_losses_are_means_over_images_also_with_a_smaller_last_batch():
     assert history["validation_loss"][0] == pytest.approx(exact.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["21", "18", "25", "13", "26b"])
+def test_an_epoch_is_the_plain_loops(name):
+    data, spec = split(30), spec_like(name, epochs=1, batch_size=8)
+    fitted, history = train(spec, data, seed=1)
+    images, labels = torch.tensor(data.images / np.float32(255)), torch.tensor(data.labels).float()
+    plain = models.build(spec, SIZE, 1)
+    optimizer = getattr(torch.optim, spec.optimizer)(plain.parameters(), lr=spec.learning_rate,
+                                                     weight_decay=spec.weight_decay)
+    criterion = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(0.5 if spec.class_weight else 1.0))  # 10 of 30 are 0
+    losses, hits = [], 0
+    for rows in engine.batch_order(30, 1, 0).split(8):
+        logits = plain(images[rows])
+        loss = criterion(logits, labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses += [loss.item()] * len(rows)
+        hits += ((logits > 0).float() == labels[rows]).sum().item()
+    assert history["train_loss"][0] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert history["train_accuracy"][0] == pytest.approx(hits / 30)
+    for ours, theirs in zip(fitted.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_every_epoch_sees_each_image_once_in_an_order_of_its_own():
     orders = [engine.batch_order(50, seed, epoch).tolist() for seed in (0, 1) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(50)) for order in orders)

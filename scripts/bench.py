@@ -184,14 +184,15 @@ def agreement(found, matrix, device, epochs=2):
 
 # ---- one step against the machine's limits
 
-def counts(spec, size, batch) -> tuple[float, float]:
+def counts(spec, size, batch, width=4) -> tuple[float, float]:
     """(bytes that must move, operations that must be done) by one training step; an operation is one add or multiply.
+    width: bytes of an activation, 2 in bf16.
 
     Linear and MLP: the batch's bytes are read once as uint8, the first layer's weights (4 bytes each) read once and
     written once; two products of batch × S² × units multiply-adds (forward, gradient of the weights).
     CNN: three convolution products a layer (forward, gradients of weights and of inputs; the first layer has no use for
     the last), k²·in·out multiply-adds a pixel; each activation kept for the backward pass is written, read by the next
-    layer, read again going back, and its gradient written and read: five times 4 bytes.
+    layer, read again going back, and its gradient written and read: five times its width.
     """
     pixels, units = size * size, spec.hidden_units
     if spec.family != "CNN":
@@ -200,7 +201,7 @@ def counts(spec, size, batch) -> tuple[float, float]:
     products = batch * pixels * square * (2 * units + 3 * units**2 + 2 * 3 * units**2 / 4)
     products += 3 * batch * units * pixels / 16
     kept = batch * units * pixels * (1 + 1 + 1 / 4 + 1 / 4 + 1 / 4 + 1 / 16)
-    return batch * pixels + 5 * 4 * kept, 2 * products
+    return batch * pixels + 5 * width * kept, 2 * products
 
 
 def plain_epoch(spec, images, labels, size, device):
@@ -215,15 +216,25 @@ def plain_epoch(spec, images, labels, size, device):
         loss.item()
 
 
+def product_rate(device, precision) -> float:
+    """Operations a second of a large matrix product in that precision."""
+    engine.set_precision(precision)
+    side = 2048 if device == "cpu" else 8192
+    a = torch.rand(side, side, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    return 2 * side**3 / seconds(lambda: a @ a, device)
+
+
 def steps(found, device, precision, cnn_size):
     block = torch.rand(1 << 26, device=device)
     target = torch.empty_like(block)
     bandwidth = 2 * block.nbytes / seconds(lambda: target.copy_(block), device)
-    side = 2048 if device == "cpu" else 8192
-    a = torch.rand(side, side, device=device)
-    rate = 2 * side**3 / seconds(lambda: a @ a, device)
-    print(f"steps: copies move {bandwidth / 1e9:.0f} GB/s, a {side}² float32 product runs at {rate / 1e9:,.0f} Gop/s; "
-          f"precision {precision}")
+    # On a GPU, PyTorch's default lets convolutions, and them alone, round float32 to TF32.
+    convolutions = "tf32" if device != "cpu" and precision == "fp32" else precision
+    rates = {form: product_rate(device, form) for form in {convolutions, precision}}
+    engine.set_precision(precision)
+    print(f"steps: copies move {bandwidth / 1e9:,.0f} GB/s; a large matrix product runs at "
+          + ", ".join(f"{rate / 1e9:,.0f} Gop/s in {form}" for form, rate in sorted(rates.items()))
+          + f"; precision {precision}")
     row("", "a step", "must move", "must compute", "share of limit", "plain loop")
     for name in ("20", "21", "11", "22b"):
         spec = MODELS[name]
@@ -235,7 +246,8 @@ def steps(found, device, precision, cnn_size):
         images = torch.tensor(part.images, device=device).float() / 255
         labels = torch.tensor(part.labels, device=device).float()
         plain = seconds(lambda: plain_epoch(spec, images, labels, size, device), device) / 8
-        moved, done = counts(spec, size, spec.batch_size)
+        moved, done = counts(spec, size, spec.batch_size, 2 if precision == "bf16" else 4)
+        rate = rates[convolutions if spec.family == "CNN" else precision]
         limit = max(moved / bandwidth, done / rate)
         bound = "bytes" if moved / bandwidth > done / rate else "operations"
         row(f"model {name} ({spec.family}) at {size}, batch {spec.batch_size}", f"{step * 1e3:.2f} ms", f"{moved / 1e6:.0f} MB",

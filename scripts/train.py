@@ -342,6 +342,8 @@ def main(argv=None) -> None:
         fail(str(error))
     except OSError as error:
         fail(unusable(error, args))
+    except MemoryError:
+        fail("out of main memory; use a smaller --image-size. What is finished is kept")
 
 
 if __name__ == "__main__":

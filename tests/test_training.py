@@ -187,11 +187,15 @@ def test_shares_are_complete_disjoint_and_even():
 @pytest.mark.parametrize("error, words", [
     (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), ["out of GPU memory", "batches of 8", "8×8"]),
     (RuntimeError("CUDA error: unspecified launch failure\nmore lines"), ["the GPU failed", "unspecified launch failure"]),
+    ("too much", ["out of main memory", "batches of 8", "8×8"]),
+    (MemoryError("Unable to allocate 2 TiB"), ["out of main memory"]),
 ])
-def test_a_gpu_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch, error, words):
+def test_a_device_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch, error, words):
     plain = training.train_direct
 
     def fails_at_21(one, *rest):
+        if one.spec.id == "21" and error == "too much":
+            torch.empty(1 << 60)
         if one.spec.id == "21":
             raise error
         return plain(one, *rest)

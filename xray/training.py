@@ -76,19 +76,22 @@ def claim(job: Job, wait: bool):
 
 
 class DeviceError(RuntimeError):
-    """The GPU cannot go on: the message is one line that says with what, and what to change."""
+    """The device cannot go on: the message is one line that says with what, and what to change."""
 
 
 @contextmanager
 def device_errors(job: Job):
-    """Turns a GPU's failures during a job into DeviceError. Finished runs are on disk, the job's checkpoint too."""
+    """Turns a device's failures during a job into DeviceError. Finished runs are on disk, the job's checkpoint too."""
+    asked = f"with batches of {job.spec.batch_size} images of {job.image_size}×{job.image_size}"
     try:
         yield
     except torch.cuda.OutOfMemoryError:
-        raise DeviceError(f"{job.name}: out of GPU memory with batches of {job.spec.batch_size} images of "
-                          f"{job.image_size}×{job.image_size}; use a smaller --image-size, a GPU with more free memory, or "
-                          "--device cpu. What is finished is kept") from None
-    except RuntimeError as error:
+        raise DeviceError(f"{job.name}: out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
+                          "memory, or --device cpu. What is finished is kept") from None
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise DeviceError(f"{job.name}: out of main memory {asked}; use a smaller --image-size, or fewer models in one "
+                              "call. What is finished is kept") from None
         if "CUDA" not in str(error) and "cuDNN" not in str(error):
             raise
         raise DeviceError(f"{job.name}: the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "

@@ -116,16 +116,18 @@ def pipeline(found, device, n=96):
                     optimizer.step()
                     loss.item()
             slow = seconds(papers, device, 1) * scale
-            quick = seconds(lambda: one_epoch(spec, part, found.image_size, device), device, 2) * scale
+            placed = engine.place(part, device)
+            quick = seconds(lambda: one_epoch(spec, placed, found.image_size, device), device, 2) * scale
             row(f"model {name} ({spec.family}): the paper's, ours", f"{slow:.1f} s", f"{quick:.2f} s", f"{slow / quick:.0f} ×")
 
 
-def one_epoch(spec, part, size, device, precision="fp32"):
+def one_epoch(spec, placed, size, device, precision="fp32", compiled=False):
+    """placed: engine.place of the training images. The prediction after the epoch is of one image."""
     model = models.build(spec, size, 0, device).to(memory_format=torch.channels_last)
-    placed = engine.place(part, device)
-    nothing = placed[0][:1], placed[1][:1]
-    for _ in engine.fit(model, engine.make_optimizer(model, spec), replace(spec, epochs=1), placed, nothing, 0,
-                        precision=precision):
+    optimizer = engine.make_optimizer(model, spec)
+    one_image = placed[0][:1], placed[1][:1]
+    for _ in engine.fit(torch.compile(model) if compiled else model, optimizer, replace(spec, epochs=1), placed, one_image,
+                        0, precision=precision):
         pass
 
 
@@ -156,7 +158,8 @@ def sample_space(found, device):
             alone = spent
     row("each further seed of all of them", f"{(spent - alone) / 4:.1f} s")
     part = data.Split(np.ascontiguousarray(found.train.images[:512]), found.train.labels[:512], found.train.paths[:512])
-    epoch = seconds(lambda: one_epoch(MODELS["20"], part, size, device), device, 1) * len(found.train.labels) / len(part.labels)
+    placed = engine.place(part, device)
+    epoch = seconds(lambda: one_epoch(MODELS["20"], placed, size, device), device, 1) * len(found.train.labels) / len(part.labels)
     epochs = sum(spec.epochs for spec in specs)
     row(f"direct loop: {epochs} epochs at the measured rate", f"{epochs * epoch:.0f} s",
         f"{epochs * epoch / (build + alone):.1f} ×", f"{epochs * epoch / alone:.0f} × w/o matrix")
@@ -224,7 +227,7 @@ def product_rate(device, precision) -> float:
     return 2 * side**3 / seconds(lambda: a @ a, device)
 
 
-def steps(found, device, precision, cnn_size):
+def steps(found, device, precision, cnn_size, compiled):
     block = torch.rand(1 << 26, device=device)
     target = torch.empty_like(block)
     bandwidth = 2 * block.nbytes / seconds(lambda: target.copy_(block), device)
@@ -239,19 +242,25 @@ def steps(found, device, precision, cnn_size):
     for name in ("20", "21", "11", "22b"):
         spec = MODELS[name]
         size = cnn_size if spec.family == "CNN" else found.image_size
-        n = 8 * spec.batch_size
+        count = 8 if device == "cpu" else 32
+        n = count * spec.batch_size
         generator = np.random.default_rng(0)
         part = data.Split(generator.integers(0, 256, (n, 1, size, size), dtype=np.uint8), np.tile([0, 1], n // 2), [""] * n)
-        step = seconds(lambda: one_epoch(spec, part, size, device, precision), device) / 8
+        placed = engine.place(part, device)
+        step = seconds(lambda: one_epoch(spec, placed, size, device, precision), device) / count
         images = torch.tensor(part.images, device=device).float() / 255
         labels = torch.tensor(part.labels, device=device).float()
-        plain = seconds(lambda: plain_epoch(spec, images, labels, size, device), device) / 8
+        plain = seconds(lambda: plain_epoch(spec, images, labels, size, device), device) / count
         moved, done = counts(spec, size, spec.batch_size, 2 if precision == "bf16" else 4)
         rate = rates[convolutions if spec.family == "CNN" else precision]
         limit = max(moved / bandwidth, done / rate)
         bound = "bytes" if moved / bandwidth > done / rate else "operations"
         row(f"model {name} ({spec.family}) at {size}, batch {spec.batch_size}", f"{step * 1e3:.2f} ms", f"{moved / 1e6:.0f} MB",
             f"{done / 1e9:.2f} Gop", f"{limit / step:.0%} {bound}", f"{plain / step:.2f} ×")
+        if compiled:
+            step = seconds(lambda: one_epoch(spec, placed, size, device, precision, compiled=True), device) / count
+            row("  the same by torch.compile", f"{step * 1e3:.2f} ms", "", "", f"{limit / step:.0%} {bound}",
+                f"{plain / step:.2f} ×")
 
 
 def main() -> None:
@@ -261,6 +270,7 @@ def main() -> None:
     parser.add_argument("--cnn-size", type=int, help="of the CNN's step (default: 640, 96 without a GPU)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
+    parser.add_argument("--compiled", action="store_true", help="the steps through torch.compile too (wants a C++ compiler)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     args = parser.parse_args()
     engine.keep_freed_memory()
@@ -279,7 +289,7 @@ def main() -> None:
     if "gram" in args.only:
         sample_space(found, args.device)
     if "steps" in args.only:
-        steps(found, args.device, args.precision, args.cnn_size or (640 if args.device != "cpu" else 96))
+        steps(found, args.device, args.precision, args.cnn_size or (640 if args.device != "cpu" else 96), args.compiled)
 
 
 if __name__ == "__main__":

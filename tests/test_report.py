@@ -227,6 +227,18 @@ def test_the_banner_is_empty_for_the_papers_own_study(tmp_path):
     assert report.banner(study.read(tmp_path, study.choose(tmp_path)[0])) == []
 
 
+def test_runs_that_no_figure_shows_are_named(tmp_path):
+    for made in (records.run("22", image_size=96), records.run("26b", image_size=96), records.run("20")):
+        records.save(tmp_path, made)
+    name = study.choose(tmp_path)[0]
+    assert "Set aside" not in dict(report._facts(study.read(tmp_path, name)))
+    for made in (records.run("26b", image_size=224), records.run("20", image_size=64), records.run("22", image_size=64)):
+        records.save(tmp_path, made)
+    read = study.read(tmp_path, name)
+    assert dict(report._facts(read))["Set aside"] == "20, 22 at 64×64; 26b at 224×224"
+    assert [run.image_size for run in read.chosen["26b"]] == [96]
+
+
 def test_the_script_reports_one_run_and_asks_for_the_rest(tmp_path):
     records.save(tmp_path / "results", records.run("20", image_size=64))
     older = records.DATA | {"fingerprint": "f" * 64}

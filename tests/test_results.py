@@ -164,6 +164,16 @@ def test_the_runs_to_show_are_those_nearest_to_the_papers():
     assert results.select([]) == {}
 
 
+def test_models_of_a_class_are_shown_at_the_size_that_most_of_them_have():
+    small = [run(model, image_size=96) for model in ("22", "22b", "26b")]
+    large = [run(model) for model in ("22", "22b", "26b")]
+    assert list(results.select(small + large[2:]).values()) == [[one] for one in small]
+    assert list(results.select(small + large).values()) == [[one] for one in large]
+    short = [run(model, spec=replace(MODELS[model], epochs=1)) for model in ("22", "22b")]
+    assert list(results.select(small + short + large[2:]).values()) == [[one] for one in small]
+    assert results.select(small + [run("20", image_size=224)])["20"][0].image_size == 224  # another class, its own size
+
+
 def test_what_differs_from_the_paper_is_said():
     assert run("20").differs == []
     odd = run("20", spec=replace(SPEC, epochs=3), image_size=96, data={"phantom": True})

@@ -157,8 +157,17 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     return [("Study", study.name), ("Data", data["source"]), ("Fingerprint", data["fingerprint"][:16]),
             ("Runs", f"{len(study.runs):,}"),
             ("Seeds per model", "–".join(str(n) for n in sorted({seeds[0], seeds[-1]}))),
-            ("Image size", ", ".join(f"{size}×{size}" for size in sizes)), ("Device", "; ".join(devices)),
+            ("Image size", ", ".join(f"{size}×{size}" for size in sizes)), *_set_aside(study), ("Device", "; ".join(devices)),
             ("Trained", " to ".join(dict.fromkeys([dates[0], dates[-1]])) or "unknown")]
+
+
+def _set_aside(study: Study) -> list[tuple[str, str]]:
+    """The runs that no figure shows because their model is shown at another size."""
+    aside = sorted({(run.image_size, run.spec.id) for run in study.runs if run.engine_reason != "forced"
+                    and run.image_size != study.chosen[run.spec.id][0].image_size})
+    words = [f"{', '.join(model for other, model in aside if other == size)} at {size}×{size}"
+             for size in dict.fromkeys(size for size, _ in aside)]
+    return [("Set aside", "; ".join(words))] if aside else []
 
 
 def _score_table(study: Study, models: list[str]) -> dict:

@@ -207,17 +207,23 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
     """For each model the runs to show, one a seed: those nearest to the paper's, and alike among themselves.
 
     Of a model's runs with the same epochs, image size, precision and choice of engine, the group with the paper's
-    epochs comes first, then the largest image size, then fp32, then an engine that was not forced, then more seeds.
+    epochs comes first, then the image size at which most models of its class were trained so (a CNN at 640×640 is not
+    compared with ten at 96×96), then the largest one, then fp32, then an engine that was not forced, then more seeds.
     """
-    groups = defaultdict(list)
+    groups, there = defaultdict(list), defaultdict(set)
+
+    def full(name, epochs):
+        return epochs == (MODELS | LEARNING_RATE_SEARCH)[name].epochs
+
     for run in runs:
-        forced = run.engine_reason == "forced"
-        groups[run.spec.id, run.spec.epochs, run.image_size, run.precision, forced].append(run)
+        spec, forced = run.spec, run.engine_reason == "forced"
+        groups[spec.id, spec.family, spec.epochs, run.image_size, run.precision, forced].append(run)
+        there[spec.family, run.image_size, full(spec.id, spec.epochs)].add(spec.id)
 
     def nearness(key):
-        name, epochs, size, precision, forced = key
-        full = epochs == (MODELS | LEARNING_RATE_SEARCH)[name].epochs
-        return full, epochs, size, precision == "fp32", not forced, len(groups[key])
+        name, family, epochs, size, precision, forced = key
+        whole = full(name, epochs)
+        return whole, epochs, len(there[family, size, whole]), size, precision == "fp32", not forced, len(groups[key])
 
     best = {}
     for key in sorted(groups, key=nearness):

@@ -12,7 +12,7 @@ from xray.claims import COMMON_RULE, DEFINITIONS
 from xray.blocks import cell, images, item, plot, section, table, text
 from xray.findings import BADGES, plus_minus
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study, finished, percent, seeds, spread, summarise
+from xray.study import EVALUATED, Study, finished, on_test, percent, seeds, spread
 
 SENSITIVITY = 0.95
 MOST_MISSED = 15
@@ -184,9 +184,9 @@ def _resplit_scores(study: Study) -> dict:
     for model in MODELS:
         by_protocol = {"given": list(study.summaries[model].scores) if model in study.summaries else []}
         for name, chosen in study.resplits.items():
-            runs = [run for run in chosen.get(model, []) if finished(run)]
-            if runs:
-                by_protocol.setdefault(name.split("-")[0], []).extend(summarise(runs).scores)
+            scores = [on_test(run) for run in chosen.get(model, []) if finished(run)]
+            if scores:
+                by_protocol.setdefault(name.split("-")[0], []).extend(scores)
         if len(by_protocol) > 1:
             groups[model] = by_protocol
     return groups

@@ -112,10 +112,15 @@ def is_dead(run: Run) -> bool:
     return not (run.logits["validation"] > 0).any()
 
 
+def on_test(run: Run) -> dict:
+    """metrics.scores of a finished run on the test split."""
+    return metrics.scores(run.logits["test"], run.labels["test"], run.spec.batch_size)
+
+
 def summarise(runs: list[Run]) -> Summary:
     """The test scores of a model's finished runs; at least one of them must be finished."""
     done = [run for run in runs if finished(run)]
-    scores = [metrics.scores(run.logits["test"], run.labels["test"], run.spec.batch_size) for run in done]
+    scores = [on_test(run) for run in done]
     table = {key: np.array([row[key] for row in scores], float) for key in scores[0]}
     counts = [{cell: row[cell] for cell in ("tp", "tn", "fp", "fn")} for row in scores]
     return Summary(runs, scores, {key: float(values.mean()) for key, values in table.items()},

@@ -60,7 +60,7 @@ def made(model, seed=0, pace=3, train=0.93, validation=0.92, rough=0.002, rough_
         right = (0, 171)
     tp, tn = right
     test = np.where(np.arange(582) < 411, np.arange(582) < tp, np.arange(582) >= 411 + tn)
-    logits = {"test": np.where(test, 1, -1).astype(np.float32), "validation": np.ones(110, np.float32)}
+    logits = {"test": np.where(test, 1, -1).astype(np.float32), "validation": np.full(110, 0 if dead else 1, np.float32)}
     labels = LABELS
     if diverged:
         logits = {part: np.empty(0, np.float32) for part in LABELS}
@@ -175,6 +175,16 @@ def one_of_three(good, bad):
 ])
 def test_effects_smaller_than_the_spread_are_within_noise(claim, changes):
     assert judge(claim, study(changes)).verdict == NOISE
+
+
+def test_a_dead_mlp_is_consistent_at_nothing():
+    mlps = ("21", "24", "21b", "24b")
+    uneven = {"24b": dict(right=(350, 142))}
+    assert judge("C33", study(uneven)).verdict == FAILS
+    dead = {model: lambda seed, model=model: dict(dead=seed > 0) | (uneven.get(model, {}) if seed == 0 else {})
+            for model in mlps}
+    assert judge("C33", study(dead)).verdict == FAILS  # judged on the seed that is alive
+    assert judge("C33", study({model: dict(dead=True) for model in mlps})).verdict == NOT_RUN
 
 
 def test_one_seed_falls_back_on_the_test_images():

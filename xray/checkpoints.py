@@ -18,11 +18,14 @@ def locate(job, data, cache: Path) -> Path:
     return Path(cache) / "checkpoints" / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
 
 
+def _digest(tensors: dict) -> str:
+    return hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
+
+
 def write(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
-    results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": digest}))
+    results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": _digest(tensors)}))
 
 
 def keep(path: Path, tensors: dict, progress: dict, note) -> None:
@@ -40,8 +43,7 @@ def read(path: Path) -> tuple[dict, dict] | None:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        digest = hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
-        return (tensors, json.loads(metadata["progress"])) if digest == metadata["sha256"] else None
+        return (tensors, json.loads(metadata["progress"])) if _digest(tensors) == metadata["sha256"] else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

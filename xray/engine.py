@@ -80,11 +80,10 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
     weight = torch.tensor(pos_weight(spec, labels), device=device)
     for epoch in range(len(history["train_loss"]), spec.epochs):
         model.train()
-        order = batch_order(len(labels), seed, epoch)
+        order = batch_order(len(labels), seed, epoch).to(images.device)
         loss_sum = torch.zeros((), device=device)
         hits = torch.zeros((), device=device)
-        batches = zip(order.to(images.device).split(spec.batch_size), labels[order.to(device)].split(spec.batch_size))
-        for rows, batch_labels in batches:
+        for rows, batch_labels in zip(order.split(spec.batch_size), labels[order.to(device)].split(spec.batch_size)):
             with _autocast(device, precision):
                 logits = model(_batch(images, rows, device))
             loss = F.binary_cross_entropy_with_logits(logits.float(), batch_labels, pos_weight=weight)

@@ -175,11 +175,12 @@ def _bar(axis, study, paper, model, key, x, floor, light) -> None:
                   textcoords="offset points", ha="center", va="bottom", fontsize=7.5)
     if model in paper:
         axis.plot(x, paper[model][key], **PAPER_MARK)
-    below, tall = value < floor, abs(value - floor) > 4  # a name is written into its bar where there is room
-    axis.annotate(model, (x, floor), xytext=(0, -3 if below and tall else 3), textcoords="offset points", ha="center",
-                  va="top" if below and tall else "bottom", fontsize=7.5, fontweight="bold",
-                  color=COLOURS[("on-2" if light else "on") if tall else "ink"],
-                  bbox={"facecolor": colour(MODELS[model], light) if tall else COLOURS["page"], "linewidth": 0, "pad": 0.5})
+    inside = abs(value - floor) > 4  # a name is written into its bar where there is room
+    hangs = inside and value < floor
+    axis.annotate(model, (x, floor), xytext=(0, -3 if hangs else 3), textcoords="offset points", ha="center",
+                  va="top" if hangs else "bottom", fontsize=7.5, fontweight="bold",
+                  color=COLOURS[("on-2" if light else "on") if inside else "ink"],
+                  bbox={"facecolor": colour(MODELS[model], light) if inside else COLOURS["page"], "linewidth": 0, "pad": 0.5})
 
 
 PAPER_MARK = {"marker": "D", "markersize": 4.6, "markerfacecolor": COLOURS["page"], "markeredgecolor": COLOURS["paper"],

@@ -20,10 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from xray.specs import RESPLIT  # noqa: E402
+from xray.specs import RESPLIT, RESPLIT_CNN  # noqa: E402
 
 SOURCE = "keremberke/chest-xray-classification"
-CPU_CNN_SIZE = 96  # pixels a side; see the README for the measurement it follows from
+CPU_CNN_SIZE = 64  # pixels a side; see the README for the measurement it follows from
 MAX_IMAGE_SIZE = 4096  # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_SEEDS = 1000
 
@@ -66,21 +66,24 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="SOURCE", help="a Hub data set id, a folder of parquet files or of class "
                         f"folders, or phantom (default: {SOURCE}; phantoms where the Hub cannot be reached)")
     parser.add_argument("--image-size", type=count(4, MAX_IMAGE_SIZE), metavar="S", help="pixels a side, a multiple "
-                        f"of 4 (default: 640; {CPU_CNN_SIZE} for CNNs without a GPU)")
+                        f"of 4 (default: 640; {CPU_CNN_SIZE} for CNNs without a GPU). At another size than 640 the layer with one "
+                        "weight per pixel takes (640/S)² times the learning rate, so that it learns as it does at 640")
     parser.add_argument("--epochs", type=count(1), metavar="N",
                         help="shorten or lengthen the runs (default: the paper's)")
     parser.add_argument("--seeds", type=seeds, metavar="LIST", help="e.g. 0-4 (default: 0-4 for Linear and MLP models "
-                        "trained by SGD, 0 for the others)")
+                        "trained by SGD, 0-2 for CNNs, 0 for Adam)")
     parser.add_argument("--device", type=device_name, default="auto", metavar="NAME",
                         help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("auto", "fp32", "tf32", "bf16"), default="auto",
+                        help="auto: bf16 for CNNs on a processor that multiplies in it, else fp32")
     parser.add_argument("--engine", choices=("auto", "direct", "gram"), default="auto",
                         help="how Linear and MLP models are trained: pixel by pixel, or in sample space (same result)")
     parser.add_argument("--split", choices=("given", "image", "patient"), default="given",
                         help="the source's split, or a new one of the same sizes by image or by patient")
     parser.add_argument("--split-seed", type=count(0), metavar="N", help="which of the new splits (default: 0)")
-    parser.add_argument("--resplits", type=count(0, 1000), metavar="N", help="new splits of each kind for the Linear "
-                        "and MLP models of Figs 20 and 23 (default: 10 with --all)")
+    parser.add_argument("--resplits", type=count(0, 1000), metavar="N", help="new splits of each kind, by image and by "
+                        "patient, for the models of Figs 20, 23 and 25, CNNs where --model names them (default: 10 with "
+                        "--all, one seed)")
     parser.add_argument("--weights", choices=("first", "all", "none"), default="first",
                         help="keep the weights of each model's first seed, of all runs, or of none")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave unreadable images out")
@@ -133,6 +136,18 @@ def pick_device(args) -> str:
     return device
 
 
+def pick_precision(args, device) -> str:
+    """The CNNs' number format: bf16 on a processor with instructions for it, where it takes half the time; else fp32."""
+    import torch
+    if args.precision != "auto" or device != "cpu":
+        return "fp32" if args.precision == "auto" else args.precision
+    able = torch.cpu.get_capabilities()
+    if able.get("avx512_bf16") or able.get("amx_bf16"):
+        return "bf16"
+    say("note: this processor has no bf16 instructions, so CNNs are trained in fp32; that takes about twice as long")
+    return "fp32"
+
+
 def open_source(args, bar):
     """load(image_size, split) -> Data, each size read once; the default source falls back to phantoms, said aloud."""
     from xray import data
@@ -177,38 +192,39 @@ def plan(args, specs, load, device) -> list:
     if args.engine == "gram" and args.model and not all(map(capable, specs)):
         wrong = ", ".join(spec.id for spec in specs if not capable(spec))
         fail(f"--engine gram trains Linear and MLP models by SGD; not {wrong}")
-    if args.resplits and not any(spec.id in RESPLIT for spec in specs):
-        fail(f"--resplits are of the models {', '.join(RESPLIT)}")
+    again = (RESPLIT + RESPLIT_CNN) if args.model else RESPLIT
+    if args.resplits and not any(spec.id in again for spec in specs):
+        fail(f"--resplits are of the models {', '.join(again)}")
     cnn_size = args.image_size or (640 if device != "cpu" else CPU_CNN_SIZE)
     flat_size = args.image_size or 640
     data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
     study = results.data_folder(args.out / "results", data.name, data.fingerprint)
 
-    asked = []  # (spec, seed, split)
+    own = args.split if args.split == "given" else f"{args.split}-{args.split_seed}"
+    asked = []  # (spec, seed, split, whether in short)
     for spec in specs:
-        several = args.seeds or (range(5) if capable(spec) and "@" not in spec.id else [0])
-        asked += [(spec, seed, args.split if args.split == "given" else f"{args.split}-{args.split_seed}")
-                  for seed in several]
+        several = args.seeds or range(3 if spec.family == "CNN" else 5 if capable(spec) and "@" not in spec.id else 1)
+        asked += [(spec, seed, own, False) for seed in several]
     resplits = args.resplits if args.resplits is not None else (10 if args.all and args.split == "given" else 0)
-    for spec in specs:
-        if spec.id in RESPLIT:
-            asked += [(spec, 0, f"{kind}-{number}") for kind in ("image", "patient") for number in range(resplits)]
+    asked += [(spec, seed, f"{kind}-{number}", True) for spec in specs if spec.id in again for number in range(resplits)
+              for kind in ("image", "patient") for seed in args.seeds or [0]]
 
+    cnn_precision = pick_precision(args, device)
     in_sample_space = [spec for spec, *_ in asked if capable(spec)]
     if args.engine != "auto":
         choice = args.engine, "forced"
     elif in_sample_space:
         choice = samplespace.choose_engine(in_sample_space, len(data.labels), flat_size)
-    first = {spec.id: seed for spec, seed, _ in reversed(asked)}
+    first = {spec.id: seed for spec, seed, *_ in reversed(asked)}
+    flat_precision = "fp32" if args.precision == "auto" else args.precision
     jobs = []
-    for spec, seed, split in asked:
+    for spec, seed, split, short in asked:
         engine, reason = choice if capable(spec) else ("direct", f"{spec.optimizer} {spec.family} models always are")
-        keep = args.weights == "all" or (args.weights == "first" and seed == first[spec.id] and split in ("given",
-                                                                                                      args.split))
-        jobs.append(Job(spec, seed, cnn_size if spec.family == "CNN" else flat_size, split, engine, reason,
-                        args.precision, study / split, keep))
-    if args.all and args.engine == "auto":  # Fig 28 compares durations: all three by the direct loop, at one size
-        jobs += [Job(spec, 0, cnn_size, "given", "direct", "forced", args.precision, study / "given", False)
+        keep = args.weights == "all" or (args.weights == "first" and seed == first[spec.id])
+        size, precision = (cnn_size, cnn_precision) if spec.family == "CNN" else (flat_size, flat_precision)
+        jobs.append(Job(spec, seed, size, split, engine, reason, precision, study / split, keep and not short, short))
+    if args.all and args.engine == "auto":  # Fig 28 compares durations: all three by the direct loop, alike
+        jobs += [Job(spec, 0, cnn_size, own, "direct", "forced", cnn_precision, study / own, False)
                  for spec in specs if spec.id in ("27b", "28b")]
     return jobs
 
@@ -245,7 +261,7 @@ def train(args, specs: list) -> None:
 
     device = pick_device(args)
     engine.keep_freed_memory()
-    engine.set_precision(args.precision)
+    engine.set_precision("fp32" if args.precision == "auto" else args.precision)
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0)) % ranks
 
@@ -268,7 +284,7 @@ def train(args, specs: list) -> None:
         say(f"study: {study}")
         say(f"runs: {len(jobs)} asked for, {len(finished)} finished before, {len(todo)} to train on {device}"
             + f" with {torch.get_num_threads()} threads" * (device == "cpu")
-            + "".join(f"; CNNs at {size}×{size}" for size in sizes if size != 640))
+            + "".join(f"; CNNs at {size}×{size} with matched steps" for size in sizes if size != 640))
     shares = training.assign(jobs, [estimated_seconds(job, len(first.labels)) for job in jobs], ranks)
     mine = shares[rank]
     if not args.force:  # then help the others; forced, what they have finished would be trained again

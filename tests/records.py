@@ -6,7 +6,7 @@ import numpy as np
 
 from xray import results
 from xray.results import Run
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, pixel_step
 
 DATA = {"name": "made-up", "source": "made-up", "fingerprint": "0123456789abcdef" * 4, "phantom": False, "skipped": 0}
 
@@ -47,7 +47,7 @@ def run(model: str, seed: int = 0, *, skill: float = 2.5, validation: int = 120,
                    "finished": f"2026-01-0{1 + seed % 9}T00:00:00+00:00", "seconds": float(seconds),
                    "epoch_seconds": [float(seconds) / epochs] * epochs}
     return Run(spec, seed, image_size, split, dict(data or DATA), engine, "forced" if forced else "made up", "fp32",
-               "diverged" if diverged else "finished", {key: np.asarray(v).tolist() for key, v in history.items()},
+               pixel_step(image_size), "diverged" if diverged else "finished", {key: np.asarray(v).tolist() for key, v in history.items()},
                logits, true, environment, weights or {})
 
 

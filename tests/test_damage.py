@@ -50,7 +50,7 @@ def not_a_run(path):
 def test_a_damaged_record_is_named_and_the_others_kept(whole, images, finished, tmp_path, capsys, damage, word):
     shutil.copytree(finished, tmp_path / "study")
     out = tmp_path / "study" / "out"
-    broken = record_files(out)["given/19-seed0-8px-2epochs"]
+    broken = record_files(out)["given/19-seed0-8px-matched-2epochs"]
     damage(broken)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     os.environ["XRAY_CACHE"] = str(tmp_path / "study" / "cache")

@@ -191,7 +191,7 @@ def test_no_room_for_a_record_or_its_weights(whole, images, tmp_path, what):
     [(name, record)] = record_files(study.out).items()
     study.arguments = whole_study
     fails(study.run(limit(record.stat().st_size - 300 if what == "json" else 10000)),
-          "File too large", "--out", record.parent / f"18-seed0-32px-3epochs.{what}")
+          "File too large", "--out", record.parent / f"18-seed0-32px-matched-3epochs.{what}")
     study.check()
     assert list(record_files(study.out)) == [name] and leftovers(study.out) == []
     study.log.unlink()

@@ -57,10 +57,10 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path):
 
 
 @pytest.mark.parametrize("spec, seed, size, precision, engine, name", [
-    (SPEC, 0, 640, "fp32", "", "20-seed0"), (MODELS["26b"], 4, 64, "fp32", "", "26b-seed4-64px"),
+    (SPEC, 0, 640, "fp32", "", "20-seed0"), (MODELS["26b"], 4, 64, "fp32", "", "26b-seed4-64px-matched"),
     (replace(SPEC, epochs=3), 0, 640, "fp32", "", "20-seed0-3epochs"),
     (SPEC, 0, 640, "bf16", "direct", "20-seed0-bf16-direct"),
-    (replace(LEARNING_RATE_SEARCH["6@1e-1"], epochs=2), 1, 8, "tf32", "gram", "6@1e-1-seed1-8px-2epochs-tf32-gram")])
+    (replace(LEARNING_RATE_SEARCH["6@1e-1"], epochs=2), 1, 8, "tf32", "gram", "6@1e-1-seed1-8px-matched-2epochs-tf32-gram")])
 def test_names(spec, seed, size, precision, engine, name):
     assert results.run_name(spec, seed, size, precision, engine) == name
 

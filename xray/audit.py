@@ -17,12 +17,12 @@ LAYOUT = 8  # squares a side of what the images share
 def patient(path: str) -> str | None:
     """The patient that a file name carries, None where it carries none.
 
-    "person1000_bacteria_2931.jpeg" -> "person1000", "IM-0115-0001.jpeg" -> "IM-0115", "NORMAL2-IM-1427-0001-0002.jpeg"
-    -> "NORMAL2-IM-1427"; what follows (the Hub's "_jpeg.rf.<hash>.jpg") does not matter. The source (doi:10.17632/
-    rscbjbr9sj) promises no more than the name: two people may carry one number.
+    "person1000_bacteria_2931.jpeg" -> "person1000_bacteria", "IM-0115-0001.jpeg" -> "IM-0115",
+    "NORMAL2-IM-1427-0001-0002.jpeg" -> "NORMAL2-IM-1427"; what follows (the Hub's "_jpeg.rf.<hash>.jpg") does not
+    matter. Each cause has a series of numbers of its own: person1000_virus is another child.
     """
     name = re.split(r"[/\\]", path)[-1]
-    found = re.match(r"(person\d+)_", name) or re.match(r"((?:NORMAL\d*-)?IM-\d+)-\d", name)
+    found = re.match(r"(person\d+_(?:bacteria|virus))_", name) or re.match(r"((?:NORMAL\d*-)?IM-\d+)-\d", name)
     return found[1] if found else None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from xray import audit, images
 from xray.sources import SPLITS, DataError, Source, shown
 
-FORMAT = 1
+FORMAT = 2  # 2: patients are number and cause
 BLOCK = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 

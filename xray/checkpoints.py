@@ -13,7 +13,7 @@ from xray import results
 
 def locate(job, data, cache: Path) -> Path:
     """Its name carries all that decides a run, so that a checkpoint is only ever continued by the same run."""
-    identity = json.dumps([job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision,
+    identity = json.dumps([job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision, job.pixel_step,
                            data.fingerprint], sort_keys=True)
     return Path(cache) / "checkpoints" / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
 

@@ -10,6 +10,8 @@ from contextlib import nullcontext
 import torch
 from torch.nn import functional as F
 
+from xray.models import pixel_weight
+
 HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -51,10 +53,17 @@ def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> to
     return batch.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-def make_optimizer(model, spec) -> torch.optim.Optimizer:
-    """SGD without momentum, or Adam; weight decay applies to every parameter, as torch.optim does it."""
+def make_optimizer(model, spec, pixel_step: float = 1.0) -> torch.optim.Optimizer:
+    """SGD without momentum, or Adam; weight decay applies to every parameter, as torch.optim does it.
+
+    pixel_step: see specs.pixel_step. The learning rate of the weight with one number per pixel is multiplied by it and
+    that weight's decay divided by it, so that the decay a step (rate × decay) stays the spec's.
+    """
     kind = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}[spec.optimizer]
-    return kind(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    first = pixel_weight(model)
+    others = [parameter for parameter in model.parameters() if parameter is not first]
+    scaled = {"params": [first], "lr": spec.learning_rate * pixel_step, "weight_decay": spec.weight_decay / pixel_step}
+    return kind([{"params": others}, scaled], lr=spec.learning_rate, weight_decay=spec.weight_decay)
 
 
 def _autocast(device: torch.device, precision: str):

@@ -77,6 +77,11 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
     return model.to(device)
 
 
+def pixel_weight(model: nn.Module) -> nn.Parameter:
+    """The weight with one number per pixel (of the last feature maps, in a CNN): what specs.pixel_step is about."""
+    return next(layer.weight for layer in model.modules() if isinstance(layer, nn.Linear))
+
+
 def parameter_count(model: nn.Module) -> int:
     """How many numbers training moves."""
     return sum(parameter.numel() for parameter in model.parameters())

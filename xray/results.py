@@ -3,28 +3,34 @@
     RESULTS/<data>/data.json                      what the data is: counts, audit, labels, paths
     RESULTS/<data>/<split>/<run>.json             one run; <split> is given, image-3 or patient-3
     RESULTS/<data>/<split>/<run>.safetensors      its weights, where they were kept
+    RESULTS/<data>/<split>/runs.jsonl             many runs in short, one a line, of re-splits: without history and
+                                                  validation logits
 
 <data> is the source's name and the first 8 digits of its fingerprint, so records of different data never meet. A study
 is one folder <data>/<split>. Scores are not stored: they are computed from the logits.
 """
 
+import base64
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import re
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from xray.specs import IMAGE_SIZE, MODELS, LEARNING_RATE_SEARCH, ModelSpec
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec, pixel_step
 
 FORMAT = 1
 PARTS = ("validation", "test")
+SEEDS = 3  # from which the spread over seeds can be told
+COMPACT = "runs.jsonl"
 
 
 class ResultsError(ValueError):
@@ -52,6 +58,7 @@ class Run:
     engine: str  # "direct" or "gram"
     engine_reason: str  # the estimate that chose it, or "forced"
     precision: str  # "fp32", "tf32" or "bf16"
+    pixel_step: float  # specs.pixel_step of the image size; 1 elsewhere than at 640 is a step that was not matched
     status: str  # "finished" or "diverged"
     history: dict
     logits: dict
@@ -61,22 +68,31 @@ class Run:
     file: Path | None = field(default=None, compare=False)
 
     @property
+    def matched(self) -> bool:
+        """Whether the step of the layer with one weight per pixel was that of the paper's size (specs.pixel_step)."""
+        return self.pixel_step == pixel_step(self.image_size)
+
+    @property
     def differs(self) -> list[str]:
         """What sets this run apart from the paper's, in words; empty for a run of the paper's study."""
         paper = (MODELS | LEARNING_RATE_SEARCH)[self.spec.id]
         notes = ["synthetic images (phantoms)"] if self.data["phantom"] else []
         if self.image_size != IMAGE_SIZE:
-            notes.append(f"{self.image_size}×{self.image_size} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}")
+            step = "with matched steps" if self.matched else "with steps that are not matched to them"
+            notes.append(f"{self.image_size}×{self.image_size} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}, {step}")
         if self.spec.epochs != paper.epochs:
             notes.append(f"{self.spec.epochs} epochs instead of {paper.epochs}")
         return notes
 
 
 def run_name(spec: ModelSpec, seed: int, image_size: int, precision: str = "fp32", forced_engine: str = "") -> str:
-    """The file name, without suffix, of a run: what the paper fixes is left out. "26b-seed0", "26b-seed0-64px"."""
+    """The file name, without suffix, of a run: what the paper fixes is left out. "26b-seed0", "26b-seed0-64px-matched".
+
+    "matched" keeps apart from records that an earlier version made, at a reduced size, without specs.pixel_step.
+    """
     parts = [spec.id, f"seed{seed}"]
     if image_size != IMAGE_SIZE:
-        parts.append(f"{image_size}px")
+        parts.append(f"{image_size}px-matched")
     if spec.epochs != (MODELS | LEARNING_RATE_SEARCH)[spec.id].epochs:
         parts.append(f"{spec.epochs}epochs")
     return "-".join(parts + [word for word in (precision, forced_engine) if word and word != "fp32"])
@@ -171,12 +187,75 @@ def save(folder: Path, run: Run, name: str) -> Path:
     return path
 
 
+def append(folder: Path, run: Run, name: str) -> None:
+    """Add a run to folder/runs.jsonl in short: without its history and its validation logits. Raises OSError.
+
+    One line a run, with its checksum; of two lines of one name the later counts. A line that a killed process left
+    unfinished is closed by the next one and passed over when read.
+    """
+    payload = {"format": FORMAT, "name": name} | asdict(run)
+    del payload["file"], payload["history"], payload["weights"]
+    payload["logits"] = {part: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+                         for part, values in run.logits.items() if part == "test"}
+    payload["labels"] = {part: "".join(str(int(x)) for x in run.labels[part]) for part in payload["logits"]}
+    payload["environment"] = {key: value for key, value in run.environment.items() if key != "epoch_seconds"}
+    line = json.dumps(payload | {"checksum": _checksum(payload)}, ensure_ascii=False, allow_nan=False)
+    path = Path(folder) / COMPACT
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a+b") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            size = stream.seek(0, os.SEEK_END)
+            if size:
+                stream.seek(size - 1)
+                line = line if stream.read(1) == b"\n" else "\n" + line
+            stream.write(f"{line}\n".encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def load_compact(folder: Path) -> dict[str, Run]:
+    """Name -> run of folder/runs.jsonl; empty where there is none. Raises ResultsError."""
+    path = Path(folder) / COMPACT
+    try:
+        state = path.stat()
+    except OSError:
+        return {}
+    return _load_compact(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
+    found = {}
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            payload = json.loads(line)
+            checksum = payload.pop("checksum")
+        except (ValueError, KeyError, AttributeError):
+            continue  # blank, or cut off
+        if checksum != _checksum(payload):
+            raise Damaged(f"{path}: the checksum of line {number} does not match; delete the line and train again")
+        if payload.pop("format") != FORMAT:
+            raise ResultsError(f"{path}: line {number} is of another format than {FORMAT}; update the program")
+        name = payload.pop("name")
+        payload["spec"] = ModelSpec(**payload["spec"])
+        payload["logits"] = {part: np.frombuffer(base64.b64decode(text), "<f4")
+                             for part, text in payload["logits"].items()}
+        payload["labels"] = {part: np.array([int(x) for x in text], np.int64)
+                             for part, text in payload["labels"].items()}
+        found[name] = Run(**payload, history={}, file=path)
+    return found
+
+
 def load_run(path: Path) -> Run:
     """Read one record. Raises ResultsError."""
     payload = read_json(path)
     del payload["format"]
     try:
         payload["spec"] = ModelSpec(**payload["spec"])
+        payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
         payload["logits"] = {part: np.array(v, np.float32) for part, v in payload["logits"].items()}
         payload["labels"] = {part: np.array([int(x) for x in v], np.int64) for part, v in payload["labels"].items()}
         run = Run(**payload, file=Path(path))
@@ -197,6 +276,7 @@ def load(folder: Path) -> list[Run]:
     if not folder.is_dir():
         raise ResultsError(f"{folder}: no such folder; train something first")
     runs = [load_run(path) for path in sorted(folder.rglob("*-seed*.json"))]
+    runs += [run for path in sorted(folder.rglob(COMPACT)) for run in load_compact(path.parent).values()]
     if not runs:
         raise ResultsError(f"{folder}: holds no run; train something first")
     order = list(MODELS | LEARNING_RATE_SEARCH)
@@ -206,24 +286,24 @@ def load(folder: Path) -> list[Run]:
 def select(runs: list[Run]) -> dict[str, list[Run]]:
     """For each model the runs to show, one a seed: those nearest to the paper's, and alike among themselves.
 
-    Of a model's runs with the same epochs, image size, precision and choice of engine, the group with the paper's
-    epochs comes first, then the image size at which most models of its class were trained so (a CNN at 640×640 is not
-    compared with ten at 96×96), then the largest one, then fp32, then an engine that was not forced, then more seeds.
+    Of a model's runs alike in epochs, image size, matched step, precision and choice of engine, the group with the
+    paper's epochs comes first, then matched steps, then the setting in which its class has most runs (up to SEEDS a
+    model, so that a CNN trained once at 640×640 is not compared with ten trained five times at a smaller size), then the
+    largest images, then fp32, then an engine that was not forced, then more seeds.
     """
-    groups, there = defaultdict(list), defaultdict(set)
-
-    def full(name, epochs):
-        return epochs == (MODELS | LEARNING_RATE_SEARCH)[name].epochs
-
+    groups, there = defaultdict(list), Counter()
     for run in runs:
-        spec, forced = run.spec, run.engine_reason == "forced"
-        groups[spec.id, spec.family, spec.epochs, run.image_size, run.precision, forced].append(run)
-        there[spec.family, run.image_size, full(spec.id, spec.epochs)].add(spec.id)
+        forced = run.engine_reason == "forced"
+        whole = run.spec.epochs == (MODELS | LEARNING_RATE_SEARCH)[run.spec.id].epochs
+        setting = run.spec.family, run.image_size, run.matched, run.precision, forced
+        groups[run.spec.id, whole, run.spec.epochs, setting].append(run)
+    for (_, whole, _, setting), group in groups.items():
+        there[whole, setting] += min(len(group), SEEDS)
 
     def nearness(key):
-        name, family, epochs, size, precision, forced = key
-        whole = full(name, epochs)
-        return whole, epochs, len(there[family, size, whole]), size, precision == "fp32", not forced, len(groups[key])
+        _, whole, epochs, setting = key
+        _, size, matched, precision, forced = setting
+        return (whole, epochs, matched, there[whole, setting], size, precision == "fp32", not forced, len(groups[key]))
 
     best = {}
     for key in sorted(groups, key=nearness):

@@ -93,12 +93,13 @@ def choose_engine(specs, n_images: int, image_size: int, gram_known: bool = Fals
     return "gram", f"for {images} it is estimated at {together:.3g} s, the direct loop at {direct:.3g} s"
 
 
-def fit_together(jobs, gram, images, labels, device="cpu", on_epoch=None, save=None, resume=None):
+def fit_together(jobs, gram, images, labels, device="cpu", pixel_step=1.0, on_epoch=None, save=None, resume=None):
     """Train jobs side by side; yields a Result as soon as each is done. The order is not that of the jobs.
 
     gram: float64 (N, N) from gram_matrix; images: uint8 (N, 1, S, S), read once for the start of all jobs; labels (N,).
     Each job gives the history and logits that it gives alone and, but for rounding, in the direct loop. A loss that
     is not finite, in float32's range, ends its run as "diverged"; the others go on.
+    pixel_step: see specs.pixel_step; the first layer's step is multiplied by it, which is K's product with it.
     on_epoch(job, epoch, values): after each finite epoch (0, 1, ...), values a dict of HISTORY.
     save(job, tensors, history): likewise, the state after that epoch: tensors is a dict of CPU tensors (safetensors
     can hold it), history the lists so far. resume(job) -> (tensors, history) of a save, or None: goes on after that
@@ -108,7 +109,7 @@ def fit_together(jobs, gram, images, labels, device="cpu", on_epoch=None, save=N
     for job in jobs:
         if not trains_in_sample_space(job.spec):
             raise ValueError(f"model {job.spec.id} cannot be trained in sample space; use the direct loop")
-    scaled = gram.to(device, torch.float64) / 255**2
+    scaled = gram.to(device, torch.float64) / (255**2 / pixel_step)
     labels = torch.as_tensor(np.asarray(labels), dtype=torch.float64).to(device)
     states = {job: resume(job) if resume else None for job in jobs}
     starts = _starting_points([job for job in jobs if states[job] is None], images, device)
@@ -272,8 +273,8 @@ def _epoch(runs, block):
         group.hand_back()
 
 
-def recover_weights(results, images, device="cpu"):
-    """Yields (result, state_dict) for results of fit_together: float32 tensors on the CPU that models.build's module
+def recover_weights(results, images, device="cpu", pixel_step=1.0):
+    """Yields (result, state_dict) for results of fit_together with this pixel_step: float32 tensors on the CPU that models.build's module
     of the spec loads. One pass over the images for as many results as their first layers fit WEIGHTS bytes."""
     size, pixels = images.shape[-1], images[0].size
     waves, held = [[]], 0
@@ -294,5 +295,5 @@ def recover_weights(results, images, device="cpu"):
         for result, part in zip(wave, moved.split([c.shape[1] for c in scattered]) if wave else ()):
             state = build(result.job.spec, size, result.job.seed).state_dict()
             first, *rest = state
-            state[first] = state[first] * float(result.tensors["scale"]) + part
+            state[first] = state[first] * float(result.tensors["scale"]) + pixel_step * part
             yield result, state | {name: result.tensors[name].float() for name in rest}

@@ -5,6 +5,20 @@ from dataclasses import dataclass, replace
 IMAGE_SIZE = 640  # pixels a side, section 2.1
 
 
+
+
+def pixel_step(image_size: int) -> float:
+    """By how much the step of the layer with one weight per pixel is multiplied at this image size: (640 / size)².
+
+    That layer is the first Linear one, or the CNN's classifier. A film scaled up from S×S to 640×640 holds each pixel
+    k² times, k = 640 / S; as each copy's weight takes the paper's step, the sum of the copies' weights, which is what the
+    logit depends on, takes k² times that step. So a net at S×S takes it too and learns as at the paper's size: exactly so
+    for Linear and MLP nets where each pixel is repeated k×k, approximately for others. The start needs no change: the
+    sum of k² draws from U(-1/640, 1/640) has the variance of one from U(-1/S, 1/S).
+    """
+    return (IMAGE_SIZE / image_size) ** 2
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """One row of Table 1 or 2."""
@@ -85,5 +99,6 @@ LEARNING_RATE_SEARCH: dict[str, ModelSpec] = {
     for rate in LEARNING_RATES
 }
 
-# The Linear and MLP models of Figs 20 and 23, which are trained on other splits of the same images too.
-RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b")
+# The models of Figs 20, 23 and 25, which are trained on other splits of the same images too; CNNs where asked for.
+RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b", "27b", "28b")
+RESPLIT_CNN = ("22", "25", "22b", "25b", "26b")

@@ -96,9 +96,14 @@ def _siblings(place: Path, tell) -> dict:
         return {}
     found = {}
     for sibling in sorted(place.parent.iterdir(), key=lambda path: (len(path.name), path.name)):
-        if sibling.name.startswith(("image-", "patient-")) and any(sibling.glob("*-seed*.json")):
+        there = any(sibling.glob("*-seed*.json")) or (sibling / results.COMPACT).exists()
+        if sibling.name.startswith(("image-", "patient-")) and there:
             tell(f"reading the records of {place.parent.name}/{sibling.name}")
-            found[sibling.name] = results.select(results.load(sibling))
+            runs = results.load(sibling)
+            if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
+                raise ResultsError(f"{sibling}: holds runs on different splits; the older ones are an earlier version's, "
+                                   "move them away")
+            found[sibling.name] = results.select(runs)
     return found
 
 
@@ -108,8 +113,8 @@ def finished(run: Run) -> bool:
 
 
 def is_dead(run: Run) -> bool:
-    """Whether a finished run gives no validation image a logit above 0: its last ReLU shuts every image off."""
-    return not (run.logits["validation"] > 0).any()
+    """Whether a finished run gives no image a logit above 0: its last ReLU shuts every image off."""
+    return not any((values > 0).any() for values in run.logits.values())
 
 
 def on_test(run: Run) -> dict:

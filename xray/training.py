@@ -19,7 +19,7 @@ from safetensors.torch import save as to_bytes
 from xray import checkpoints, engine, gram, models, results, samplespace
 from xray.data import Data
 from xray.results import PARTS, Run
-from xray.specs import ModelSpec
+from xray.specs import ModelSpec, pixel_step
 
 ROOT = Path(__file__).resolve().parent.parent
 SAVE_EVERY = 5  # seconds between checkpoints of a run in sample space
@@ -38,6 +38,11 @@ class Job:
     precision: str
     folder: Path  # of the study
     keep_weights: bool = True
+    compact: bool = False  # its record is a line of results.COMPACT
+
+    @property
+    def pixel_step(self) -> float:
+        return pixel_step(self.image_size)
 
     @property
     def name(self) -> str:
@@ -51,6 +56,8 @@ class Job:
 
 def finished(job: Job) -> bool:
     """Whether the job's record stands and can be read. Raises ResultsError where it is damaged."""
+    if job.compact and job.name in results.load_compact(job.folder):
+        return True
     return job.record.exists() and results.load_run(job.record) is not None
 
 
@@ -152,7 +159,7 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
     with update, set_postfix and close, as tqdm's. note: see work.
     """
     model = models.build(job.spec, job.image_size, job.seed, device).to(memory_format=torch.channels_last)
-    optimizer = engine.make_optimizer(model, job.spec)
+    optimizer = engine.make_optimizer(model, job.spec, job.pixel_step)
     history, epoch_seconds = {key: [] for key in engine.HISTORY}, []
     path = checkpoints.locate(job, data, cache)
     if (stored := checkpoints.read(path)) is not None:
@@ -202,7 +209,8 @@ def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, ep
         spec=job.spec, seed=job.seed, image_size=job.image_size, split=job.split,
         data={"name": data.name, "source": data.source, "fingerprint": data.fingerprint, "phantom": data.phantom,
               "skipped": len(data.facts["skipped"])},
-        engine=job.engine, engine_reason=job.engine_reason, precision=job.precision, status=status,
+        engine=job.engine, engine_reason=job.engine_reason, precision=job.precision, pixel_step=job.pixel_step,
+        status=status,
         history={key: [float(x) for x in values] for key, values in history.items()},
         logits=logits,
         labels={part: data.labels[data.index[part]] for part in PARTS} if logits else {},
@@ -210,7 +218,7 @@ def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, ep
                                            "epoch_seconds": [round(x, 4) for x in epoch_seconds]},
         weights=kept, file=job.record,
     )
-    results.save(job.folder, run, job.name)
+    (results.append if job.compact else results.save)(job.folder, run, job.name)
     return run
 
 
@@ -298,7 +306,8 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
             return stored and (stored[0], stored[1]["history"])
 
         waiting = []
-        for result in samplespace.fit_together(list(of), matrix, images, labels, device, save=save, resume=resume,
+        step = pixel_step(size)
+        for result in samplespace.fit_together(list(of), matrix, images, labels, device, step, save=save, resume=resume,
                                                on_epoch=lambda *_: epochs.update()):
             job = of[result.job]
             if job.keep_weights and result.status == "finished":
@@ -307,7 +316,7 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
                 yield _write_result(job, data[job.split], result, device, None)
                 checkpoints.forget(paths[job])
         epochs.close()
-        for result, weights in samplespace.recover_weights(waiting, images, device):
+        for result, weights in samplespace.recover_weights(waiting, images, device, step):
             job = of[result.job]
             yield _write_result(job, data[job.split], result, device, weights)
             checkpoints.forget(paths[job])

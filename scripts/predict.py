@@ -36,7 +36,9 @@ def share(text: str) -> float:
     except ValueError:
         value = 0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability between 0 and 1, such as 0.3")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a probability between 0 and 1, such as 0.3"
+        )
     return value
 
 
@@ -48,24 +50,60 @@ def whole(text: str) -> int:
 
 def arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        allow_abbrev=False, description="The probability of pneumonia for your own radiographs, a decision, and a map "
-        "of what drove it. Research software, no medical device.")
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, or folders of them")
-    parser.add_argument("--model", metavar="ID", help="one of the 35 (default: 26b, or the next best with weights at hand)")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR",
-                        help="where records and weights lie (default: report/results)")
-    parser.add_argument("--study", metavar="NAME", help="DATA/SPLIT (default: the last one trained that has weights)")
+        allow_abbrev=False,
+        description="The probability of pneumonia for your own radiographs, a decision, and a map "
+        "of what drove it. Research software, no medical device.",
+    )
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files, or folders of them"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="ID",
+        help="one of the 35 (default: 26b, or the next best with weights at hand)",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        metavar="DIR",
+        help="where records and weights lie (default: report/results)",
+    )
+    parser.add_argument(
+        "--study",
+        metavar="NAME",
+        help="DATA/SPLIT (default: the last one trained that has weights)",
+    )
     parser.add_argument("--seed", type=whole, metavar="N", help="of the run (default: the lowest)")
-    parser.add_argument("--image-size", type=whole, metavar="S",
-                        help="of the run, pixels a side (default: the largest)")
-    parser.add_argument("--threshold", type=share, metavar="P", help="call pneumonia what has a probability above P "
-                        "(default: the one that finds 95%% of pneumonia on the validation images)")
-    parser.add_argument("--maps", type=Path, default=Path("maps"), metavar="DIR",
-                        help="where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)")
+    parser.add_argument(
+        "--image-size",
+        type=whole,
+        metavar="S",
+        help="of the run, pixels a side (default: the largest)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=share,
+        metavar="P",
+        help="call pneumonia what has a probability above P "
+        "(default: the one that finds 95%% of pneumonia on the validation images)",
+    )
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        default=Path("maps"),
+        metavar="DIR",
+        help="where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)",
+    )
     parser.add_argument("--no-map", action="store_true", help="draw no maps")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--export", type=Path, metavar="FILE", help="write the model as a torch.export program (.pt2: "
-                        "float32 images (N, 1, S, S) in 0-1 -> logits) with a model card beside it")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the model as a torch.export program (.pt2: "
+        "float32 images (N, 1, S, S) in 0-1 -> logits) with a model card beside it",
+    )
     parser.error = fail
     args = parser.parse_args(argv)
     if not args.images and not args.export:
@@ -76,29 +114,40 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 def read(path: Path, facts: dict, size: int):
-    """One image made ready: pixels uint8 (size, size), a thumbnail, warnings; or the reason why it cannot be read."""
+    """One image made ready: pixels uint8 (size, size), a thumbnail, warnings; or the reason why it
+    cannot be read.
+    """
     from xray import inputs, maps, predict
     from xray.images import Unreadable, resize
+
     try:
         gray, chroma = inputs.read(path)
-        return SimpleNamespace(pixels=resize(gray, size), shown=maps.thumbnail(gray), reason="",
-                               warnings=predict.unlike(gray, chroma, facts, size))
+        return SimpleNamespace(
+            pixels=resize(gray, size),
+            shown=maps.thumbnail(gray),
+            reason="",
+            warnings=predict.unlike(gray, chroma, facts, size),
+        )
     except Unreadable as error:
         return SimpleNamespace(reason=str(error))
     except MemoryError:
         return SimpleNamespace(reason="too large for this machine's memory")
 
 
-def judge(paths: list[Path], chosen, module, rules, folder: Path | None, taken: set[str], fail_one, tick):
+def judge(
+    paths: list[Path], chosen, module, rules, folder: Path | None, taken: set[str], fail_one, tick
+):
     """Yield a dict for each readable image, in order; folder: where maps go, None for none."""
     import numpy as np
     from scipy.special import expit
+
     from xray import maps, predict
     from xray.results import write_atomically
+
     run = chosen.run
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(paths), AT_ONCE):
-            part = paths[start:start + AT_ONCE]
+            part = paths[start : start + AT_ONCE]
             films = list(pool.map(lambda path: read(path, chosen.facts, run.image_size), part))
             for path, film in zip(part, films):
                 if film.reason:
@@ -110,17 +159,34 @@ def judge(paths: list[Path], chosen, module, rules, folder: Path | None, taken: 
             stack = np.stack([film.pixels for _, film in good])[:, None]
             logits = predict.logits(module, stack)
             for row, ((path, film), logit) in enumerate(zip(good, logits.tolist())):
-                answers = {key: rule and ("PNEUMONIA" if logit > rule.logit else "NORMAL")
-                           for key, rule in rules._asdict().items() if key != "reason"}
-                found = {"image": str(path), "probability": float(expit(logit)), "logit": logit,
-                         "decision": answers["decision"], "decision_paper": answers["paper"],
-                         "decision_sensitive": answers["sensitive"], "map": None, "warnings": film.warnings}
+                answers = {
+                    key: rule and ("PNEUMONIA" if logit > rule.logit else "NORMAL")
+                    for key, rule in rules._asdict().items()
+                    if key != "reason"
+                }
+                found = {
+                    "image": str(path),
+                    "probability": float(expit(logit)),
+                    "logit": logit,
+                    "decision": answers["decision"],
+                    "decision_paper": answers["paper"],
+                    "decision_sensitive": answers["sensitive"],
+                    "map": None,
+                    "warnings": film.warnings,
+                }
                 if folder:
-                    values, rest = maps.contributions(run.spec, module, stack[row:row + 1])
-                    found["contributions"] = {"pixels": float(values.sum(dtype=np.float64)), "rest": float(rest[0])}
+                    values, rest = maps.contributions(run.spec, module, stack[row : row + 1])
+                    found["contributions"] = {
+                        "pixels": float(values.sum(dtype=np.float64)),
+                        "rest": float(rest[0]),
+                    }
                     target = maps.place(folder, path, run.spec.id, taken)
-                    title = f"model {run.spec.id}: probability of pneumonia {found['probability']:.3f}"
-                    write_atomically(target, maps.draw(film.shown, values[0], title, predict.NOTICE))
+                    title = (
+                        f"model {run.spec.id}: probability of pneumonia {found['probability']:.3f}"
+                    )
+                    write_atomically(
+                        target, maps.draw(film.shown, values[0], title, predict.NOTICE)
+                    )
                     found["map"] = str(target)
                 yield found
                 tick()
@@ -129,6 +195,7 @@ def judge(paths: list[Path], chosen, module, rules, folder: Path | None, taken: 
 def describe(found: dict, rules) -> list[str]:
     """An image's lines."""
     from xray.sources import shown
+
     decision = found["decision"] or "no decision (the model is dead)"
     other = []
     if rules.decision:
@@ -137,22 +204,30 @@ def describe(found: dict, rules) -> list[str]:
         if rules.sensitive and rules.decision is not rules.sensitive:
             other.append(f"{found['decision_sensitive']} at {rules.sensitive.probability:.3f}")
     line = f"{shown(found['image'])}: probability {found['probability']:.3f}, {decision}"
-    line += f" ({', '.join(other)})" * bool(other) + f"; map {shown(found['map'])}" * bool(found["map"])
+    line += f" ({', '.join(other)})" * bool(other) + f"; map {shown(found['map'])}" * bool(
+        found["map"]
+    )
     lines = [line]
     if found["logit"] == 0 and rules.decision:
-        lines.append("  its logit is exactly 0: a closed ReLU, which says \"not pneumonia\" and nothing more")
+        lines.append(
+            '  its logit is exactly 0: a closed ReLU, which says "not pneumonia" and nothing more'
+        )
     return lines + [f"  unlike the training images: {text}" for text in found["warnings"]]
 
 
 def header(chosen, rules) -> list[str]:
     """What is used, and how it decides."""
     run = chosen.run
-    lines = [f"model {run.spec.id}, seed {run.seed}, {run.image_size}×{run.image_size} pixels, study {chosen.study}"]
+    lines = [
+        f"model {run.spec.id}, seed {run.seed}, {run.image_size}×{run.image_size} pixels, study {chosen.study}"
+    ]
     if run.differs:
         lines.append(f"not the paper's run: {', '.join(run.differs)}")
     if rules.decision:
-        lines.append(f"decision: pneumonia where the probability is above {rules.decision.probability:.3f} "
-                     f"({rules.reason})")
+        lines.append(
+            f"decision: pneumonia where the probability is above {rules.decision.probability:.3f} "
+            f"({rules.reason})"
+        )
     else:
         lines.append(f"decision: {rules.reason}")
     return lines
@@ -161,6 +236,7 @@ def header(chosen, rules) -> list[str]:
 def plain(value):
     """A value as JSON carries it: nan is null, a name that is no valid text is escaped."""
     from xray.sources import shown
+
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -175,6 +251,7 @@ def plain(value):
 def main(argv=None) -> int:
     args = arguments(argv)
     from xray import inputs
+
     paths, problems = inputs.find(args.images, None if args.no_map else args.maps)
     failed = []
 
@@ -183,13 +260,17 @@ def main(argv=None) -> int:
         tqdm.write(f"error: {shown(path)}: {reason}", file=sys.stderr)
 
     from tqdm import tqdm
+
     from xray import maps, predict
     from xray.sources import shown
+
     for path, reason in problems:
         fail_one(path, reason)
     if not paths and not args.export:
         return 2
-    chosen = predict.choose(args.results, args.model, args.study, args.seed, args.image_size, RESULTS)
+    chosen = predict.choose(
+        args.results, args.model, args.study, args.seed, args.image_size, RESULTS
+    )
     module = predict.load_weights(chosen.run)
     rules = predict.rules(chosen.run, args.threshold)
     for note in chosen.notes:
@@ -204,8 +285,12 @@ def main(argv=None) -> int:
     answers, exported = [], None
     if args.export:
         exported = export(args, chosen, module, rules, paths)
-        say([f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its logits differ from "
-             f"PyTorch's by at most {exported['largest_difference']:.1e} on {exported['checked_on']}"])
+        say(
+            [
+                f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its logits differ from "
+                f"PyTorch's by at most {exported['largest_difference']:.1e} on {exported['checked_on']}"
+            ]
+        )
     folder = None if args.no_map or not paths else args.maps
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -215,7 +300,11 @@ def main(argv=None) -> int:
             answers.append(found)
             say(describe(found, rules))
     if args.json:
-        print(json.dumps(plain(document(chosen, rules, answers, failed, exported)), indent=1, allow_nan=False))
+        print(
+            json.dumps(
+                plain(document(chosen, rules, answers, failed, exported)), indent=1, allow_nan=False
+            )
+        )
     say([predict.NOTICE])
     return 2 if failed else 0
 
@@ -223,25 +312,49 @@ def main(argv=None) -> int:
 def document(chosen, rules, answers: list, failed: list, exported) -> dict:
     """All of it, for --json."""
     from xray import predict
+
     run = chosen.run
-    thresholds = {key: rule and rule._asdict() | {"probability": rule.probability}
-                  for key, rule in rules._asdict().items() if key != "reason"}
-    return {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size, "study": chosen.study,
-            "data": run.data, "differs_from_paper": run.differs, "weights": run.weights,
-            "thresholds": thresholds | {"reason": rules.reason},
-            "images": answers, "failed": failed, "exported": exported, "notice": predict.NOTICE}
+    thresholds = {
+        key: rule and rule._asdict() | {"probability": rule.probability}
+        for key, rule in rules._asdict().items()
+        if key != "reason"
+    }
+    return {
+        "model": run.spec.id,
+        "seed": run.seed,
+        "image_size": run.image_size,
+        "study": chosen.study,
+        "data": run.data,
+        "differs_from_paper": run.differs,
+        "weights": run.weights,
+        "thresholds": thresholds | {"reason": rules.reason},
+        "images": answers,
+        "failed": failed,
+        "exported": exported,
+        "notice": predict.NOTICE,
+    }
 
 
 def export(args, chosen, module, rules, paths: list[Path]) -> dict:
-    """Write the exported model and its card, checked on the first readable images given, else on phantoms."""
+    """Write the exported model and its card, checked on the first readable images given, else on
+    phantoms.
+    """
     import numpy as np
+
     from xray import export, phantoms
+
     size = chosen.run.image_size
     films = [film for film in (read(path, {}, size) for path in paths[:AT_ONCE]) if not film.reason]
-    pixels = [film.pixels for film in films] or [phantoms.draw(number, number % 2 == 1, size) for number in range(4)]
+    pixels = [film.pixels for film in films] or [
+        phantoms.draw(number, number % 2 == 1, size) for number in range(4)
+    ]
     worst, card = export.write(chosen, module, rules, np.stack(pixels)[:, None], args.export)
-    return {"file": str(args.export), "card": str(card), "largest_difference": worst,
-            "checked_on": f"{len(pixels)} {'of the images given' if films else 'phantoms'}"}
+    return {
+        "file": str(args.export),
+        "card": str(card),
+        "largest_difference": worst,
+        "checked_on": f"{len(pixels)} {'of the images given' if films else 'phantoms'}",
+    }
 
 
 def run(argv=None) -> int:
@@ -250,6 +363,7 @@ def run(argv=None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
     from xray.results import ResultsError
+
     try:
         return main(argv)
     except KeyboardInterrupt:
@@ -262,6 +376,7 @@ def run(argv=None) -> int:
         fail(f"{error.filename or 'output'}: {error.strerror or error}")
     except ValueError as error:
         from xray.predict import PredictError
+
         if not isinstance(error, (PredictError, ResultsError)):
             raise
         fail(error)

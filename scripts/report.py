@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the report from saved records. Trains nothing.
 
-    python scripts/report.py
-    python scripts/report.py --results DIR --out DIR --study DATA/SPLIT --data SOURCE
+python scripts/report.py
+python scripts/report.py --results DIR --out DIR --study DATA/SPLIT --data SOURCE
 """
 
 import argparse
@@ -21,21 +21,41 @@ def fail(message: str):
 
 def arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        allow_abbrev=False, description="Write index.html, report.md and figures/ from saved records. Trains nothing.")
-    parser.add_argument("--results", type=Path, default=ROOT / "report" / "results", metavar="DIR",
-                        help="where the records lie (default: report/results)")
-    parser.add_argument("--out", type=Path, default=ROOT / "report", metavar="DIR",
-                        help="where the report goes (default: report)")
-    parser.add_argument("--study", metavar="NAME", help="which study, DATA/SPLIT (default: the one trained last)")
-    parser.add_argument("--data", metavar="SOURCE",
-                        help="the study's own data, to show its first radiograph in Figs 2 and 4 in place of a phantom")
+        allow_abbrev=False,
+        description="Write index.html, report.md and figures/ from saved records. Trains nothing.",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=ROOT / "report" / "results",
+        metavar="DIR",
+        help="where the records lie (default: report/results)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "report",
+        metavar="DIR",
+        help="where the report goes (default: report)",
+    )
+    parser.add_argument(
+        "--study", metavar="NAME", help="which study, DATA/SPLIT (default: the one trained last)"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="the study's own data, to show its first radiograph in Figs 2 and 4 in place of a phantom",
+    )
     parser.error = fail
     return parser.parse_args(argv)
 
 
 def first_radiograph(source: str, runs: list):
-    """The first training image of `source`, uint8 (S, S), at the largest size trained at, if it is the same data."""
+    """The first training image of `source`, uint8 (S, S), at the largest size trained at, if it is
+    the same data.
+    """
     from xray import data
+
     shown = [0.0]
 
     def progress(done, total):
@@ -43,11 +63,17 @@ def first_radiograph(source: str, runs: list):
             shown[0] = time.monotonic()
             print(f"reading images: {done:,} of {total:,}", flush=True)
 
-    found = data.load(source, max(run.image_size for run in runs), skip_unreadable=bool(runs[0].data["skipped"]),
-                      progress=progress)
+    found = data.load(
+        source,
+        max(run.image_size for run in runs),
+        skip_unreadable=bool(runs[0].data["skipped"]),
+        progress=progress,
+    )
     if found.fingerprint != runs[0].data["fingerprint"]:
-        fail(f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's "
-             f"{runs[0].data['fingerprint'][:16]}; name the data that the study was trained on")
+        fail(
+            f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's "
+            f"{runs[0].data['fingerprint'][:16]}; name the data that the study was trained on"
+        )
     return data.sample_image(found)
 
 
@@ -57,13 +83,16 @@ def main(argv=None) -> None:
     from xray import report, study
     from xray.results import ResultsError
     from xray.sources import DataError
+
     try:
         name, others = study.choose(args.results, args.study)
         if others and args.study is None:
             print(f"study {name}: the one trained last; --study takes another: {', '.join(others)}")
         found = study.read(args.results, name, progress=lambda words: print(words, flush=True))
         sample = first_radiograph(args.data, found.runs) if args.data else None
-        written = report.write(found, args.out, sample, progress=lambda words: print(words, flush=True))
+        written = report.write(
+            found, args.out, sample, progress=lambda words: print(words, flush=True)
+        )
     except (ResultsError, DataError) as error:
         fail(error)
     except OSError as error:

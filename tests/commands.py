@@ -1,4 +1,6 @@
-"""The commands as tests run them: in this process, in a fork (without another start of torch), or for real."""
+"""The commands as tests run them: in this process, in a fork (without another start of torch), or
+for real.
+"""
 
 import functools
 import hashlib
@@ -19,7 +21,8 @@ from xray import audit, data, engine, results, samplespace, training  # noqa: F4
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--image-size", "8", "--device", "cpu")
-MIXED = (*TINY, "--model", "20", "19", "--seeds", "0", "--epochs", "2")  # in sample space, and a CNN by Adam
+# in sample space, and a CNN by Adam
+MIXED = (*TINY, "--model", "20", "19", "--seeds", "0", "--epochs", "2")
 
 
 def script(name: str):
@@ -41,8 +44,8 @@ def train(*arguments) -> int:
 
 @functools.cache
 def _nursery():
-    """A process that has loaded what the command needs and runs no thread, from which others are forked. A fork of the
-    tests' own process could inherit a lock that a thread of it holds."""
+    """A process that has loaded what the command needs and runs no thread, from which others are
+    forked. A fork of the tests' own process could inherit a lock that a thread of it holds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["commands", "pytest"])
     given = os.environ.get("PYTHONPATH", "")
@@ -53,7 +56,8 @@ def _nursery():
 
 
 def fork(*arguments, cache: Path, log: Path, before=None):
-    """scripts/train.py in a process of its own, started: a Process. Its output goes to `log`, stderr to `log`.err.
+    """scripts/train.py in a process of its own, started: a Process. Its output goes to `log`,
+    stderr to `log`.err.
     before(): called there first."""
     process = _nursery().Process(target=_child, args=(arguments, cache, log, before))
     process.start()
@@ -78,7 +82,9 @@ def _child(arguments, cache, log, before):
 
 
 def run_fork(*arguments, **options) -> tuple[int, str, str]:
-    """A fork run to its end: (exit code, stdout, stderr) of this run and of earlier ones with the same log."""
+    """A fork run to its end: (exit code, stdout, stderr) of this run and of earlier ones with the
+    same log.
+    """
     process = fork(*arguments, **options)
     process.join(60)
     assert process.exitcode is not None, "still running after a minute"
@@ -88,9 +94,19 @@ def run_fork(*arguments, **options) -> tuple[int, str, str]:
 
 def command(*words, cache: Path, **options) -> subprocess.Popen:
     """A real command, started: the words after python."""
-    environment = os.environ | {"XRAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | options.pop("environment", {})
-    return subprocess.Popen([sys.executable, *map(str, words)], env=environment, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, **options)
+    environment = (
+        os.environ
+        | {"XRAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        | options.pop("environment", {})
+    )
+    return subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
 def wait_for(condition, process, seconds=60):
@@ -106,12 +122,17 @@ def wait_for(condition, process, seconds=60):
 
 
 def record_files(out: Path) -> dict[str, Path]:
-    """"<split>/<run>" -> file of all records under an --out folder."""
-    return {f"{path.parent.name}/{path.stem}": path for path in sorted((Path(out) / "results").rglob("*-seed*.json"))}
+    """ "<split>/<run>" -> file of all records under an --out folder."""
+    return {
+        f"{path.parent.name}/{path.stem}": path
+        for path in sorted((Path(out) / "results").rglob("*-seed*.json"))
+    }
 
 
 def records(out: Path) -> dict[str, dict]:
-    """Name -> content of all records, each whole and with sound weights, without what may differ: the environment."""
+    """Name -> content of all records, each whole and with sound weights, without what may differ:
+    the environment.
+    """
     found = {}
     for name, path in record_files(out).items():
         payload = results.read_json(path)
@@ -119,13 +140,17 @@ def records(out: Path) -> dict[str, dict]:
         del payload["environment"]
         if weights := payload["weights"]:
             content = (path.parent / weights["file"]).read_bytes()
-            assert hashlib.sha256(content).hexdigest() == weights["sha256"], f"{path}: other weights than it names"
+            assert hashlib.sha256(content).hexdigest() == weights["sha256"], (
+                f"{path}: other weights than it names"
+            )
         found[name] = payload
     return found
 
 
 def assert_same(one: dict[str, dict], other: dict[str, dict]):
-    """Records of the direct loop agree to the bit; those in sample space, whose sums depend on company, to 1e-5."""
+    """Records of the direct loop agree to the bit; those in sample space, whose sums depend on
+    company, to 1e-5.
+    """
     assert sorted(one) == sorted(other)
     for name, left in one.items():
         left, right = dict(left), dict(other[name])
@@ -134,20 +159,29 @@ def assert_same(one: dict[str, dict], other: dict[str, dict]):
                 numbers, others = left.pop(key), right.pop(key)
                 assert numbers.keys() == others.keys()
                 for part in numbers:
-                    np.testing.assert_allclose(numbers[part], others[part], 1e-5, 1e-5, err_msg=f"{name} {part}")
+                    np.testing.assert_allclose(
+                        numbers[part], others[part], 1e-5, 1e-5, err_msg=f"{name} {part}"
+                    )
             assert bool(left.pop("weights")) == bool(right.pop("weights"))
         assert left == right, name
 
 
 def leftovers(*folders: Path) -> list[Path]:
     """Temporary files and checkpoints that should not outlive a study that ran to its end."""
-    return [path for folder in folders for path in Path(folder).rglob("*")
-            if path.name.startswith((".writing", ".building")) or path.suffix == ".writing"
-            or path.parent.name == "checkpoints"]
+    return [
+        path
+        for folder in folders
+        for path in Path(folder).rglob("*")
+        if path.name.startswith((".writing", ".building"))
+        or path.suffix == ".writing"
+        or path.parent.name == "checkpoints"
+    ]
 
 
 class Study:
-    """A study under test: its folders, what it asks for, and when its finished runs were written."""
+    """A study under test: its folders, what it asks for, and when its finished runs were
+    written.
+    """
 
     def __init__(self, folder, images, arguments, cache=None):
         folder.mkdir()

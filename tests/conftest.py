@@ -1,4 +1,6 @@
-"""For all tests: one thread, so that results are the same to the bit and forks are safe, and a cache of their own."""
+"""For all tests: one thread, so that results are the same to the bit and forks are safe, and a
+cache of their own.
+"""
 
 import os
 
@@ -22,16 +24,27 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def whole(images, tmp_path_factory):
-    """arguments -> (records of a study that ran through, a cache that holds its images); each is made once."""
+    """arguments -> (records of a study that ran through, a cache that holds its images); each is
+    made once.
+    """
     from commands import records, run_fork
+
     made = {}
 
     def get(arguments):
         if arguments not in made:
             folder = tmp_path_factory.mktemp("whole")
-            code, *said = run_fork("--data", images, *arguments, "--out", folder / "out", cache=folder / "cache",
-                                   log=folder / "log")
+            code, *said = run_fork(
+                "--data",
+                images,
+                *arguments,
+                "--out",
+                folder / "out",
+                cache=folder / "cache",
+                log=folder / "log",
+            )
             assert code == 0, said
             made[arguments] = records(folder / "out"), folder / "cache"
         return made[arguments]
+
     return get

@@ -8,7 +8,13 @@ from xray import results
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, pixel_step
 
-DATA = {"name": "made-up", "source": "made-up", "fingerprint": "0123456789abcdef" * 4, "phantom": False, "skipped": 0}
+DATA = {
+    "name": "made-up",
+    "source": "made-up",
+    "fingerprint": "0123456789abcdef" * 4,
+    "phantom": False,
+    "skipped": 0,
+}
 
 
 def labels(n: int) -> np.ndarray:
@@ -16,43 +22,91 @@ def labels(n: int) -> np.ndarray:
     return np.random.default_rng(n).permutation((np.arange(n) < 0.7 * n).astype(np.int64))
 
 
-def run(model: str, seed: int = 0, *, skill: float = 2.5, validation: int = 120, test: int = 60, dead: bool = False,
-        diverged: bool = False, image_size: int = IMAGE_SIZE, data: dict | None = None, split: str = "given",
-        engine: str = "", forced: bool = False, spec=None, weights: dict | None = None, seconds: float = 0) -> Run:
-    """A made-up run of `model`; `skill` is how far the classes' logits lie apart in standard deviations."""
+def run(
+    model: str,
+    seed: int = 0,
+    *,
+    skill: float = 2.5,
+    validation: int = 120,
+    test: int = 60,
+    dead: bool = False,
+    diverged: bool = False,
+    image_size: int = IMAGE_SIZE,
+    data: dict | None = None,
+    split: str = "given",
+    engine: str = "",
+    forced: bool = False,
+    spec=None,
+    weights: dict | None = None,
+    seconds: float = 0,
+) -> Run:
+    """A made-up run of `model`; `skill` is how far the classes' logits lie apart in standard
+    deviations.
+    """
     spec = spec or (MODELS | LEARNING_RATE_SEARCH)[model]
     random = np.random.default_rng([seed, zlib.crc32(model.encode())])
     true = {"validation": labels(validation), "test": labels(test)}
-    logits = {part: (skill * (y - 0.4) + random.normal(0, 1, len(y))).astype(np.float32) for part, y in true.items()}
+    logits = {
+        part: (skill * (y - 0.4) + random.normal(0, 1, len(y))).astype(np.float32)
+        for part, y in true.items()
+    }
     if spec.family == "Linear+ReLU":
         logits = {part: np.maximum(values, 0) for part, values in logits.items()}
     epochs = spec.epochs if not diverged else max(1, spec.epochs // 3)
     steps = np.arange(1, epochs + 1)
     fall = 0.18 + 0.5 * np.exp(-steps / 6)
     noise = 0.02 * random.normal(size=(4, epochs))
-    history = {"train_loss": fall, "train_accuracy": 0.95 - 0.25 * np.exp(-steps / 5),
-               "validation_loss": fall + 0.03 + np.abs(noise[1]), "validation_accuracy": 0.93 - 0.2 * np.exp(-steps / 5)
-               - np.abs(noise[3])}
+    history = {
+        "train_loss": fall,
+        "train_accuracy": 0.95 - 0.25 * np.exp(-steps / 5),
+        "validation_loss": fall + 0.03 + np.abs(noise[1]),
+        "validation_accuracy": 0.93 - 0.2 * np.exp(-steps / 5) - np.abs(noise[3]),
+    }
     if dead:
         logits = {part: np.zeros(len(y), np.float32) for part, y in true.items()}
-        history = {"train_loss": np.full(epochs, np.log(2)), "train_accuracy": np.full(epochs, 0.3),
-                   "validation_loss": np.full(epochs, np.log(2)), "validation_accuracy": np.full(epochs, 0.3)}
+        history = {
+            "train_loss": np.full(epochs, np.log(2)),
+            "train_accuracy": np.full(epochs, 0.3),
+            "validation_loss": np.full(epochs, np.log(2)),
+            "validation_accuracy": np.full(epochs, 0.3),
+        }
     if diverged:
         logits = {part: np.empty(0, np.float32) for part in true}
         true = {part: np.empty(0, np.int64) for part in true}
     engine = engine or ("direct" if spec.family == "CNN" or spec.optimizer == "Adam" else "gram")
     seconds = seconds or (600 if spec.family == "CNN" else 20 if engine == "gram" else 90) + seed
-    environment = {"device": "CPU, a made-up processor, 2 cores", "threads": 2, "revision": "0" * 40,
-                   "versions": {"python": "3.12.0", "torch": "2.11.0", "numpy": "2.4.0"},
-                   "finished": f"2026-01-0{1 + seed % 9}T00:00:00+00:00", "seconds": float(seconds),
-                   "epoch_seconds": [float(seconds) / epochs] * epochs}
-    return Run(spec, seed, image_size, split, dict(data or DATA), engine, "forced" if forced else "made up", "fp32",
-               pixel_step(image_size), "diverged" if diverged else "finished", {key: np.asarray(v).tolist() for key, v in history.items()},
-               logits, true, environment, weights or {})
+    environment = {
+        "device": "CPU, a made-up processor, 2 cores",
+        "threads": 2,
+        "revision": "0" * 40,
+        "versions": {"python": "3.12.0", "torch": "2.11.0", "numpy": "2.4.0"},
+        "finished": f"2026-01-0{1 + seed % 9}T00:00:00+00:00",
+        "seconds": float(seconds),
+        "epoch_seconds": [float(seconds) / epochs] * epochs,
+    }
+    return Run(
+        spec,
+        seed,
+        image_size,
+        split,
+        dict(data or DATA),
+        engine,
+        "forced" if forced else "made up",
+        "fp32",
+        pixel_step(image_size),
+        "diverged" if diverged else "finished",
+        {key: np.asarray(v).tolist() for key, v in history.items()},
+        logits,
+        true,
+        environment,
+        weights or {},
+    )
 
 
 def save(folder, made: Run, facts: dict | None = None, kind: str = "") -> "object":
-    """Save a run where train.py would; with `facts`, data.json too. Gives back the record's path."""
+    """Save a run where train.py would; with `facts`, data.json too. Gives back the record's
+    path.
+    """
     place = results.data_folder(folder, made.data["name"], made.data["fingerprint"])
     if facts is not None:
         results.write_json(place / "data.json", {"format": results.FORMAT} | facts)
@@ -60,7 +114,9 @@ def save(folder, made: Run, facts: dict | None = None, kind: str = "") -> "objec
     return results.save(place / made.split, made, name)
 
 
-def whole_study(folder, seeds: int = 3, facts: dict | None = None, leave_out=(), **settings) -> None:
+def whole_study(
+    folder, seeds: int = 3, facts: dict | None = None, leave_out=(), **settings
+) -> None:
     """All 35 models and the learning-rate search; 6 and 7 die, one model of the search diverges."""
     for model in MODELS | LEARNING_RATE_SEARCH:
         if model in leave_out:

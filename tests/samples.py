@@ -12,25 +12,33 @@ COUNT = 14
 
 def pixels(seed: int, height: int = 24, width: int | None = None) -> np.ndarray:
     """uint8 (height, width): a smooth slope, different for each seed."""
-    y, x = np.mgrid[0:height, 0:width or height]
+    y, x = np.mgrid[0:height, 0 : width or height]
     return ((x * 3 + y * (1 + seed % 5) + seed * 11) % 200).astype(np.uint8)
 
 
 def encode(image, kind: str = "PNG", **options) -> bytes:
     """An array or Pillow image as a file's bytes."""
     stream = io.BytesIO()
-    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, kind, **options)
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(
+        stream, kind, **options
+    )
     return stream.getvalue()
 
 
 def rows(splits=SPLITS, names=("NORMAL", "PNEUMONIA")):
-    """(split, class name, label, file name, encoded bytes) of a small data set, every image another."""
+    """(split, class name, label, file name, encoded bytes) of a small data set, every image
+    another.
+    """
     number = 0
     for split, counts in splits.items():
         for label, (name, count) in enumerate(zip(names, counts)):
             for _ in range(count):
                 number += 1
-                title = f"person{number}_bacteria_{number}.png" if label else f"IM-{number:04d}-0001.png"
+                title = (
+                    f"person{number}_bacteria_{number}.png"
+                    if label
+                    else f"IM-{number:04d}-0001.png"
+                )
                 yield split, name, label, title, encode(pixels(number))
 
 
@@ -42,18 +50,31 @@ def class_folders(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA")) -> P
     return root
 
 
-def parquet(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA"), layout="{split}/0000.parquet",
-            change=None) -> Path:
-    """Parquet files with the columns of the paper's data set; `change` edits a split's (columns, features) in place."""
+def parquet(
+    root: Path,
+    splits=SPLITS,
+    names=("NORMAL", "PNEUMONIA"),
+    layout="{split}/0000.parquet",
+    change=None,
+) -> Path:
+    """Parquet files with the columns of the paper's data set; `change` edits a split's (columns,
+    features) in place.
+    """
     import datasets
+
     found = list(rows(splits, names))
     for split in splits:
         mine = [row for row in found if row[0] == split]
-        columns = {"image_file_path": [f"{split}/{row[1]}/{row[3]}" for row in mine],
-                   "image": [{"bytes": row[4], "path": row[3]} for row in mine],
-                   "labels": [row[2] for row in mine]}
-        features = {"image_file_path": datasets.Value("string"), "image": datasets.Image(decode=False),
-                    "labels": datasets.ClassLabel(names=list(names))}
+        columns = {
+            "image_file_path": [f"{split}/{row[1]}/{row[3]}" for row in mine],
+            "image": [{"bytes": row[4], "path": row[3]} for row in mine],
+            "labels": [row[2] for row in mine],
+        }
+        features = {
+            "image_file_path": datasets.Value("string"),
+            "image": datasets.Image(decode=False),
+            "labels": datasets.ClassLabel(names=list(names)),
+        }
         if change:
             change(columns, features)
         path = root / layout.format(split=split)

@@ -1,4 +1,6 @@
-"""Input that cannot be used: what comes out is one line that says what is wrong, and nothing else."""
+"""Input that cannot be used: what comes out is one line that says what is wrong, and nothing
+else.
+"""
 
 import os
 import struct
@@ -20,8 +22,12 @@ JPEG = encode(GRAY, "JPEG")
 
 def huge_png(width: int, height: int) -> bytes:
     """A PNG of a few bytes whose header promises width x height pixels."""
+
     def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
@@ -33,11 +39,15 @@ IMAGES = {  # file name, content, what the message says of it
     "html": ("a.jpeg", b"<html><body>404 Not Found</body></html>", "not an image"),
     "zeros": ("a.png", bytes(5000), "not an image"),
     "random bytes": ("a.png", np.random.default_rng(0).bytes(5000), "not an image"),
-    "git lfs pointer": ("a.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "not an image"),
+    "git lfs pointer": (
+        "a.png",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "not an image",
+    ),
     "only the PNG signature": ("a.png", PNG[:8], "image"),
-    "PNG cut in half": ("a.png", NOISE[:len(NOISE) // 2], "damaged"),
+    "PNG cut in half": ("a.png", NOISE[: len(NOISE) // 2], "damaged"),
     "PNG with a wrong checksum": ("a.png", PNG[:20] + b"\xff" + PNG[21:], "image"),
-    "JPEG cut in half": ("a.jpg", JPEG[:len(JPEG) // 2], "damaged"),
+    "JPEG cut in half": ("a.jpg", JPEG[: len(JPEG) // 2], "damaged"),
     "JPEG cut at its end": ("a.jpg", encode(pixels(1, 200), "JPEG")[:-200], "damaged"),
     "only the JPEG marker": ("a.jpg", JPEG[:2], "image"),
     "GIF cut off": ("a.gif", encode(GRAY, "GIF")[:40], "image"),
@@ -47,8 +57,16 @@ IMAGES = {  # file name, content, what the message says of it
     "decompression bomb": ("a.png", huge_png(20_000, 20_000), "more pixels than is sensible"),
     "more pixels than allowed": ("a.png", huge_png(11_000, 11_000), "more than is sensible"),
     "no pixels": ("a.png", huge_png(0, 0), ""),
-    "floating point": ("a.tif", encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "floating-point"),
-    "32 bits": ("a.tif", encode(Image.fromarray(np.full((8, 8), 1 << 20, np.int32)), "TIFF"), "32-bit"),
+    "floating point": (
+        "a.tif",
+        encode(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
+        "floating-point",
+    ),
+    "32 bits": (
+        "a.tif",
+        encode(Image.fromarray(np.full((8, 8), 1 << 20, np.int32)), "TIFF"),
+        "32-bit",
+    ),
     "DICOM named as an image": ("a.png", bytes(128) + b"DICM" + bytes(100), "DICOM"),
     "a name with a newline": ("a\nb.png", b"", "a\\nb.png (empty)"),
     "a name with HTML": ("<b>&.png", b"", "<b>&.png (empty)"),
@@ -60,7 +78,9 @@ def error_of(tmp_path, source, **options) -> str:
         data.load(str(source), 8, cache=tmp_path / "cache", **options)
     text = str(caught.value)
     assert "\n" not in text and "Traceback" not in text and len(text) < 2500
-    assert not list((tmp_path / "cache").glob("images/.building-*")), "half-built images are left behind"
+    assert not list((tmp_path / "cache").glob("images/.building-*")), (
+        "half-built images are left behind"
+    )
     return text
 
 
@@ -81,7 +101,12 @@ def test_unreadable_images_are_all_counted_and_the_first_named(tmp_path):
     for number in range(30):
         (folder / "test" / "NORMAL" / f"bad{number:02d}.png").write_bytes(b"bad")
     text = error_of(tmp_path, folder)
-    assert "30 unreadable images" in text and "bad00.png" in text and "bad19.png" in text and "and 10 more" in text
+    assert (
+        "30 unreadable images" in text
+        and "bad00.png" in text
+        and "bad19.png" in text
+        and "and 10 more" in text
+    )
     assert "bad20.png" not in text
 
 
@@ -110,7 +135,9 @@ def bad_folder(case, root):
     if case == "one class":
         return class_folders(made, {"train": (3, 0), "validation": (3, 0), "test": (3, 0)})
     if case == "three classes":
-        return class_folders(made, {"train": (2, 2, 2), "validation": (2, 2, 2), "test": (2, 2, 2)}, ("A", "B", "C"))
+        return class_folders(
+            made, {"train": (2, 2, 2), "validation": (2, 2, 2), "test": (2, 2, 2)}, ("A", "B", "C")
+        )
     if case == "two data sets":
         class_folders(made / "one")
         class_folders(made / "two")
@@ -166,16 +193,33 @@ def test_unusable_folder(tmp_path, case):
 
 def test_skipping_what_is_unreadable_does_not_leave_a_split_empty(tmp_path):
     source = bad_folder("all images of a split unreadable", tmp_path)
-    assert "the test split has no readable image" in error_of(tmp_path, source, skip_unreadable=True)
+    assert "the test split has no readable image" in error_of(
+        tmp_path, source, skip_unreadable=True
+    )
 
 
-@pytest.mark.parametrize("source, message", {
-    "": "no such folder", " ": "no such folder", ".hidden/folder": "no such folder", "./nowhere": "no such folder",
-    "~/no/such/folder": "no such folder", "/no/such/folder": "no such folder", "a/b/c": "no such folder",
-    "chest-xray": "owner/name", "owner/na me": "no such folder", "../../nowhere": "no such folder", "a\nb": "a\\nb",
-    "\0": "no such folder", "phantom:": "phantom:<number", "phantom:ten": "phantom:<number", "phantom:5": "20 to",
-    "phantom:-5": "phantom:<number", "phantom:999999999": "phantom:<number",
-}.items())
+@pytest.mark.parametrize(
+    "source, message",
+    {
+        "": "no such folder",
+        " ": "no such folder",
+        ".hidden/folder": "no such folder",
+        "./nowhere": "no such folder",
+        "~/no/such/folder": "no such folder",
+        "/no/such/folder": "no such folder",
+        "a/b/c": "no such folder",
+        "chest-xray": "owner/name",
+        "owner/na me": "no such folder",
+        "../../nowhere": "no such folder",
+        "a\nb": "a\\nb",
+        "\0": "no such folder",
+        "phantom:": "phantom:<number",
+        "phantom:ten": "phantom:<number",
+        "phantom:5": "20 to",
+        "phantom:-5": "phantom:<number",
+        "phantom:999999999": "phantom:<number",
+    }.items(),
+)
 def test_unusable_name(tmp_path, source, message):
     assert message in error_of(tmp_path, source)
 
@@ -189,14 +233,17 @@ def test_unusable_size(tmp_path, size):
 def drop(name):
     def change(columns, features):
         del columns[name], features[name]
+
     return change
 
 
 def labels_as(make, feature):
     def change(columns, features):
         import datasets
+
         columns["labels"] = make(columns["labels"])
         features["labels"] = datasets.Value(feature)
+
     return change
 
 
@@ -214,6 +261,7 @@ def damaged_image(columns, features):
 
 def text_as_image(columns, features):
     import datasets
+
     columns["image"] = ["x"] * len(columns["image"])
     features["image"] = datasets.Value("string")
 
@@ -225,10 +273,16 @@ PARQUET = {  # change of the columns, message
     "a row without an image": (without_image, "no image"),
     "a row with a path only": (without_bytes, "no image"),
     "a damaged image": (damaged_image, "not an image"),
-    "a row without a label": (labels_as(lambda v: [None] + v[1:], "int64"), "images without a label"),
+    "a row without a label": (
+        labels_as(lambda v: [None] + v[1:], "int64"),
+        "images without a label",
+    ),
     "one class": (labels_as(lambda v: [1] * len(v), "int64"), "it has 1: 1"),
     "three classes": (labels_as(lambda v: [2] + v[1:], "int64"), "it has 3: 0, 1, 2"),
-    "labels all different": (labels_as(lambda v: [f"x{i}" for i in range(len(v))], "string"), "two classes are needed"),
+    "labels all different": (
+        labels_as(lambda v: [f"x{i}" for i in range(len(v))], "string"),
+        "two classes are needed",
+    ),
 }
 
 
@@ -251,8 +305,14 @@ def bad_parquet(case, folder):
     else:
         path = parquet(folder) / "train" / "0000.parquet"
         content = path.read_bytes()
-        path.write_bytes({"cut off": content[:-50], "empty file": b"", "not parquet": b"x" * 500,
-                          "damaged inside": content[:200] + bytes(400) + content[600:]}[case])
+        path.write_bytes(
+            {
+                "cut off": content[:-50],
+                "empty file": b"",
+                "not parquet": b"x" * 500,
+                "damaged inside": content[:200] + bytes(400) + content[600:],
+            }[case]
+        )
     return folder
 
 

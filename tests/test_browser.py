@@ -1,4 +1,6 @@
-"""The report in a real browser: it loads without complaint, fits a phone, sorts its tables and prints."""
+"""The report in a real browser: it loads without complaint, fits a phone, sorts its tables and
+prints.
+"""
 
 import base64
 import io
@@ -82,7 +84,9 @@ def test_dark_is_dark_and_light_is_light_and_both_can_be_read(page, address):
 
 def test_tables_sort_by_button_and_say_so(page, address):
     page.open(address, 1440)
-    column = "[...document.querySelectorAll('#table-1 tbody tr')].map(row => row.cells[{}].textContent)"
+    column = (
+        "[...document.querySelectorAll('#table-1 tbody tr')].map(row => row.cells[{}].textContent)"
+    )
     given = page.run(column.format(0))
     assert given == [str(n) for n in range(26)]
     head = "document.querySelectorAll('#table-1 thead th')[3]"
@@ -109,7 +113,9 @@ def test_contents_stay_in_view_on_a_wide_screen_and_fold_on_a_narrow_one(page, a
 def test_the_keyboard_reaches_the_skip_link_first(page, address):
     page.open(address, 1440)
     for kind in ("keyDown", "keyUp"):
-        page.ask("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        page.ask(
+            "Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9
+        )
     assert page.run("document.activeElement.className") == "skip"
 
 

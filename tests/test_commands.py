@@ -53,7 +53,10 @@ REFUSED = [  # arguments, words of the one line
     (["--model", "20", "--split-seed", "0"], "--split-seed needs --split"),
     (["--model", "20", "--split", "image", "--split-seed", "-1"], "--split-seed"),
     (["--model", "20", "--split", "image", "--resplits", "2"], "leave out --split"),
-    (["--model", "26b", "--resplits", "2", *TINY, "--data", SOURCE], "--resplits are of the models 20"),
+    (
+        ["--model", "26b", "--resplits", "2", *TINY, "--data", SOURCE],
+        "--resplits are of the models 20",
+    ),
     (["--model", "20", "--weights", "some"], "some"),
     (["--model", "20", "--data", ""], "--data names no source"),
     (["--model", "20", *TINY, "--data", "/no/such/folder"], "/no/such/folder"),
@@ -91,13 +94,17 @@ def test_refused_in_one_line(trainer, images, tmp_path, monkeypatch, capsys, arg
     said, errors = capsys.readouterr()
     assert (end.value.code, said) == (2, "")
     assert errors.count("\n") == 1 and errors.startswith("error: ") and words in errors, errors
-    assert not list((tmp_path / "out").rglob("*.json")) and (tmp_path / "a file").read_text() == "mine"
+    assert (
+        not list((tmp_path / "out").rglob("*.json")) and (tmp_path / "a file").read_text() == "mine"
+    )
 
 
 @pytest.mark.parametrize("words", [["2O"], ["20", "--out", "/proc/x"]])
 def test_the_real_command_refuses_at_once(tmp_path, words):
     before = os.times()
-    process = command(ROOT / "scripts" / "train.py", "--model", *words, cache=tmp_path / "cache", cwd=tmp_path)
+    process = command(
+        ROOT / "scripts" / "train.py", "--model", *words, cache=tmp_path / "cache", cwd=tmp_path
+    )
     said, errors = process.communicate(timeout=60)
     now = os.times()
     assert process.returncode == 2
@@ -107,9 +114,15 @@ def test_the_real_command_refuses_at_once(tmp_path, words):
     assert used < 0.9, "seconds of processor time; torch alone takes more"
 
 
-@pytest.mark.parametrize("arguments, word", [
-    (["--results", "empty"], "empty"), (["--results", "missing"], "missing"), (["--nonsense"], "--nonsense"),
-    (["--results", "a file"], "a file")])
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--results", "empty"], "empty"),
+        (["--results", "missing"], "missing"),
+        (["--nonsense"], "--nonsense"),
+        (["--results", "a file"], "a file"),
+    ],
+)
 def test_a_report_needs_a_study(tmp_path, monkeypatch, capsys, arguments, word):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -129,19 +142,41 @@ def test_list_and_help(trainer, capsys):
     with pytest.raises(SystemExit) as end:
         trainer.main(["--help"])
     said = capsys.readouterr().out
-    assert end.value.code == 0 and all(option in said for option in ("--model", "--all", "--data", "--out", "--force"))
+    assert end.value.code == 0 and all(
+        option in said for option in ("--model", "--all", "--data", "--out", "--force")
+    )
 
 
 def test_make_help_names_every_target():
-    said = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True).stdout
-    targets = [line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines()
-               if line.startswith(".PHONY:") is False and ":" in line and line[:1].isalpha() and ":=" not in line]
+    said = subprocess.run(
+        ["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True
+    ).stdout
+    targets = [
+        line.split(":")[0]
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if line.startswith(".PHONY:") is False
+        and ":" in line
+        and line[:1].isalpha()
+        and ":=" not in line
+    ]
     assert targets and all(f"make {target}" in said for target in targets if target != "help")
 
 
 def test_a_model_or_seed_named_twice_is_trained_once(images, tmp_path, capsys):
-    arguments = ("--data", images, *TINY, "--model", "20", "20", "--seeds", "0,0,1,0-1", "--epochs", "1", "--out",
-                 tmp_path)
+    arguments = (
+        "--data",
+        images,
+        *TINY,
+        "--model",
+        "20",
+        "20",
+        "--seeds",
+        "0,0,1,0-1",
+        "--epochs",
+        "1",
+        "--out",
+        tmp_path,
+    )
     assert train(*arguments) == 0
     assert "2 asked for, 0 finished before, 2 to train" in capsys.readouterr().out
     assert len(record_files(tmp_path)) == 2
@@ -155,38 +190,105 @@ def test_a_model_or_seed_named_twice_is_trained_once(images, tmp_path, capsys):
 
 @pytest.mark.parametrize("model, size", [("20", "4"), ("10", "4"), ("13", "4"), ("28b", "12")])
 def test_the_smallest_sizes(images, tmp_path, model, size):
-    assert train("--data", images, "--image-size", size, "--device", "cpu", "--model", model, "--epochs", "1",
-                 "--seeds", "0", "--out", tmp_path) == 0
+    assert (
+        train(
+            "--data",
+            images,
+            "--image-size",
+            size,
+            "--device",
+            "cpu",
+            "--model",
+            model,
+            "--epochs",
+            "1",
+            "--seeds",
+            "0",
+            "--out",
+            tmp_path,
+        )
+        == 0
+    )
     assert len(record_files(tmp_path)) == 1
 
 
 def test_splits_weights_and_precisions(images, tmp_path):
-    some = ("--data", images, *TINY, "--model", "20", "11", "--epochs", "1", "--seeds", "3", "--out", tmp_path)
+    some = (
+        "--data",
+        images,
+        *TINY,
+        "--model",
+        "20",
+        "11",
+        "--epochs",
+        "1",
+        "--seeds",
+        "3",
+        "--out",
+        tmp_path,
+    )
     assert train(*some, "--split", "image", "--split-seed", "3") == 0
     assert train(*some, "--resplits", "2", "--weights", "none") == 0
     assert train(*some, "--precision", "bf16", "--weights", "all") == 0
-    given = {f"given/{model}-seed3-8px-1epochs{more}" for model in ("20", "11") for more in ("", "-bf16")}
-    new = {f"{kind}-{number}/20-seed0-8px-1epochs" for kind in ("image", "patient") for number in (0, 1)}
-    assert set(record_files(tmp_path)) == given | new | {"image-3/20-seed3-8px-1epochs", "image-3/11-seed3-8px-1epochs"}
-    assert not any(path.with_suffix(".safetensors").exists() for path in record_files(tmp_path).values()
-                   if path.parent.name in ("image-0", "patient-1"))
+    given = {
+        f"given/{model}-seed3-8px-1epochs{more}" for model in ("20", "11") for more in ("", "-bf16")
+    }
+    new = {
+        f"{kind}-{number}/20-seed0-8px-1epochs"
+        for kind in ("image", "patient")
+        for number in (0, 1)
+    }
+    assert set(record_files(tmp_path)) == given | new | {
+        "image-3/20-seed3-8px-1epochs",
+        "image-3/11-seed3-8px-1epochs",
+    }
+    assert not any(
+        path.with_suffix(".safetensors").exists()
+        for path in record_files(tmp_path).values()
+        if path.parent.name in ("image-0", "patient-1")
+    )
 
 
-PLACES = ["plain", "a folder/with  spaces", "quo'te\"s", "Lungenröntgen-肺", "-dash", "new\nline", "glob*[x]",
-          "percent%20", os.fsdecode(b"not utf-8 \xff")]
+PLACES = [
+    "plain",
+    "a folder/with  spaces",
+    "quo'te\"s",
+    "Lungenröntgen-肺",
+    "-dash",
+    "new\nline",
+    "glob*[x]",
+    "percent%20",
+    os.fsdecode(b"not utf-8 \xff"),
+]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=range(len(PLACES)))
 def test_any_folder_can_be_written_to(images, tmp_path, monkeypatch, capsys, place):
     monkeypatch.chdir(tmp_path)
-    assert train("--data", images, *TINY, "--model", "20", "--seeds", "0", "--epochs", "1", f"--out={place}") == 0
+    assert (
+        train(
+            "--data",
+            images,
+            *TINY,
+            "--model",
+            "20",
+            "--seeds",
+            "0",
+            "--epochs",
+            "1",
+            f"--out={place}",
+        )
+        == 0
+    )
     assert len(record_files(tmp_path / place)) == 1
 
 
 def test_any_source_folder_can_be_named(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outside = set(tmp_path.iterdir())
-    for number, name in enumerate(["../../evil", "..", "spaces and 'quotes'", "肺", os.fsdecode(b"\xff")]):
+    for number, name in enumerate(
+        ["../../evil", "..", "spaces and 'quotes'", "肺", os.fsdecode(b"\xff")]
+    ):
         base = tmp_path / "deep" / "er" / str(number) / "x" / "y"
         base.mkdir(parents=True)
         monkeypatch.chdir(base)
@@ -198,9 +300,27 @@ def test_any_source_folder_can_be_named(images, tmp_path, monkeypatch):
             for part in images.iterdir():
                 (base.parent / part.name).symlink_to(part)
         out = tmp_path / "out" / str(number)
-        assert train("--data", name, *TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", out) == 0
+        assert (
+            train(
+                "--data",
+                name,
+                *TINY,
+                "--model",
+                "20",
+                "--seeds",
+                "0",
+                "--epochs",
+                "1",
+                "--out",
+                out,
+            )
+            == 0
+        )
         assert len(list((out / "results").glob("*/given/*-seed0*.json"))) == 1
-    assert set(tmp_path.iterdir()) - outside == {tmp_path / "deep", tmp_path / "out", tmp_path / "cache"} - outside
+    assert (
+        set(tmp_path.iterdir()) - outside
+        == {tmp_path / "deep", tmp_path / "out", tmp_path / "cache"} - outside
+    )
 
 
 def test_out_may_be_a_link(images, tmp_path):
@@ -214,11 +334,30 @@ def test_out_may_be_a_link(images, tmp_path):
 
 
 def test_from_another_folder_with_relative_names(images, tmp_path, monkeypatch):
-    """The real command, called through a link from elsewhere; the records are those of a call with absolute names."""
+    """The real command, called through a link from elsewhere; the records are those of a call with
+    absolute names.
+    """
     (tmp_path / "pictures").symlink_to(images)
-    arguments = ("--data", "pictures", *TINY, "--model", "20", "11", "--seeds", "0", "--epochs", "2")
-    process = command(ROOT / "scripts" / "train.py", *arguments, "--out", "my runs", cache=tmp_path / "cache",
-                      cwd=tmp_path)
+    arguments = (
+        "--data",
+        "pictures",
+        *TINY,
+        "--model",
+        "20",
+        "11",
+        "--seeds",
+        "0",
+        "--epochs",
+        "2",
+    )
+    process = command(
+        ROOT / "scripts" / "train.py",
+        *arguments,
+        "--out",
+        "my runs",
+        cache=tmp_path / "cache",
+        cwd=tmp_path,
+    )
     said, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "") and "done: 2 runs" in said
     monkeypatch.chdir(tmp_path)

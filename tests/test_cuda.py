@@ -1,7 +1,8 @@
-"""The GPU's path without a GPU: PyTorch's fake tensors have a device, a shape and a type, and no content.
+"""The GPU's path without a GPU: PyTorch's fake tensors have a device, a shape and a type, and no
+content.
 
-They stop where content is asked for (a host synchronisation) and where tensors of two devices meet. Where there is a GPU,
-the last tests train on it.
+They stop where content is asked for (a host synchronisation) and where tensors of two devices meet.
+Where there is a GPU, the last tests train on it.
 """
 
 from dataclasses import replace
@@ -22,7 +23,9 @@ SIZE = 8
 
 
 class Transfers(TorchDispatchMode):
-    """Counts the operations that bring something from the GPU to the CPU, which waits, and the other way round."""
+    """Counts the operations that bring something from the GPU to the CPU, which waits, and the
+    other way round.
+    """
 
     def __init__(self):
         super().__init__()
@@ -30,8 +33,14 @@ class Transfers(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **kwargs or {})
-        came = {tensor.device.type for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, torch.Tensor)}
-        left = {tensor.device.type for tensor in tree_leaves(result) if isinstance(tensor, torch.Tensor)}
+        came = {
+            tensor.device.type
+            for tensor in tree_leaves((args, kwargs))
+            if isinstance(tensor, torch.Tensor)
+        }
+        left = {
+            tensor.device.type for tensor in tree_leaves(result) if isinstance(tensor, torch.Tensor)
+        }
         self.to_cpu += "cuda" in came and "cpu" in left
         self.to_gpu += came == {"cpu"} and "cuda" in left
         return result
@@ -54,29 +63,48 @@ class Seconds(float):
 
 def where_it_waited(stop) -> str:
     """The project's line that asked for the content of a tensor on the GPU."""
-    return [str(entry.statement) for entry in stop.traceback if entry.path.parent.name == "xray"][-1]
+    return [str(entry.statement) for entry in stop.traceback if entry.path.parent.name == "xray"][
+        -1
+    ]
 
 
-@pytest.mark.parametrize("where", ["cuda", "cpu"])  # the images fit on the GPU, or are sent batch by batch
+# the images fit on the GPU, or are sent batch by batch
+@pytest.mark.parametrize("where", ["cuda", "cpu"])
 @pytest.mark.parametrize("name", ["20", "21", "14", "18", "11", "26b"])
 def test_an_epoch_asks_the_gpu_for_nothing_before_its_end(name, where, monkeypatch):
     spec = replace(MODELS[name], batch_size=4, epochs=1)
     ticks = []
-    monkeypatch.setattr(engine, "pos_weight", lambda spec, labels: 0.5)  # once a run it counts the labels
+    # once a run it counts the labels
+    monkeypatch.setattr(engine, "pos_weight", lambda spec, labels: 0.5)
     with FakeTensorMode():
         model = fake_model(spec)
-        monkeypatch.setattr(torch.Tensor, "backward", lambda loss: [  # autograd itself needs the driver
-            setattr(parameter, "grad", torch.zeros_like(parameter)) for parameter in model.parameters()])
+        # autograd itself needs the driver
+        monkeypatch.setattr(
+            torch.Tensor,
+            "backward",
+            lambda loss: [
+                setattr(parameter, "grad", torch.zeros_like(parameter))
+                for parameter in model.parameters()
+            ],
+        )
         images = torch.zeros((10, 1, SIZE, SIZE), dtype=torch.uint8, device=where)
         labels = torch.ones(10, device="cuda")
-        loop = engine.fit(model, engine.make_optimizer(model, spec), spec, (images, labels), (images, labels), 0,
-                          tick=lambda: ticks.append(1))
+        loop = engine.fit(
+            model,
+            engine.make_optimizer(model, spec),
+            spec,
+            (images, labels),
+            (images, labels),
+            0,
+            tick=lambda: ticks.append(1),
+        )
         transfers = Transfers()
         with transfers, pytest.raises(DataDependentOutputException) as stop:
             next(loop)
     assert "tolist" in where_it_waited(stop)  # the epoch's four figures
     assert len(ticks) == 3 and transfers.to_cpu == 0
-    assert transfers.to_gpu <= 5 + (6 if where == "cpu" else 0)  # orders and constants; 3 batches of each part
+    # orders and constants; 3 batches of each part
+    assert transfers.to_gpu <= 5 + (6 if where == "cpu" else 0)
 
 
 @pytest.mark.parametrize("where", ["cuda", "cpu"])
@@ -84,20 +112,28 @@ def test_predictions_stay_on_the_gpu(where):
     with FakeTensorMode(), Transfers() as transfers:
         images = torch.zeros((10, 1, SIZE, SIZE), dtype=torch.uint8, device=where)
         logits = engine.predict(fake_model(MODELS["11"]), images, "cuda", batch_size=4)
-        assert logits.device.type == "cuda" and logits.shape == (10,) and logits.dtype == torch.float32
+        assert (
+            logits.device.type == "cuda" and logits.shape == (10,) and logits.dtype == torch.float32
+        )
     assert transfers.to_cpu == 0
 
 
 def test_an_epoch_in_sample_space_asks_the_gpu_for_nothing_before_its_end(monkeypatch):
     monkeypatch.setattr(samplespace, "pos_weight", lambda spec, labels: 0.5)
     index = {"train": np.arange(12), "validation": np.arange(12, 16), "test": np.arange(16, 20)}
-    jobs = [samplespace.Job(replace(MODELS[name], batch_size=4), seed, index)
-            for name in ("20", "21", "1", "6", "27b") for seed in (0, 1)]
+    jobs = [
+        samplespace.Job(replace(MODELS[name], batch_size=4), seed, index)
+        for name in ("20", "21", "1", "6", "27b")
+        for seed in (0, 1)
+    ]
     images = np.random.default_rng(0).integers(0, 256, (20, 1, SIZE, SIZE), dtype=np.uint8)
     states = samplespace._starting_points(jobs, images, "cpu")
     with FakeTensorMode(allow_non_fake_inputs=True), Transfers() as transfers:
-        split = samplespace._Split(torch.zeros((20, 20), dtype=torch.float64, device="cuda"),
-                                   torch.zeros(20, dtype=torch.float64, device="cuda"), index)
+        split = samplespace._Split(
+            torch.zeros((20, 20), dtype=torch.float64, device="cuda"),
+            torch.zeros(20, dtype=torch.float64, device="cuda"),
+            index,
+        )
         for tensors, _ in states.values():
             tensors["seconds"] = Seconds(0)
         runs = [samplespace._Run(job, split, states[job], SIZE) for job in jobs]
@@ -112,7 +148,9 @@ def test_products_with_the_images_run_where_they_are_asked_to():
     images = np.zeros((20, 1, SIZE, SIZE), np.uint8)
     with FakeTensorMode(allow_non_fake_inputs=True):
         assert gram.project(images, torch.zeros(10, SIZE * SIZE), "cuda").device.type == "cuda"
-        left, right = (torch.zeros(rows, 4096, dtype=torch.int8, device="cuda") for rows in (512, 192))
+        left, right = (
+            torch.zeros(rows, 4096, dtype=torch.int8, device="cuda") for rows in (512, 192)
+        )
         for multiply in (gram._multiply_int8, gram._multiply_float32):
             assert multiply(left, right).device.type == "cuda"
 
@@ -124,7 +162,11 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 
 def random_split(n, size):
     generator = np.random.default_rng(0)
-    return Split(generator.integers(0, 256, (n, 1, size, size), dtype=np.uint8), np.tile([0, 1, 1], n)[:n], [""] * n)
+    return Split(
+        generator.integers(0, 256, (n, 1, size, size), dtype=np.uint8),
+        np.tile([0, 1, 1], n)[:n],
+        [""] * n,
+    )
 
 
 @needs_gpu
@@ -136,7 +178,9 @@ def test_an_epoch_on_the_gpu_is_the_cpus(name):
         for device in ("cpu", "cuda:0"):
             model = models.build(spec, 16, 0, device)
             placed = engine.place(part, device)
-            history = next(engine.fit(model, engine.make_optimizer(model, spec), spec, placed, placed, 0))
+            history = next(
+                engine.fit(model, engine.make_optimizer(model, spec), spec, placed, placed, 0)
+            )
             found[device] = history, engine.predict(model, placed[0], device).cpu()
     for key in ("train_loss", "validation_loss"):
         assert found["cpu"][0][key] == pytest.approx(found["cuda:0"][0][key], rel=1e-4)
@@ -150,7 +194,9 @@ def test_batches_sent_to_the_gpu_are_those_that_lie_there():
     for images in (torch.from_numpy(part.images), torch.from_numpy(part.images).to("cuda:0")):
         model = models.build(spec, 16, 0, "cuda:0")
         placed = images, torch.as_tensor(part.labels, dtype=torch.float32, device="cuda:0")
-        for history in engine.fit(model, engine.make_optimizer(model, spec), spec, placed, placed, 0):
+        for history in engine.fit(
+            model, engine.make_optimizer(model, spec), spec, placed, placed, 0
+        ):
             pass
         histories.append(history)
     assert histories[0] == histories[1]

@@ -23,7 +23,9 @@ def test_average_is_lower_for_the_faster_fall():
 
 
 def test_oscillation():
-    assert curves.oscillation(FALL) == curves.oscillation(-FALL) == curves.oscillation(5 * FALL) == 0
+    assert (
+        curves.oscillation(FALL) == curves.oscillation(-FALL) == curves.oscillation(5 * FALL) == 0
+    )
     assert curves.oscillation(0.1 * ZIGZAG) == pytest.approx(0.2)
     assert curves.oscillation([0, 1, 3, 2]) == pytest.approx((0 + 1) / 2)
     bend = np.abs(np.arange(-10, 11))  # falls, then rises: one turn
@@ -58,13 +60,16 @@ def history(accuracy, loss):
     return {"train_accuracy": accuracy, "train_loss": loss}
 
 
-@pytest.mark.parametrize("accuracy, loss, expected", [
-    ([0.7, 0.8, 0.9], [0.6, 0.4, 0.3], True),
-    ([0.7, 0.73, 0.74], [0.6, 0.59, 0.58], False),  # the larger class and no more
-    ([0.27, 0.27, 0.27], [math.log(2)] * 3, False),  # a dead ReLU
-    ([0.7, 0.8, 0.9], [0.6, 0.7, 0.8], False),  # the loss grew
-    ([0.9, 0.9, 0.7], [0.3, 0.2, 0.2], False),  # was there once
-])
+@pytest.mark.parametrize(
+    "accuracy, loss, expected",
+    [
+        ([0.7, 0.8, 0.9], [0.6, 0.4, 0.3], True),
+        ([0.7, 0.73, 0.74], [0.6, 0.59, 0.58], False),  # the larger class and no more
+        ([0.27, 0.27, 0.27], [math.log(2)] * 3, False),  # a dead ReLU
+        ([0.7, 0.8, 0.9], [0.6, 0.7, 0.8], False),  # the loss grew
+        ([0.9, 0.9, 0.7], [0.3, 0.2, 0.2], False),  # was there once
+    ],
+)
 def test_converged(accuracy, loss, expected):
     assert curves.converged(history(accuracy, loss), 0.73) is expected
 

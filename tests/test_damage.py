@@ -1,4 +1,6 @@
-"""Damaged files: what cannot be made again is named, what can is made again, and nothing good is touched."""
+"""Damaged files: what cannot be made again is named, what can is made again, and nothing good is
+touched.
+"""
 
 import json
 import os
@@ -44,10 +46,21 @@ def not_a_run(path):
     results.write_json(path, {"format": results.FORMAT, "logits": None})
 
 
-@pytest.mark.parametrize("damage, word", [
-    (cut, "damaged"), (empty, "damaged"), (not_json, "damaged"), (another_number, "checksum"),
-    (later_format, "format 99"), (no_checksum, "damaged"), (not_a_run, "not a run's record")])
-def test_a_damaged_record_is_named_and_the_others_kept(whole, images, finished, tmp_path, capsys, damage, word):
+@pytest.mark.parametrize(
+    "damage, word",
+    [
+        (cut, "damaged"),
+        (empty, "damaged"),
+        (not_json, "damaged"),
+        (another_number, "checksum"),
+        (later_format, "format 99"),
+        (no_checksum, "damaged"),
+        (not_a_run, "not a run's record"),
+    ],
+)
+def test_a_damaged_record_is_named_and_the_others_kept(
+    whole, images, finished, tmp_path, capsys, damage, word
+):
     shutil.copytree(finished, tmp_path / "study")
     out = tmp_path / "study" / "out"
     broken = record_files(out)["given/19-seed0-8px-matched-2epochs"]
@@ -79,11 +92,18 @@ def flip_last(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("what, damage, note", [
-    ("images/*/pixels.u8", flip_last, "damaged"), ("images/*/pixels.u8", cut, "damaged"),
-    ("images/*/meta.json", cut, "damaged"), ("images/*/meta.json", Path.unlink, "damaged"),
-    ("gram/*.safetensors", flip_last, "computed again"), ("gram/*.safetensors", cut, "computed again"),
-    ("gram/*.safetensors", empty, "computed again")])
+@pytest.mark.parametrize(
+    "what, damage, note",
+    [
+        ("images/*/pixels.u8", flip_last, "damaged"),
+        ("images/*/pixels.u8", cut, "damaged"),
+        ("images/*/meta.json", cut, "damaged"),
+        ("images/*/meta.json", Path.unlink, "damaged"),
+        ("gram/*.safetensors", flip_last, "computed again"),
+        ("gram/*.safetensors", cut, "computed again"),
+        ("gram/*.safetensors", empty, "computed again"),
+    ],
+)
 def test_a_damaged_cache_is_made_again(whole, images, tmp_path, what, damage, note):
     expected, cache = whole(MIXED)
     study = Study(tmp_path / "study", images, MIXED, cache)
@@ -105,7 +125,14 @@ def test_damaged_facts_are_written_again(finished, images, tmp_path):
     [facts] = (tmp_path / "study" / "out" / "results").glob("*/data.json")
     good = facts.read_bytes()
     cut(facts)
-    code, said, _ = run_fork("--data", images, *MIXED, "--out", tmp_path / "study" / "out",
-                             cache=tmp_path / "study" / "cache", log=tmp_path / "log")
+    code, said, _ = run_fork(
+        "--data",
+        images,
+        *MIXED,
+        "--out",
+        tmp_path / "study" / "out",
+        cache=tmp_path / "study" / "cache",
+        log=tmp_path / "log",
+    )
     assert code == 0 and f"note: {facts} was damaged and is written again" in said
     assert facts.read_bytes() == good

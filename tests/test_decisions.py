@@ -16,8 +16,21 @@ SIZE = 16
 def made_up(name: str, stored, labels, **changes) -> Run:
     stored, labels = np.array(stored, np.float32), np.array(labels)
     data = {"name": "m", "source": "m", "fingerprint": "0" * 64, "phantom": False, "skipped": 0}
-    run = Run(MODELS[name], 0, SIZE, "given", data, "direct", "", "fp32", "finished", {},
-              {"validation": stored, "test": stored}, {"validation": labels, "test": labels}, {})
+    run = Run(
+        MODELS[name],
+        0,
+        SIZE,
+        "given",
+        data,
+        "direct",
+        "",
+        "fp32",
+        "finished",
+        {},
+        {"validation": stored, "test": stored},
+        {"validation": labels, "test": labels},
+        {},
+    )
     return replace(run, **changes)
 
 
@@ -26,15 +39,24 @@ def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
     labels = (np.arange(200) >= 80).astype(int)
     rules = predict.rules(made_up("20", stored, labels))
     assert rules.decision is rules.sensitive and rules.paper.logit == 0
-    assert rules.sensitive.sensitivity >= 0.95 > rules.paper.sensitivity and rules.sensitive.specificity > 0.9
+    assert (
+        rules.sensitive.sensitivity >= 0.95 > rules.paper.sensitivity
+        and rules.sensitive.specificity > 0.9
+    )
     own = predict.rules(made_up("20", stored, labels), 0.9)
-    assert own.decision.name == "given" and own.decision.probability == pytest.approx(0.9) and own.sensitive
+    assert (
+        own.decision.name == "given"
+        and own.decision.probability == pytest.approx(0.9)
+        and own.sensitive
+    )
 
 
 def test_a_threshold_that_calls_everything_pneumonia_does_not_decide():
     stored = np.maximum(0, np.linspace(-3, 3, 100))  # an MLP that shuts off half of the pneumonia
     rules = predict.rules(made_up("21", stored, np.tile([0, 1], 50)))
-    assert rules.sensitive is None and rules.decision is rules.paper and "every normal" in rules.reason
+    assert (
+        rules.sensitive is None and rules.decision is rules.paper and "every normal" in rules.reason
+    )
 
 
 def test_a_model_with_one_answer_decides_nothing():
@@ -69,12 +91,18 @@ def test_images_of_another_kind_are_told_apart():
 
 
 def test_intensity_says_the_same_at_every_size():
-    small, large = (np.stack([phantoms.draw(number, number % 2 == 1, size) for number in range(12)])[:, None]
-                    for size in (32, 200))
+    small, large = (
+        np.stack([phantoms.draw(number, number % 2 == 1, size) for number in range(12)])[:, None]
+        for size in (32, 200)
+    )
     found = audit.intensity(small)
     means = small.mean((1, 2, 3))
-    np.testing.assert_allclose(found["brightness"], np.percentile(means, [0.5, 50, 99.5]), atol=0.01)
-    np.testing.assert_allclose(found["contrast"], np.percentile(small.std((1, 2, 3)), [0.5, 50, 99.5]), atol=0.01)
+    np.testing.assert_allclose(
+        found["brightness"], np.percentile(means, [0.5, 50, 99.5]), atol=0.01
+    )
+    np.testing.assert_allclose(
+        found["contrast"], np.percentile(small.std((1, 2, 3)), [0.5, 50, 99.5]), atol=0.01
+    )
     assert np.shape(found["layout"]) == (audit.LAYOUT, audit.LAYOUT)
     other = audit.intensity(large)
     for name in ("brightness", "contrast", "likeness"):

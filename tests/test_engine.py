@@ -14,13 +14,19 @@ SIZE = 8
 def split(n=10, seed=0):
     generator = np.random.default_rng(seed)
     labels = np.array([0, 1, 1] * n)[:n]
-    return Split(generator.integers(0, 256, (n, 1, SIZE, SIZE), dtype=np.uint8), labels, [f"{i}.png" for i in range(n)])
+    return Split(
+        generator.integers(0, 256, (n, 1, SIZE, SIZE), dtype=np.uint8),
+        labels,
+        [f"{i}.png" for i in range(n)],
+    )
 
 
 def train(spec, data, validation=None, seed=0, history=None):
     model = models.build(spec, SIZE, seed)
     optimizer = engine.make_optimizer(model, spec)
-    for history in engine.fit(model, optimizer, spec, engine.place(data), engine.place(validation or data), seed, history):
+    for history in engine.fit(
+        model, optimizer, spec, engine.place(data), engine.place(validation or data), seed, history
+    ):
         pass
     return model, history
 
@@ -41,11 +47,18 @@ def test_one_step_of_a_weighted_linear_net_with_decay_is_the_hand_written_one():
     hidden = x @ w1.T + b1
     logit = (hidden @ w2.T + b2)[:, 0]
     p = 1 / (1 + np.exp(-logit))
-    assert history["train_loss"][0] == pytest.approx(np.mean(-(weight * y * np.log(p) + (1 - y) * np.log(1 - p))), rel=1e-5)
+    assert history["train_loss"][0] == pytest.approx(
+        np.mean(-(weight * y * np.log(p) + (1 - y) * np.log(1 - p))), rel=1e-5
+    )
     assert history["train_accuracy"][0] == pytest.approx(np.mean((logit > 0) == (y == 1)))
     slope = ((1 - y) * p - weight * y * (1 - p)) / 6  # of the mean loss by each logit
     by_hidden = slope[:, None] * w2
-    gradients = [by_hidden.T @ x, by_hidden.sum(0), (slope[:, None] * hidden).sum(0)[None], slope.sum()[None]]
+    gradients = [
+        by_hidden.T @ x,
+        by_hidden.sum(0),
+        (slope[:, None] * hidden).sum(0)[None],
+        slope.sum()[None],
+    ]
     for parameter, old, gradient in zip(model.parameters(), before, gradients):
         expected = old - 0.1 * (gradient + 0.1 * old)
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-4, atol=1e-6)
@@ -59,11 +72,13 @@ def test_a_logit_of_0_is_class_0():
         def __init__(self):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(()))
+
     data, model = split(9), Dead()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     spec = spec_like("21", epochs=1)
     history = next(engine.fit(model, optimizer, spec, engine.place(data), engine.place(data), 0))
-    assert history["train_accuracy"] == history["validation_accuracy"] == [pytest.approx(3 / 9)]  # the normal ones
+    # the normal ones
+    assert history["train_accuracy"] == history["validation_accuracy"] == [pytest.approx(3 / 9)]
     assert history["validation_loss"][0] == pytest.approx(np.log(2), rel=1e-6)
 
 
@@ -72,7 +87,9 @@ def test_losses_are_means_over_images_also_with_a_smaller_last_batch():
     spec = spec_like("20", epochs=1, batch_size=4, learning_rate=0.0)
     model, history = train(spec, data)
     logits = engine.predict(model, engine.place(data)[0])
-    exact = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(data.labels).float())
+    exact = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, torch.tensor(data.labels).float()
+    )
     assert history["train_loss"][0] == pytest.approx(exact.item(), rel=1e-6)
     assert history["validation_loss"][0] == pytest.approx(exact.item(), rel=1e-6)
 
@@ -83,9 +100,13 @@ def test_an_epoch_is_the_plain_loops(name):
     fitted, history = train(spec, data, seed=1)
     images, labels = torch.tensor(data.images / np.float32(255)), torch.tensor(data.labels).float()
     plain = models.build(spec, SIZE, 1)
-    optimizer = getattr(torch.optim, spec.optimizer)(plain.parameters(), lr=spec.learning_rate,
-                                                     weight_decay=spec.weight_decay)
-    criterion = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(0.5 if spec.class_weight else 1.0))  # 10 of 30 are 0
+    optimizer = getattr(torch.optim, spec.optimizer)(
+        plain.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
+    )
+    # 10 of 30 are 0
+    criterion = torch.nn.BCEWithLogitsLoss(
+        pos_weight=torch.tensor(0.5 if spec.class_weight else 1.0)
+    )
     losses, hits = [], 0
     for rows in engine.batch_order(30, 1, 0).split(8):
         logits = plain(images[rows])
@@ -128,7 +149,10 @@ def test_interrupted_and_resumed_is_as_run_through(name):
 def test_models_learn_a_task_that_can_be_learned():
     data = split(60)
     data.images[data.labels == 1, :, :4] //= 4  # darker upper half
-    for name, changes in {"20": {"learning_rate": 0.05}, "11": {"learning_rate": 0.1, "epochs": 30}}.items():
+    for name, changes in {
+        "20": {"learning_rate": 0.05},
+        "11": {"learning_rate": 0.1, "epochs": 30},
+    }.items():
         _, history = train(spec_like(name, **{"epochs": 10, "batch_size": 8} | changes), data)
         assert history["validation_accuracy"][-1] > 0.9, name
 

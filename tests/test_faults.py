@@ -1,4 +1,6 @@
-"""Killed, or without room: no finished run is ever lost, and the next start ends a study as if nothing had happened."""
+"""Killed, or without room: no finished run is ever lost, and the next start ends a study as if
+nothing had happened.
+"""
 
 import fcntl
 import json
@@ -12,20 +14,57 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import (MIXED, ROOT, TINY, Study, assert_same, command, fails, leftovers, record_files, records,
-                      wait_for)
+from commands import (
+    MIXED,
+    ROOT,
+    TINY,
+    Study,
+    assert_same,
+    command,
+    fails,
+    leftovers,
+    record_files,
+    records,
+    wait_for,
+)
 
 from xray import checkpoints, results, training
 
-DIRECT = (*TINY, "--engine", "direct", "--model", "20", "18", "11", "--seeds", "0,1", "--epochs", "4")
+DIRECT = (
+    *TINY,
+    "--engine",
+    "direct",
+    "--model",
+    "20",
+    "18",
+    "11",
+    "--seeds",
+    "0,1",
+    "--epochs",
+    "4",
+)
 GRAM = (*TINY, "--engine", "gram", "--model", "20", "21", "23", "--seeds", "0-2", "--epochs", "15")
 
 LONG = (*TINY, "--engine", "direct", "--model", "20", "18", "--seeds", "0", "--epochs", "100")
-WIDE = ("--image-size", "32", "--device", "cpu", "--engine", "direct", "--model", "20", "18", "--seeds", "0",
-        "--epochs", "3")
+WIDE = (
+    "--image-size",
+    "32",
+    "--device",
+    "cpu",
+    "--engine",
+    "direct",
+    "--model",
+    "20",
+    "18",
+    "--seeds",
+    "0",
+    "--epochs",
+    "3",
+)
 
 
 # ---- killed
+
 
 def save_each_epoch():
     training.SAVE_EVERY = 0
@@ -50,7 +89,9 @@ def test_killed_at_random_moments(whole, images, tmp_path, args, seed):
 
 
 class Killer:
-    """Kills the process at its n-th step in writing: before a flush to disk, and after a renaming."""
+    """Kills the process at its n-th step in writing: before a flush to disk, and after a
+    renaming.
+    """
 
     def __init__(self, at, count_file=None):
         self.at, self.count_file, self.step = at, count_file, 0
@@ -96,13 +137,20 @@ def test_the_command_killed_and_interrupted(whole, images, tmp_path):
     folder = study.cache / "checkpoints"
 
     def start_and_wait(condition):
-        process = command(ROOT / "scripts" / "train.py", *study.arguments, cache=study.cache, cwd=tmp_path)
+        process = command(
+            ROOT / "scripts" / "train.py", *study.arguments, cache=study.cache, cwd=tmp_path
+        )
         assert wait_for(condition, process)
         return process
 
     def progress():  # of the checkpoints: the seconds of each finished epoch
         found = [checkpoints.read(path) for path in folder.glob("*.safetensors")]
-        return [round(seconds, 4) for checkpoint in found if checkpoint for seconds in checkpoint[1]["epoch_seconds"]]
+        return [
+            round(seconds, 4)
+            for checkpoint in found
+            if checkpoint
+            for seconds in checkpoint[1]["epoch_seconds"]
+        ]
 
     process = start_and_wait(lambda: len(progress()) > 5)
     process.kill()
@@ -116,14 +164,19 @@ def test_the_command_killed_and_interrupted(whole, images, tmp_path):
     study.check()
     [(_, record)] = record_files(study.out).items()
     seconds = json.loads(record.read_text())["environment"]["epoch_seconds"]
-    assert len(epochs) > 5 and seconds[:len(epochs)] == epochs, "it did not go on after the last finished epoch"
+    assert len(epochs) > 5 and seconds[: len(epochs)] == epochs, (
+        "it did not go on after the last finished epoch"
+    )
 
     before = newest(folder)
     process = start_and_wait(lambda: newest(folder, "*.safetensors") > before)
     process.send_signal(signal.SIGINT)
     said, errors = process.communicate()
     assert process.returncode == 130 and "Traceback" not in errors
-    assert said.splitlines()[-1] == "stopped: 0 runs written, 1 not; the same command goes on where this one stopped"
+    assert (
+        said.splitlines()[-1]
+        == "stopped: 0 runs written, 1 not; the same command goes on where this one stopped"
+    )
     study.finish(expected)
 
 
@@ -149,7 +202,11 @@ def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
 
 
 def test_only_what_nobody_writes_is_cleared(tmp_path):
-    dead, alive, record = tmp_path / ".writing-dead", tmp_path / ".writing-alive", tmp_path / "x.json"
+    dead, alive, record = (
+        tmp_path / ".writing-dead",
+        tmp_path / ".writing-alive",
+        tmp_path / "x.json",
+    )
     for path in (dead, alive, record):
         path.write_text("x")
     with open(alive, "r+b") as stream:
@@ -163,8 +220,11 @@ def test_only_what_nobody_writes_is_cleared(tmp_path):
 
 # ---- disks that are full, folders that cannot be written
 
+
 def limit(size):
-    """No file can grow beyond `size` bytes: writing more fails with EFBIG, as a full disk does with ENOSPC."""
+    """No file can grow beyond `size` bytes: writing more fails with EFBIG, as a full disk does with
+    ENOSPC.
+    """
     return partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
 
 
@@ -185,13 +245,20 @@ def test_no_room_for_a_record_or_its_weights(whole, images, tmp_path, what):
     arguments = (*WIDE, "--weights", "none" if what == "json" else "all")
     expected, cache = whole(arguments)
     study = Study(tmp_path / "study", images, arguments, cache)
-    whole_study, study.arguments = study.arguments, [word for word in study.arguments if word != "18"]
+    whole_study, study.arguments = (
+        study.arguments,
+        [word for word in study.arguments if word != "18"],
+    )
     assert study.run()[0] == 0
     study.check()
     [(name, record)] = record_files(study.out).items()
     study.arguments = whole_study
-    fails(study.run(limit(record.stat().st_size - 300 if what == "json" else 10000)),
-          "File too large", "--out", record.parent / f"18-seed0-32px-matched-3epochs.{what}")
+    fails(
+        study.run(limit(record.stat().st_size - 300 if what == "json" else 10000)),
+        "File too large",
+        "--out",
+        record.parent / f"18-seed0-32px-matched-3epochs.{what}",
+    )
     study.check()
     assert list(record_files(study.out)) == [name] and leftovers(study.out) == []
     study.log.unlink()
@@ -205,19 +272,31 @@ def test_a_run_outlives_a_cache_without_room_for_its_checkpoints(whole, images, 
     study = Study(tmp_path / "study", images, arguments, cache)
     code, said, errors = study.run(limit(10000))  # a checkpoint takes 40 kB, a record 2
     assert (code, errors) == (0, "")
-    assert said.count("note: ") == 1 and f"note: {study.cache / 'checkpoints'}: no checkpoint can be written" in said
+    assert (
+        said.count("note: ") == 1
+        and f"note: {study.cache / 'checkpoints'}: no checkpoint can be written" in said
+    )
     assert_same(expected, records(study.out))
     assert leftovers(study.out, study.cache) == []
 
 
-@pytest.mark.parametrize("place, words", [
-    ("out", ["out/results", "--out"]), ("out/results", ["--out"]), ("cache", ["cache", "XRAY_CACHE"]),
-    ("cache/images", ["cache/images", "XRAY_CACHE"]), ("out/results/STUDY", ["--out"]),
-    ("out/results/STUDY/given", ["--out"])])
+@pytest.mark.parametrize(
+    "place, words",
+    [
+        ("out", ["out/results", "--out"]),
+        ("out/results", ["--out"]),
+        ("cache", ["cache", "XRAY_CACHE"]),
+        ("cache/images", ["cache/images", "XRAY_CACHE"]),
+        ("out/results/STUDY", ["--out"]),
+        ("out/results/STUDY/given", ["--out"]),
+    ],
+)
 def test_a_file_where_a_folder_should_be(whole, images, tmp_path, place, words):
     whole(MIXED)
     study = Study(tmp_path / "study", images, MIXED)
-    name = results.data_folder(Path(), images.name, next(iter(whole(MIXED)[0].values()))["data"]["fingerprint"]).name
+    name = results.data_folder(
+        Path(), images.name, next(iter(whole(MIXED)[0].values()))["data"]["fingerprint"]
+    ).name
     file = tmp_path / "study" / place.replace("STUDY", name)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("mine")
@@ -230,13 +309,19 @@ def test_a_file_where_a_folder_should_be(whole, images, tmp_path, place, words):
 
 
 @pytest.mark.parametrize("place", ["checkpoints", "gram"])
-def test_a_file_in_the_place_of_a_folder_that_training_can_do_without(whole, images, tmp_path, place):
+def test_a_file_in_the_place_of_a_folder_that_training_can_do_without(
+    whole, images, tmp_path, place
+):
     expected, cache = whole(MIXED)
     study = Study(tmp_path / "study", images, MIXED, cache)
     shutil.rmtree(study.cache / place)
     (study.cache / place).write_text("mine")
     code, said, errors = study.run()
-    assert (code, errors, said.count("note: ")) == (0, "", 1) and f"note: {study.cache / place}: " in said
+    assert (code, errors, said.count("note: ")) == (
+        0,
+        "",
+        1,
+    ) and f"note: {study.cache / place}: " in said
     assert (study.cache / place).read_text() == "mine"
     assert_same(expected, records(study.out))
 
@@ -254,4 +339,9 @@ def test_a_folder_without_permission(whole, images, place):
         study.log.touch()
         Path(f"{study.log}.err").touch()
         result = study.run(as_nobody)
-        fails(result, getattr(study, place), "Permission denied", {"out": "--out", "cache": "XRAY_CACHE"}[place])
+        fails(
+            result,
+            getattr(study, place),
+            "Permission denied",
+            {"out": "--out", "cache": "XRAY_CACHE"}[place],
+        )

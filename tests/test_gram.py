@@ -1,4 +1,6 @@
-"""The Gram matrix against integer arithmetic, and training in sample space against the plain loop."""
+"""The Gram matrix against integer arithmetic, and training in sample space against the plain
+loop.
+"""
 
 import fcntl
 import threading
@@ -36,7 +38,11 @@ def make_split(seed=0, sizes=(75, 25, 20)):
     """Rows of a split; seed 0 leaves them in order."""
     rows = np.arange(N) if seed == 0 else np.random.default_rng(seed).permutation(N)
     ends = np.cumsum(sizes)
-    return {"train": rows[: ends[0]], "validation": rows[ends[0] : ends[1]], "test": rows[ends[1] : ends[2]]}
+    return {
+        "train": rows[: ends[0]],
+        "validation": rows[ends[0] : ends[1]],
+        "test": rows[ends[1] : ends[2]],
+    }
 
 
 def livelier(spec, epochs=4):
@@ -51,7 +57,9 @@ def direct(job, images=IMAGES, labels=LABELS):
     rows = {part: torch.from_numpy(np.asarray(index)) for part, index in job.index.items()}
     spec, train, validation = job.spec, rows["train"], rows["validation"]
     model = build(spec, images.shape[-1], job.seed)
-    optimizer = torch.optim.SGD(model.parameters(), spec.learning_rate, weight_decay=spec.weight_decay)
+    optimizer = torch.optim.SGD(
+        model.parameters(), spec.learning_rate, weight_decay=spec.weight_decay
+    )
     weight = torch.tensor(pos_weight(spec, truth[train]))
     history = {name: [] for name in HISTORY}
     for epoch in range(spec.epochs):
@@ -74,7 +82,11 @@ def direct(job, images=IMAGES, labels=LABELS):
         for name, value in zip(HISTORY, values):
             history[name].append(value)
     with torch.no_grad():
-        return history, {part: model(pixels[rows[part]]).numpy() for part in ("validation", "test")}, model
+        return (
+            history,
+            {part: model(pixels[rows[part]]).numpy() for part in ("validation", "test")},
+            model,
+        )
 
 
 def together(jobs, **options):
@@ -85,7 +97,9 @@ def together(jobs, **options):
 
 def same_history(one, other, tolerance):
     for name in HISTORY:
-        np.testing.assert_allclose(one[name], other[name], rtol=tolerance if "loss" in name else 1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            one[name], other[name], rtol=tolerance if "loss" in name else 1e-6, err_msg=name
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +113,11 @@ def test_specs():
     assert len(SGD) == 22 and not {"17", "18", "10", "19"} & set(SGD)
 
 
-@pytest.mark.parametrize("specs", [[MODELS[name] for name in SGD], list(LEARNING_RATE_SEARCH.values())],
-                         ids=["tables", "search"])
+@pytest.mark.parametrize(
+    "specs",
+    [[MODELS[name] for name in SGD], list(LEARNING_RATE_SEARCH.values())],
+    ids=["tables", "search"],
+)
 def test_every_spec_gives_what_the_direct_loop_gives(specs):
     jobs = [Job(livelier(spec), 4, make_split()) for spec in specs]  # with seed 4 model 7 is alive
     results = together(jobs)
@@ -125,7 +142,10 @@ def test_together_gives_what_each_gives_alone():
     """Different seeds, splits, lengths of splits and epochs, batch sizes, widths and depths."""
     names = ["0", "5", "14", "1", "7", "8", "27b", "28b", "24b"]
     splits = [make_split(), make_split(1, (70, 30, 20)), make_split(2, (64, 20, 10))]
-    jobs = [Job(livelier(MODELS[name], 2 + i % 3), i % 2, splits[i % 3]) for i, name in enumerate(names * 2)]
+    jobs = [
+        Job(livelier(MODELS[name], 2 + i % 3), i % 2, splits[i % 3])
+        for i, name in enumerate(names * 2)
+    ]
     jobs.append(Job(replace(livelier(MODELS["15"]), batch_size=24, weight_decay=0.2), 1, splits[1]))
     for job, result in zip(jobs, together(jobs)):
         (alone,) = together([job])
@@ -135,17 +155,23 @@ def test_together_gives_what_each_gives_alone():
         same_history(result.history, history, 1e-4)
         for part, expected in logits.items():
             assert result.logits[part].dtype == np.float32
-            np.testing.assert_allclose(result.logits[part], alone.logits[part], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                result.logits[part], alone.logits[part], rtol=1e-5, atol=1e-6
+            )
             np.testing.assert_allclose(result.logits[part], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_that_diverges_leaves_the_others_alone():
-    wild = [Job(replace(MODELS[name], learning_rate=rate, epochs=4), 1, make_split())
-            for name, rate in (("1", 3.0), ("2", 100.0), ("27b", 1e8))]
+    wild = [
+        Job(replace(MODELS[name], learning_rate=rate, epochs=4), 1, make_split())
+        for name, rate in (("1", 3.0), ("2", 100.0), ("27b", 1e8))
+    ]
     calm = Job(livelier(MODELS["1"]), 1, make_split())
     results = together([*wild, calm])
     for job, result in zip(wild, results):
-        assert result.status == "diverged" and all(len(part) == 0 for part in result.logits.values())
+        assert result.status == "diverged" and all(
+            len(part) == 0 for part in result.logits.values()
+        )
         expected, _, _ = direct(job)
         assert len(result.history["train_loss"]) == len(expected["train_loss"]) < 4
     assert results[-1].status == "finished"
@@ -161,28 +187,39 @@ def test_a_dead_net_stays_dead():
     (result,) = together([job], resume=lambda job: (dead, begun))
     assert not result.logits["test"].any()
     np.testing.assert_allclose(result.history["train_loss"][1:], np.log(2))
-    factor = (1 - 0.1 * job.spec.learning_rate) ** (3 * 2)  # weight decay goes on: 3 epochs of 2 batches
+    # weight decay goes on: 3 epochs of 2 batches
+    factor = (1 - 0.1 * job.spec.learning_rate) ** (3 * 2)
     np.testing.assert_allclose(result.tensors["scale"], dead["scale"] * factor)
 
 
 def test_resumed_runs_go_on_as_if_never_interrupted():
-    jobs = [Job(livelier(MODELS[name], epochs), seed, make_split(seed))
-            for name, epochs, seed in (("0", 3, 0), ("27b", 5, 0), ("6", 5, 1), ("15", 5, 0))]
+    jobs = [
+        Job(livelier(MODELS[name], epochs), seed, make_split(seed))
+        for name, epochs, seed in (("0", 3, 0), ("27b", 5, 0), ("6", 5, 1), ("15", 5, 0))
+    ]
     kept, seen = {}, []
 
     def save(job, tensors, history):
         kept[job, len(history["train_loss"])] = tensors, history
 
-    whole = together(jobs, save=save, on_epoch=lambda job, epoch, values: seen.append((job, epoch, values)))
+    whole = together(
+        jobs, save=save, on_epoch=lambda job, epoch, values: seen.append((job, epoch, values))
+    )
     assert sorted(epoch for job, epoch, _ in seen if job is jobs[1]) == [0, 1, 2, 3, 4]
     for job, epoch, values in seen:
         assert values["train_loss"] == whole[jobs.index(job)].history["train_loss"][epoch]
     for one, other in zip(whole, together(jobs, resume=lambda job: kept[job, 2])):
         assert one.history == other.history
         assert all(np.array_equal(one.logits[part], other.logits[part]) for part in one.logits)
-        assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors if name != "seconds")
+        assert all(
+            torch.equal(one.tensors[name], other.tensors[name])
+            for name in one.tensors
+            if name != "seconds"
+        )
     mixed = {jobs[0]: 3, jobs[1]: 1, jobs[2]: 4}  # at different epochs: one finished, one not begun
-    for one, other in zip(whole, together(jobs, resume=lambda job: kept.get((job, mixed.get(job))))):
+    for one, other in zip(
+        whole, together(jobs, resume=lambda job: kept.get((job, mixed.get(job))))
+    ):
         same_history(one.history, other.history, 1e-9)
         np.testing.assert_allclose(one.logits["test"], other.logits["test"], rtol=1e-5, atol=1e-7)
 
@@ -217,7 +254,9 @@ def exact(images):
 
 
 @pytest.mark.parametrize("int8", [True, False])
-@pytest.mark.parametrize("n, size, block, buffer", [(67, 20, 32, 67 * 150), (3, 4, 512, 2**20), (130, 12, 64, 1)])
+@pytest.mark.parametrize(
+    "n, size, block, buffer", [(67, 20, 32, 67 * 150), (3, 4, 512, 2**20), (130, 12, 64, 1)]
+)
 def test_gram_is_exact(monkeypatch, int8, n, size, block, buffer):
     """Blocks and strips that do not divide the images; extreme pixels; both ways to multiply."""
     monkeypatch.setattr(gram, "BLOCK", block)
@@ -242,7 +281,9 @@ def test_gram_of_many_pixels_does_not_overflow(monkeypatch):
 
 def test_int8_is_given_up_where_it_is_wrong_or_missing(monkeypatch):
     gram._int8_is_faster.cache_clear()
-    monkeypatch.setattr(gram, "_multiply_int8", lambda left, right: (left.long() @ right.long().T).int() + 1)
+    monkeypatch.setattr(
+        gram, "_multiply_int8", lambda left, right: (left.long() @ right.long().T).int() + 1
+    )
     assert not gram._int8_is_faster("cpu")
     gram._int8_is_faster.cache_clear()
     monkeypatch.undo()
@@ -287,7 +328,9 @@ def test_a_second_process_waits_for_the_first(tmp_path):
     gram.gram_matrix(IMAGES, "a" * 64, tmp_path)
     lock = tmp_path / "gram" / f"{'a' * 16}-{SIZE}px.lock"
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(gram.gram_matrix(IMAGES, "a" * 64, tmp_path)))
+    thread = threading.Thread(
+        target=lambda: answers.append(gram.gram_matrix(IMAGES, "a" * 64, tmp_path))
+    )
     with open(lock) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         thread.start()
@@ -312,7 +355,9 @@ def test_engine_choice():
     assert engine == "gram" and "5824 images of 640×640" in reason and "1 run " in reason
     assert samplespace.choose_engine([MODELS["0"]], 30000, 28)[0] == "direct"
     assert samplespace.choose_engine(specs, 10**6, 640) == (
-        "direct", "for 1000000 images of 640×640 pixels and 22 runs the Gram matrix would take 7451 GiB of memory")
+        "direct",
+        "for 1000000 images of 640×640 pixels and 22 runs the Gram matrix would take 7451 GiB of memory",
+    )
     assert "Adam" in samplespace.choose_engine([MODELS["0"], MODELS["17"]], 100, 64)[1]
     assert "CNN" in samplespace.choose_engine([MODELS["10"]], 100, 64)[1]
     together_cost, direct_cost = samplespace.estimate(specs, 5824, 640)

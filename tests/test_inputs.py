@@ -1,4 +1,6 @@
-"""A person's DICOM files become the gray pixels that a viewer would show, or are refused in one line."""
+"""A person's DICOM files become the gray pixels that a viewer would show, or are refused in one
+line.
+"""
 
 import sys
 from pathlib import Path
@@ -37,16 +39,32 @@ def test_dicom_is_shown_through_its_window(tmp_path):
     values = np.array([[0, 1000], [2000, 3000]])
     assert inputs.read(dicom(tmp_path / "a.dcm", values)).gray.tolist() == [[0, 85], [170, 255]]
     window = {"WindowCenter": 1500.5, "WindowWidth": 1001}
-    assert inputs.read(dicom(tmp_path / "a.dcm", values, **window)).gray.tolist() == [[0, 0], [255, 255]]
+    assert inputs.read(dicom(tmp_path / "a.dcm", values, **window)).gray.tolist() == [
+        [0, 0],
+        [255, 255],
+    ]
     exact = {"WindowCenter": 1500, "WindowWidth": 4000, "VOILUTFunction": "LINEAR_EXACT"}
-    assert inputs.read(dicom(tmp_path / "a.dcm", values, **exact)).gray.tolist() == [[32, 96], [159, 223]]
+    assert inputs.read(dicom(tmp_path / "a.dcm", values, **exact)).gray.tolist() == [
+        [32, 96],
+        [159, 223],
+    ]
     # stored 2000 is 1000 - 500 = 500 after the rescale: the middle of the window
-    rescaled = {"RescaleSlope": 0.5, "RescaleIntercept": -500, "WindowCenter": [500, 9], "WindowWidth": [1000, 9],
-                "VOILUTFunction": "LINEAR_EXACT"}
-    assert inputs.read(dicom(tmp_path / "a", values, **rescaled)).gray.tolist() == [[0, 0], [128, 255]]
+    rescaled = {
+        "RescaleSlope": 0.5,
+        "RescaleIntercept": -500,
+        "WindowCenter": [500, 9],
+        "WindowWidth": [1000, 9],
+        "VOILUTFunction": "LINEAR_EXACT",
+    }
+    assert inputs.read(dicom(tmp_path / "a", values, **rescaled)).gray.tolist() == [
+        [0, 0],
+        [128, 255],
+    ]
     inverted = inputs.read(dicom(tmp_path / "a.dcm", values, "MONOCHROME1")).gray
     assert inverted.tolist() == [[255, 170], [85, 0]]
-    padded = inputs.read(dicom(tmp_path / "a.dcm", np.array([[4000, 1000], [2000, 3000]]), PixelPaddingValue=4000))
+    padded = inputs.read(
+        dicom(tmp_path / "a.dcm", np.array([[4000, 1000], [2000, 3000]]), PixelPaddingValue=4000)
+    )
     assert padded.gray.tolist() == [[255, 0], [128, 255]]
 
 

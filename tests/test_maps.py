@@ -21,7 +21,9 @@ def test_contributions_add_up_to_the_logit(name):
     total = values.sum((1, 2), dtype=np.float64) + rest
     assert values.shape == (3, SIZE, SIZE) and np.abs(values).max() > 0
     logits = predict.logits(module, pixels)
-    np.testing.assert_allclose(np.maximum(total, 0) if name in ("21", "7") else total, logits, atol=1e-5)
+    np.testing.assert_allclose(
+        np.maximum(total, 0) if name in ("21", "7") else total, logits, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["0", "2"])
@@ -52,10 +54,14 @@ def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
     values[:, :5], values[:, -5:] = 1, -1
     shown = maps.thumbnail(np.full((50, 100), 120, np.uint8))
     assert shown.shape == (300, 600)
-    picture = np.asarray(Image.open(io.BytesIO(maps.draw(shown, values, "title", "note"))).convert("RGB"), int)
+    picture = np.asarray(
+        Image.open(io.BytesIO(maps.draw(shown, values, "title", "note"))).convert("RGB"), int
+    )
     left, right = picture[8:308, 8:608], picture[8:308, 616:1216]
     assert (left == 120).all()
-    assert (right[150, 40, 0] > right[150, 40, 2] + 60) and (right[150, 560, 2] > right[150, 560, 0] + 60)
+    assert (right[150, 40, 0] > right[150, 40, 2] + 60) and (
+        right[150, 560, 2] > right[150, 560, 0] + 60
+    )
     assert np.ptp(right[150, 300]) < 10  # nothing in the middle
     blank = maps.draw(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
     assert blank.startswith(b"\x89PNG")

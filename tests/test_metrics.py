@@ -15,11 +15,19 @@ LABELS_20 = np.repeat([1, 0, 0, 1], list(COUNTS.values()))
 
 def test_the_papers_matrix():
     found = metrics.scores(LOGITS_20, LABELS_20, 32)
-    assert {name: found[name] for name in COUNTS} == COUNTS == metrics.confusion(LOGITS_20, LABELS_20)
-    assert found["accuracy"] == pytest.approx(542 / 582) and f"{100 * found['accuracy']:.1f}" == "93.1"
-    assert found["precision"] == pytest.approx(400 / 429) and found["recall"] == pytest.approx(400 / 411)
+    assert (
+        {name: found[name] for name in COUNTS} == COUNTS == metrics.confusion(LOGITS_20, LABELS_20)
+    )
+    assert (
+        found["accuracy"] == pytest.approx(542 / 582) and f"{100 * found['accuracy']:.1f}" == "93.1"
+    )
+    assert found["precision"] == pytest.approx(400 / 429) and found["recall"] == pytest.approx(
+        400 / 411
+    )
     assert found["f1"] == pytest.approx(800 / 840)
-    assert found["specificity"] == pytest.approx(142 / 171) and found["npv"] == pytest.approx(142 / 153)
+    assert found["specificity"] == pytest.approx(142 / 171) and found["npv"] == pytest.approx(
+        142 / 153
+    )
 
 
 def test_scores_by_hand():
@@ -47,7 +55,12 @@ def test_count_scores_are_those_of_torchmetrics():
 def test_a_logit_of_zero_is_class_0():
     assert metrics.predictions([0.0, -0.0, 1e-30, -1e-30]).tolist() == [0, 0, 1, 0]
     dead = metrics.scores(np.zeros(10), np.array([1] * 7 + [0] * 3))
-    assert (dead["accuracy"], dead["precision"], dead["recall"], dead["f1"]) == (pytest.approx(0.3), 0, 0, 0)
+    assert (dead["accuracy"], dead["precision"], dead["recall"], dead["f1"]) == (
+        pytest.approx(0.3),
+        0,
+        0,
+        0,
+    )
     assert dead["specificity"] == 1 and dead["roc_auc"] == 0.5 and dead["brier"] == 0.25
 
 
@@ -58,7 +71,8 @@ def test_batch_mean_against_exact():
     assert metrics.scores(logits, labels)["accuracy"] == pytest.approx(579 / 582)
     assert metrics.batch_mean_accuracy(logits, labels, 32) == pytest.approx((18 + 0.5) / 19)
     assert metrics.batch_mean_accuracy(logits, labels, 64) == pytest.approx((9 + 0.5) / 10)
-    assert metrics.batch_mean_accuracy(logits, labels, 97) == pytest.approx(579 / 582)  # 6 equal batches
+    # 6 equal batches
+    assert metrics.batch_mean_accuracy(logits, labels, 97) == pytest.approx(579 / 582)
     assert metrics.batch_mean_accuracy(logits, labels, 1000) == pytest.approx(579 / 582)
 
 
@@ -67,7 +81,9 @@ def test_nothing_to_divide_by():
     assert (none["precision"], none["recall"], none["f1"]) == (0, 0, 0)
     assert (none["accuracy"], none["npv"]) == (1, 1)
     assert math.isnan(none["roc_auc"]) and math.isnan(none["average_precision"])
-    found = metrics.count_scores(tp=np.array([0, 1]), tn=np.array([0, 1]), fp=np.array([0, 0]), fn=np.array([0, 0]))
+    found = metrics.count_scores(
+        tp=np.array([0, 1]), tn=np.array([0, 1]), fp=np.array([0, 0]), fn=np.array([0, 0])
+    )
     assert all(values.tolist() == [0, 1] for values in found.values())
 
 
@@ -78,8 +94,9 @@ def test_always_pneumonia():
     assert base["brier"] == pytest.approx(171 / 582)
 
 
-@pytest.mark.parametrize("logits, labels", [
-    ([], []), ([1.0], []), ([float("nan")], [1]), ([1.0], [2]), ([[1.0]], [[1]])])
+@pytest.mark.parametrize(
+    "logits, labels", [([], []), ([1.0], []), ([float("nan")], [1]), ([1.0], [2]), ([[1.0]], [[1]])]
+)
 def test_input_that_cannot_be_scored(logits, labels):
     for function in (metrics.scores, metrics.bootstrap, metrics.threshold_at_sensitivity):
         with pytest.raises(ValueError):
@@ -101,8 +118,12 @@ def test_curves_are_what_their_thresholds_give():
     logits, labels = random.normal(size=80).round(1), random.integers(0, 2, 80)
     roc, pr = metrics.roc_curve(logits, labels), metrics.precision_recall_curve(logits, labels)
     for i, threshold in enumerate(roc["thresholds"]):
-        assert roc["true_positive_rate"][i] == pytest.approx((logits[labels == 1] >= threshold).mean())
-        assert roc["false_positive_rate"][i] == pytest.approx((logits[labels == 0] >= threshold).mean())
+        assert roc["true_positive_rate"][i] == pytest.approx(
+            (logits[labels == 1] >= threshold).mean()
+        )
+        assert roc["false_positive_rate"][i] == pytest.approx(
+            (logits[labels == 0] >= threshold).mean()
+        )
     for i, threshold in enumerate(pr["thresholds"]):
         assert pr["recall"][i] == pytest.approx((logits[labels == 1] >= threshold).mean())
         assert pr["precision"][i] == pytest.approx(labels[logits >= threshold].mean())
@@ -124,7 +145,9 @@ def test_reliability_adds_up_to_the_calibration_error():
 
 def test_threshold_at_sensitivity():
     logits = np.arange(1, 21, dtype=np.float32)  # 20 positives: 19 must be found
-    threshold = metrics.threshold_at_sensitivity(np.append(logits, np.float32(50)), np.append(np.ones(20, int), 0))
+    threshold = metrics.threshold_at_sensitivity(
+        np.append(logits, np.float32(50)), np.append(np.ones(20, int), 0)
+    )
     assert 1 < threshold < 2 and np.float32(threshold) == np.nextafter(np.float32(2), np.float32(0))
     assert (logits > np.float32(threshold)).mean() == 0.95
     assert metrics.threshold_at_sensitivity(logits, np.ones(20, int), 1.0) < 1
@@ -141,7 +164,11 @@ def test_bootstrap_interval_is_the_binomials():
     error = math.sqrt(542 / 582 * 40 / 582 / 582)
     assert low == pytest.approx(542 / 582 - 1.96 * error, abs=0.003)
     assert high == pytest.approx(542 / 582 + 1.96 * error, abs=0.003)
-    assert found == metrics.bootstrap(LOGITS_20, LABELS_20) != metrics.bootstrap(LOGITS_20, LABELS_20, seed=1)
+    assert (
+        found
+        == metrics.bootstrap(LOGITS_20, LABELS_20)
+        != metrics.bootstrap(LOGITS_20, LABELS_20, seed=1)
+    )
     perfect = metrics.bootstrap(np.array([1.0, -1]), np.array([1, 0]))
     assert perfect["accuracy"] == (1, 1)
     assert metrics.bootstrap(np.zeros(5), np.ones(5, int))["precision"] == (0, 0)
@@ -161,7 +188,8 @@ def test_bootstrap_of_the_ranking():
     exact, found = metrics.scores(logits, labels), metrics.bootstrap_ranking(logits, labels)
     for name, (low, high) in found.items():
         assert low < exact[name] < high and high - low < 0.25
-    # every resample weighted by ones is the sample itself: compare with a direct recomputation of one resample
+    # every resample weighted by ones is the sample itself: compare with a direct recomputation of
+    # one resample
     one = metrics.bootstrap_ranking(logits, labels, resamples=1, seed=5)
     rows = np.random.default_rng(5).integers(0, 200, (1, 200))[0]
     again = metrics.scores(logits[rows], labels[rows])

@@ -13,7 +13,10 @@ def test_the_matrix_of_model_20_gives_its_row_but_for_the_accuracy():
     tp, tn, fp, fn = (paper.CONFUSION_20[name] for name in ("tp", "tn", "fp", "fn"))
     row = paper.SCORES["20"]
     assert tp + tn + fp + fn == paper.SPLIT_SIZES["test"]
-    assert round(100 * tp / (tp + fp), 1) == row["precision"] and round(100 * tp / (tp + fn), 1) == row["recall"]
+    assert (
+        round(100 * tp / (tp + fp), 1) == row["precision"]
+        and round(100 * tp / (tp + fn), 1) == row["recall"]
+    )
     assert round(200 * tp / (2 * tp + fp + fn), 1) == row["f1"]
     assert round(100 * (tp + tn) / 582, 1) == 93.1 != row["accuracy"] == 93.4
 
@@ -37,7 +40,12 @@ def test_each_printed_row_leaves_one_matrix_whose_batch_mean_is_the_printed_accu
 
 def test_what_the_notes_say_of_implied_accuracies():
     accuracy = {model: round(paper.implied(model)[0].accuracy, 1) for model in paper.SCORES}
-    assert (accuracy["22"], accuracy["24"], accuracy["22b"], accuracy["25b"]) == (92.4, 92.8, 93.3, 93.1)
+    assert (accuracy["22"], accuracy["24"], accuracy["22b"], accuracy["25b"]) == (
+        92.4,
+        92.8,
+        93.3,
+        93.1,
+    )
     assert (accuracy["24b"], accuracy["21b"]) == (92.6, 92.4)
     assert max(accuracy, key=accuracy.get) == "26b" and accuracy["26b"] == 93.8
     best, simple = paper.implied("26b")[0], paper.implied("20")[0]
@@ -53,11 +61,18 @@ def test_a_row_that_no_matrix_gives_is_found_out(monkeypatch):
 
 
 def test_batches_follow_from_the_split_sizes():
-    assert {split: math.ceil(size / 32) for split, size in paper.SPLIT_SIZES.items()} == paper.BATCHES[32]
+    assert {
+        split: math.ceil(size / 32) for split, size in paper.SPLIT_SIZES.items()
+    } == paper.BATCHES[32]
 
 
 def test_figures_name_models_of_the_tables():
-    groups = [*paper.CURVES.values(), *paper.TABLES.values(), *paper.CONFUSIONS.values(), *paper.DURATIONS.values()]
+    groups = [
+        *paper.CURVES.values(),
+        *paper.TABLES.values(),
+        *paper.CONFUSIONS.values(),
+        *paper.DURATIONS.values(),
+    ]
     groups += [[model for pair in pairs for model in pair] for pairs in paper.BARS.values()]
     assert all(model in MODELS for group in groups for model in group)
     numbers = {*paper.CURVES, *paper.TABLES, *paper.CONFUSIONS, *paper.DURATIONS, *paper.BARS}
@@ -66,18 +81,30 @@ def test_figures_name_models_of_the_tables():
     assert len(paper.SCORES) == 15
 
 
-@pytest.mark.parametrize("figure, differs", [
-    (9, {"hidden_layers"}), (10, {"hidden_units"}), (11, {"hidden_units"}), (12, {"hidden_units"}),
-    (13, {"kernel_size"}), (14, {"class_weight"}),
-    (15, {"class_weight"}), (16, {"class_weight"}), (26, {"weight_decay"})])
+@pytest.mark.parametrize(
+    "figure, differs",
+    [
+        (9, {"hidden_layers"}),
+        (10, {"hidden_units"}),
+        (11, {"hidden_units"}),
+        (12, {"hidden_units"}),
+        (13, {"kernel_size"}),
+        (14, {"class_weight"}),
+        (15, {"class_weight"}),
+        (16, {"class_weight"}),
+        (26, {"weight_decay"}),
+    ],
+)
 def test_curves_of_one_figure_differ_in_what_the_figure_is_about(figure, differs):
     specs = [MODELS[model] for model in paper.CURVES[figure]]
     fields = [{name: value for name, value in vars(spec).items() if name != "id"} for spec in specs]
     assert {name for name in fields[0] if len({row[name] for row in fields}) > 1} == differs
 
 
-@pytest.mark.parametrize("figure, change", [(21, {"class_weight": True}), (24, {"class_weight": True}),
-                                            (27, {"weight_decay": 0.1})])
+@pytest.mark.parametrize(
+    "figure, change",
+    [(21, {"class_weight": True}), (24, {"class_weight": True}), (27, {"weight_decay": 0.1})],
+)
 def test_bars_stand_in_pairs(figure, change):
     for first, second in paper.BARS[figure]:
         assert replace(MODELS[first], id=second, **change) == MODELS[second]
@@ -90,17 +117,27 @@ def test_tables_are_sorted_by_f1_as_printed():
 
 
 def test_the_34_claims_each_have_a_rule():
-    assert [claim.id for claim in paper.CLAIMS] == [f"C{n:02}" for n in range(1, 35)] == list(claims.RULES)
+    assert (
+        [claim.id for claim in paper.CLAIMS]
+        == [f"C{n:02}" for n in range(1, 35)]
+        == list(claims.RULES)
+    )
     assert all(model in MODELS for claim in paper.CLAIMS for model in claim.models)
 
 
 def test_references_are_cited_once_and_say_what_for():
     keys = [reference.key for reference in paper.REFERENCES]
-    assert len(set(keys)) == len(keys) and all(reference.text and reference.use for reference in paper.REFERENCES)
-    assert all(reference.url.startswith("https://") for reference in paper.REFERENCES if reference.url)
+    assert len(set(keys)) == len(keys) and all(
+        reference.text and reference.use for reference in paper.REFERENCES
+    )
+    assert all(
+        reference.url.startswith("https://") for reference in paper.REFERENCES if reference.url
+    )
 
 
 def test_l2_at_the_linear_rate_shrinks_little():
     """The figures of the note on weight decay: rate x decay a step, 60 epochs of 64 steps."""
     steps = 60 * math.ceil(paper.SPLIT_SIZES["train"] / 64)
-    assert round((1 - 1e-4 * 0.1) ** steps, 2) == 0.96 and round((1 - 1e-2 * 0.1) ** steps, 2) == 0.02
+    assert (
+        round((1 - 1e-4 * 0.1) ** steps, 2) == 0.96 and round((1 - 1e-2 * 0.1) ** steps, 2) == 0.02
+    )

@@ -24,35 +24,95 @@ from xray.specs import LEARNING_RATE_SEARCH, MODELS
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "report.py"
 HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=alert(2)>'
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
-SECTIONS = ["summary", *(f"section-{n}" for n in ("1", "2", "2-1", "2-2", "2-3", "2-4", "3", "3-1", "3-2", "3-3", "3-4",
-                                                  "3-5", "3-6", "4", "5")),
-            "claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
+SECTIONS = [
+    "summary",
+    *(
+        f"section-{n}"
+        for n in (
+            "1",
+            "2",
+            "2-1",
+            "2-2",
+            "2-3",
+            "2-4",
+            "3",
+            "3-1",
+            "3-2",
+            "3-3",
+            "3-4",
+            "3-5",
+            "3-6",
+            "4",
+            "5",
+        )
+    ),
+    "claims",
+    "misprints",
+    "beyond",
+    "patients",
+    "errors",
+    "weights",
+    "reproduction",
+]
 
 
 def facts(validation: int, test: int) -> dict:
     """A data set's facts as data.py gives them, with hostile file names."""
     sizes = {"train": 200, "validation": validation, "test": test}
     labels = {part: records.labels(n) for part, n in sizes.items()}
-    none = {"groups": 0, "images": 0, "surplus": 0, "within": {}, "across": {}, "conflicting": 0, "examples": [],
-            "conflicting_examples": []}
-    overlap = {name: {"images": 9, "shared": 3, "patients": 2} for name in ("NORMAL", "PNEUMONIA", "all")}
+    none = {
+        "groups": 0,
+        "images": 0,
+        "surplus": 0,
+        "within": {},
+        "across": {},
+        "conflicting": 0,
+        "examples": [],
+        "conflicting_examples": [],
+    }
+    overlap = {
+        name: {"images": 9, "shared": 3, "patients": 2} for name in ("NORMAL", "PNEUMONIA", "all")
+    }
     return {
-        "name": "made-up", "source": HOSTILE, "kind": "folders", "fingerprint": records.DATA["fingerprint"],
-        "phantom": False, "splits": sizes,
-        "counts": {part: {"NORMAL": int(sum(y == 0)), "PNEUMONIA": int(sum(y == 1))} for part, y in labels.items()},
+        "name": "made-up",
+        "source": HOSTILE,
+        "kind": "folders",
+        "fingerprint": records.DATA["fingerprint"],
+        "phantom": False,
+        "splits": sizes,
+        "counts": {
+            part: {"NORMAL": int(sum(y == 0)), "PNEUMONIA": int(sum(y == 1))}
+            for part, y in labels.items()
+        },
         "paths": [f"{part}/{HOSTILE}{n}.png" for part, size in sizes.items() for n in range(size)],
         "labels": "".join(str(label) for y in labels.values() for label in y),
         "sample": {"path": HOSTILE, "mode": "RGB", "width": 640, "height": 640, "label": 0},
-        "sizes": {"640x640": sum(sizes.values())}, "modes": {"RGB": sum(sizes.values())}, "skipped": [],
-        "audit": {"missing": 0, "unreadable": [], "reasons": [], "identical_bytes": none, "identical_pixels": none,
-                  "conflicting_labels": []},
-        "patients": {"named": 5, "unnamed": 7, "by_split": {}, "overlap": {"test in train": overlap}, "causes": {}}}
+        "sizes": {"640x640": sum(sizes.values())},
+        "modes": {"RGB": sum(sizes.values())},
+        "skipped": [],
+        "audit": {
+            "missing": 0,
+            "unreadable": [],
+            "reasons": [],
+            "identical_bytes": none,
+            "identical_pixels": none,
+            "conflicting_labels": [],
+        },
+        "patients": {
+            "named": 5,
+            "unnamed": 7,
+            "by_split": {},
+            "overlap": {"test in train": overlap},
+            "causes": {},
+        },
+    }
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> Path:
     """A whole study in out/results with re-splits and weights, and its report in out."""
     from safetensors.numpy import save_file
+
     out = tmp_path_factory.mktemp("full")
     data = records.DATA | {"source": HOSTILE}
     sizes = {"validation": 60, "test": 40}
@@ -61,14 +121,24 @@ def full(tmp_path_factory) -> Path:
         records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
     random = np.random.default_rng(0)
     for model in ("20", "21"):
-        kept = records.run(model, 0, data=data, image_size=32, **sizes,
-                           weights={"file": f"{model}-seed0-32px.safetensors"})
+        kept = records.run(
+            model,
+            0,
+            data=data,
+            image_size=32,
+            **sizes,
+            weights={"file": f"{model}-seed0-32px.safetensors"},
+        )
         path = records.save(out / "results", kept)
         for beside in path.parent.glob(f"{model}-seed?.json"):
             beside.unlink()
-        save_file({"layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
-                   "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32)},
-                  path.with_suffix(".safetensors"))
+        save_file(
+            {
+                "layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
+                "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32),
+            },
+            path.with_suffix(".safetensors"),
+        )
     found = study.read(out / "results", study.choose(out / "results")[0])
     report.write(found, out)
     return out
@@ -137,7 +207,8 @@ def test_nothing_hostile_gets_through(page, markdown, full):
     assert [tag for tag, _ in tags.tags].count("script") == 1
     assert not [name for _, attributes in tags.tags for name in attributes if name.startswith("on")]
     assert "alert(1)" in page  # shown, as text
-    outside = re.sub(r"^(`{3,})\n.*?^\1$", "", markdown, flags=re.S | re.M)  # of code blocks, which show what they hold
+    # of code blocks, which show what they hold
+    outside = re.sub(r"^(`{3,})\n.*?^\1$", "", markdown, flags=re.S | re.M)
     assert "alert(1)" in outside and "<script" not in outside and "<img" not in outside
     assert not re.search(r"^# \$y", markdown, re.M)
     for line in outside.splitlines():
@@ -149,8 +220,11 @@ def test_nothing_hostile_gets_through(page, markdown, full):
 
 def test_escape_markdown_leaves_no_markup():
     assert report.escape_markdown("a|b\nc <i> *x* `y` [z](w) # & $1$") == (
-        "a\\|b c &lt;i&gt; \\*x\\* \\`y\\` \\[z\\](w) \\# &amp; \\$1\\$")
-    assert report.escape_markdown("- x").startswith("\\-") and report.escape_markdown("1. x").startswith("\\1.")
+        "a\\|b c &lt;i&gt; \\*x\\* \\`y\\` \\[z\\](w) \\# &amp; \\$1\\$"
+    )
+    assert report.escape_markdown("- x").startswith("\\-") and report.escape_markdown(
+        "1. x"
+    ).startswith("\\1.")
 
 
 def test_fenced_code_cannot_end_its_own_block():
@@ -159,18 +233,28 @@ def test_fenced_code_cannot_end_its_own_block():
 
 def test_prose_knows_code_strong_and_links_and_escapes_the_rest():
     assert report.prose_html("`a<b` **c** [d](#fig-9) <e> [f](javascript:1)") == (
-        '<code>a&lt;b</code> <strong>c</strong> <a href="#fig-9">d</a> &lt;e&gt; [f](javascript:1)')
+        '<code>a&lt;b</code> <strong>c</strong> <a href="#fig-9">d</a> &lt;e&gt; [f](javascript:1)'
+    )
 
 
 def test_the_page_loads_nothing_and_its_policy_names_its_script(page):
     tags = Tags(page)
     assert all(value.startswith("data:image/png;base64,") for value in tags.values("src"))
-    assert {tag for tag, _ in tags.tags} & {"link", "iframe", "object", "video", "audio", "form"} <= {"link"}
+    assert {tag for tag, _ in tags.tags} & {
+        "link",
+        "iframe",
+        "object",
+        "video",
+        "audio",
+        "form",
+    } <= {"link"}
     assert [attributes["href"] for tag, attributes in tags.tags if tag == "link"] == ["data:,"]
     assert "@import" not in page and not re.search(r"url\((?!#)", page)
     script = re.search(r"<script>(.*?)</script>", page, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = next(attributes["content"] for tag, attributes in tags.tags if attributes.get("http-equiv"))
+    policy = next(
+        attributes["content"] for tag, attributes in tags.tags if attributes.get("http-equiv")
+    )
     assert "default-src 'none'" in policy and f"'sha256-{digest}'" in policy
     assert len(page.encode()) < 5_000_000
 
@@ -201,7 +285,9 @@ def test_records_are_named_and_linked(page, markdown):
 
 def test_learned_weights_are_shown(page, full):
     assert page.count("First-layer weights of unit") == 20
-    assert (full / "figures" / "weights-20.png").is_file() and not (full / "figures" / "weights-21.png").exists()
+    assert (full / "figures" / "weights-20.png").is_file() and not (
+        full / "figures" / "weights-21.png"
+    ).exists()
 
 
 def test_dead_nets_and_divergence_are_told(page):
@@ -215,8 +301,13 @@ def test_the_banner_tells_what_differs(tmp_path):
     records.save(tmp_path, records.run("20", data=data, spec=short))
     records.save(tmp_path, records.run("22", data=data, image_size=64))
     notes = " ".join(report.banner(study.read(tmp_path, study.choose(tmp_path)[0])))
-    for words in ("phantoms", "3 unreadable", "Model 20: 2 epochs instead of 50", "Model 22: 64×64",
-                  "33 of the 35 models"):
+    for words in (
+        "phantoms",
+        "3 unreadable",
+        "Model 20: 2 epochs instead of 50",
+        "Model 22: 64×64",
+        "33 of the 35 models",
+    ):
         assert words in notes, words
 
 
@@ -228,11 +319,19 @@ def test_the_banner_is_empty_for_the_papers_own_study(tmp_path):
 
 
 def test_runs_that_no_figure_shows_are_named(tmp_path):
-    for made in (records.run("22", image_size=96), records.run("26b", image_size=96), records.run("20")):
+    for made in (
+        records.run("22", image_size=96),
+        records.run("26b", image_size=96),
+        records.run("20"),
+    ):
         records.save(tmp_path, made)
     name = study.choose(tmp_path)[0]
     assert "Set aside" not in dict(report._facts(study.read(tmp_path, name)))
-    for made in (records.run("26b", image_size=224), records.run("20", image_size=64), records.run("22", image_size=64)):
+    for made in (
+        records.run("26b", image_size=224),
+        records.run("20", image_size=64),
+        records.run("22", image_size=64),
+    ):
         records.save(tmp_path, made)
     read = study.read(tmp_path, name)
     assert dict(report._facts(read))["Set aside"] == "20, 22 at 64×64; 26b at 224×224"
@@ -245,18 +344,28 @@ def test_the_script_reports_one_run_and_asks_for_the_rest(tmp_path):
     made = records.run("20", data=older)
     made.environment["finished"] = "2020-01-01T00:00:00+00:00"
     records.save(tmp_path / "results", made)
-    done = subprocess.run([sys.executable, SCRIPT, "--results", "results", "--out", "out"], cwd=tmp_path,
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--results", "results", "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert "study made-up-01234567/given" in done.stdout and "made-up-ffffffff/given" in done.stdout
-    (tmp_path / "results" / "latest").write_text("made-up-ffffffff/given\n")  # as train.py leaves it, records or not
-    assert study.choose(tmp_path / "results") == ("made-up-ffffffff/given", ["made-up-01234567/given"])
+    # as train.py leaves it, records or not
+    (tmp_path / "results" / "latest").write_text("made-up-ffffffff/given\n")
+    assert study.choose(tmp_path / "results") == (
+        "made-up-ffffffff/given",
+        ["made-up-01234567/given"],
+    )
     assert study.choose(tmp_path / "results", "made-up-01234567")[0] == "made-up-01234567/given"
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "python scripts/train.py --model 22b 26b --data made-up --image-size 64" in page
     for id in NUMBERED:
         assert f'id="{id}"' in page
-    assert "results/made-up" not in page  # the records lie outside of the report's folder, so they are not linked
+    # the records lie outside of the report's folder, so they are not linked
+    assert "results/made-up" not in page
     assert not Path(tmp_path / "out" / "results").exists()
 
 
@@ -267,17 +376,30 @@ def load_script():
     return script
 
 
-def test_the_data_sets_own_image_is_shown_only_where_asked_and_only_if_it_is_the_same_data(tmp_path, monkeypatch):
+def test_the_data_sets_own_image_is_shown_only_where_asked_and_only_if_it_is_the_same_data(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("XRAY_CACHE", str(tmp_path / "cache"))
     source = samples.class_folders(tmp_path / "images")
     found = data.load(str(source), 16)
-    about = {"name": found.name, "source": str(source),
-             "fingerprint": found.fingerprint, "phantom": False, "skipped": 0}
-    records.save(tmp_path / "results", records.run("20", data=about, image_size=16, validation=4, test=3), found.facts)
+    about = {
+        "name": found.name,
+        "source": str(source),
+        "fingerprint": found.fingerprint,
+        "phantom": False,
+        "skipped": 0,
+    }
+    records.save(
+        tmp_path / "results",
+        records.run("20", data=about, image_size=16, validation=4, test=3),
+        found.facts,
+    )
     script = load_script()
     runs = results.load(tmp_path / "results")
     assert (script.first_radiograph(str(source), runs) == found.train.images[0, 0]).all()
-    phantom = report.context(study.read(tmp_path / "results", study.choose(tmp_path / "results")[0]))
+    phantom = report.context(
+        study.read(tmp_path / "results", study.choose(tmp_path / "results")[0])
+    )
     assert "the report carries no pixel of the data" in report.html(phantom, tmp_path)
     next(source.rglob("*.png")).unlink()
     with pytest.raises(SystemExit):
@@ -290,9 +412,16 @@ def test_the_script_refuses_what_it_cannot_report(tmp_path, capsys):
     damaged.write_text(json.dumps(text | {"seed": 7}))
     (tmp_path / "empty").mkdir()
     script = load_script()
-    for arguments, words in ((["--results", "nowhere"], "nowhere"), (["--results", "empty"], "no study"),
-                             (["--results", "damaged"], damaged.name), (["--wrong"], "--wrong")):
-        arguments = [str(tmp_path / word) if word in ("nowhere", "empty", "damaged") else word for word in arguments]
+    for arguments, words in (
+        (["--results", "nowhere"], "nowhere"),
+        (["--results", "empty"], "no study"),
+        (["--results", "damaged"], damaged.name),
+        (["--wrong"], "--wrong"),
+    ):
+        arguments = [
+            str(tmp_path / word) if word in ("nowhere", "empty", "damaged") else word
+            for word in arguments
+        ]
         with pytest.raises(SystemExit) as stop:
             script.main([*arguments, "--out", str(tmp_path / "out")])
         said = capsys.readouterr().err

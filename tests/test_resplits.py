@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-
 from test_claims import made
+
 from xray import resplits
 
 
@@ -17,14 +17,20 @@ def splits(by_patient):
     found = {}
     for n in range(10):
         found[f"image-{n}"] = {model: [made(model, right=(395 + n, 142))] for model in ("20", "21")}
-        found[f"patient-{n}"] = {model: [made(model, right=(by_patient + n, 142))] for model in ("20", "21")}
+        found[f"patient-{n}"] = {
+            model: [made(model, right=(by_patient + n, 142))] for model in ("20", "21")
+        }
     return found
 
 
 def test_resplits_that_differ():
-    rows = {(row["model"], row["score"]): row for row in resplits.compare({"20": [made("20", right=(400, 142))]},
-                                                                         splits(by_patient=375))}
-    assert set(rows) == {(model, score) for model in ("20", "21", "all") for score in ("accuracy", "f1")}
+    rows = {
+        (row["model"], row["score"]): row
+        for row in resplits.compare({"20": [made("20", right=(400, 142))]}, splits(by_patient=375))
+    }
+    assert set(rows) == {
+        (model, score) for model in ("20", "21", "all") for score in ("accuracy", "f1")
+    }
     row = rows["20", "accuracy"]
     assert row["given"] == pytest.approx(542 / 582) and math.isnan(rows["21", "accuracy"]["given"])
     assert len(row["image"]) == len(row["patient"]) == 10
@@ -37,6 +43,9 @@ def test_resplits_that_differ():
 
 
 def test_resplits_that_do_not():
-    assert all(row["p"] > 0.9 and row["gap"] == pytest.approx(0) for row in resplits.compare({}, splits(395)))
+    assert all(
+        row["p"] > 0.9 and row["gap"] == pytest.approx(0)
+        for row in resplits.compare({}, splits(395))
+    )
     (accuracy, f1) = resplits.compare({}, {"image-0": {"20": [made("20")]}})
     assert math.isnan(accuracy["p"]) and math.isnan(f1["gap"]) and len(accuracy["image"]) == 1

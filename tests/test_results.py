@@ -27,64 +27,141 @@ def same(one, other):
     return left == right
 
 
-@pytest.mark.parametrize("made", [
-    run("26b", 3), run("6@1e-1", diverged=True),
-    run("20", image_size=64, engine="gram", forced=True, split="patient-4"),
-    run("17", data={"name": "x", "source": 'a "quoted"\npath\\肺', "fingerprint": "0" * 64, "phantom": True,
-                    "skipped": 2}, weights={"file": "17.safetensors", "sha256": "0" * 64})])
+@pytest.mark.parametrize(
+    "made",
+    [
+        run("26b", 3),
+        run("6@1e-1", diverged=True),
+        run("20", image_size=64, engine="gram", forced=True, split="patient-4"),
+        run(
+            "17",
+            data={
+                "name": "x",
+                "source": 'a "quoted"\npath\\肺',
+                "fingerprint": "0" * 64,
+                "phantom": True,
+                "skipped": 2,
+            },
+            weights={"file": "17.safetensors", "sha256": "0" * 64},
+        ),
+    ],
+)
 def test_a_record_comes_back_as_it_was_written(tmp_path, made):
     path = results.save(tmp_path, made, "x-seed0")
     read = results.load_run(path)
     assert same(made, read) and read.file == path and read == replace(read, file=None)
     assert list(tmp_path.iterdir()) == [path] and path.stat().st_mode & 0o777 == 0o644
     first = path.read_bytes()
-    assert results.save(tmp_path, read, "x-seed0").read_bytes() == first, "written again it is the same file"
+    assert results.save(tmp_path, read, "x-seed0").read_bytes() == first, (
+        "written again it is the same file"
+    )
 
 
 def test_every_float32_comes_back_to_the_bit(tmp_path):
     bits = np.random.default_rng(0).integers(0, 2**32, 4000, dtype=np.uint32).view(np.float32)
-    extremes = np.array([0, -0.0, 1e-45, np.finfo(np.float32).max, np.finfo(np.float32).tiny, 1 / 3], np.float32)
+    extremes = np.array(
+        [0, -0.0, 1e-45, np.finfo(np.float32).max, np.finfo(np.float32).tiny, 1 / 3], np.float32
+    )
     values = np.concatenate([bits[np.isfinite(bits)], extremes])
     made = replace(run("20"), logits={"validation": values, "test": values[::-1]})
     read = results.load_run(results.save(tmp_path, made, "x-seed0"))
-    assert read.logits["validation"].tobytes() == values.tobytes() and read.logits["test"].dtype == np.float32
+    assert (
+        read.logits["validation"].tobytes() == values.tobytes()
+        and read.logits["test"].dtype == np.float32
+    )
 
 
 def test_a_number_that_is_not_finite_is_never_written(tmp_path):
     with pytest.raises(ValueError):
-        results.save(tmp_path, replace(run("20"), logits={"test": np.array([np.nan], np.float32)}), "x-seed0")
+        results.save(
+            tmp_path, replace(run("20"), logits={"test": np.array([np.nan], np.float32)}), "x-seed0"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("spec, seed, size, precision, engine, name", [
-    (SPEC, 0, 640, "fp32", "", "20-seed0"), (MODELS["26b"], 4, 64, "fp32", "", "26b-seed4-64px-matched"),
-    (replace(SPEC, epochs=3), 0, 640, "fp32", "", "20-seed0-3epochs"),
-    (SPEC, 0, 640, "bf16", "direct", "20-seed0-bf16-direct"),
-    (replace(LEARNING_RATE_SEARCH["6@1e-1"], epochs=2), 1, 8, "tf32", "gram", "6@1e-1-seed1-8px-matched-2epochs-tf32-gram")])
+@pytest.mark.parametrize(
+    "spec, seed, size, precision, engine, name",
+    [
+        (SPEC, 0, 640, "fp32", "", "20-seed0"),
+        (MODELS["26b"], 4, 64, "fp32", "", "26b-seed4-64px-matched"),
+        (replace(SPEC, epochs=3), 0, 640, "fp32", "", "20-seed0-3epochs"),
+        (SPEC, 0, 640, "bf16", "direct", "20-seed0-bf16-direct"),
+        (
+            replace(LEARNING_RATE_SEARCH["6@1e-1"], epochs=2),
+            1,
+            8,
+            "tf32",
+            "gram",
+            "6@1e-1-seed1-8px-matched-2epochs-tf32-gram",
+        ),
+    ],
+)
 def test_names(spec, seed, size, precision, engine, name):
     assert results.run_name(spec, seed, size, precision, engine) == name
 
 
 def test_names_of_different_runs_differ():
-    names = {results.run_name(replace(spec, epochs=epochs), seed, size, precision, engine)
-             for spec in (MODELS | LEARNING_RATE_SEARCH).values() for epochs in (7, 8) for seed in (0, 1, 10)
-             for size in (64, 640) for precision in ("fp32", "tf32", "bf16") for engine in ("", "direct", "gram")}
+    names = {
+        results.run_name(replace(spec, epochs=epochs), seed, size, precision, engine)
+        for spec in (MODELS | LEARNING_RATE_SEARCH).values()
+        for epochs in (7, 8)
+        for seed in (0, 1, 10)
+        for size in (64, 640)
+        for precision in ("fp32", "tf32", "bf16")
+        for engine in ("", "direct", "gram")
+    }
     assert len(names) == len(MODELS | LEARNING_RATE_SEARCH) * 2 * 3 * 2 * 3 * 3
 
 
-@pytest.mark.parametrize("name", [
-    "../../evil", "/etc/passwd", "..", ".", "", "-rf", ".hidden", "a/b\\c", "new\nline", "肺", "x" * 500, "nul\0", "~",
-    "C:\\x", "a b", "keremberke/chest-xray-classification"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../evil",
+        "/etc/passwd",
+        "..",
+        ".",
+        "",
+        "-rf",
+        ".hidden",
+        "a/b\\c",
+        "new\nline",
+        "肺",
+        "x" * 500,
+        "nul\0",
+        "~",
+        "C:\\x",
+        "a b",
+        "keremberke/chest-xray-classification",
+    ],
+)
 def test_a_data_folder_lies_right_under_the_results(tmp_path, name):
     folder = results.data_folder(tmp_path, name, "0123456789abcdef")
     assert folder.parent == tmp_path and folder.resolve().parent == tmp_path.resolve()
-    assert folder.name.endswith("-01234567") and not folder.name.startswith((".", "-")) and len(folder.name) <= 69
+    assert (
+        folder.name.endswith("-01234567")
+        and not folder.name.startswith((".", "-"))
+        and len(folder.name) <= 69
+    )
     folder.mkdir()
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"{", b"[]", b"null", b'"text"', b"7", b"{}", b"\xff\xfe\x00", b'{"format": 1}', b'{"checksum": "x"}',
-    b"[" * 100_000, b'{"format": 1, "checksum": "' + b"0" * 64 + b'"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"7",
+        b"{}",
+        b"\xff\xfe\x00",
+        b'{"format": 1}',
+        b'{"checksum": "x"}',
+        b"[" * 100_000,
+        b'{"format": 1, "checksum": "' + b"0" * 64 + b'"}',
+    ],
+)
 def test_other_content_is_not_a_record(tmp_path, content):
     path = tmp_path / "20-seed0.json"
     path.write_bytes(content)
@@ -106,19 +183,32 @@ def test_a_record_cut_anywhere_or_with_any_byte_changed_is_refused(tmp_path):
             results.load_run(path)
     refused = 0
     for place in generator.integers(0, len(good), 400):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1:])
+        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
         try:
-            assert same(results.load_run(path), run("20", validation=4, test=3)), "only space between values may change"
+            assert same(results.load_run(path), run("20", validation=4, test=3)), (
+                "only space between values may change"
+            )
         except ResultsError:
             refused += 1
     assert refused > 350
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"format": 2}, "written in format 2"), ({"format": "1"}, "written in format '1'"), ({"spec": None}, "not a run"),
-    ({"spec": {"id": "20"}}, "not a run"), ({"logits": None}, "not a run"), ({"labels": 3}, "not a run"),
-    ({"labels": {"test": "01x"}}, "not a run"), ({"logits": {"test": ["x"]}}, "not a run"), ({"extra": 1}, "not a run"),
-    ({"seed": ...}, "not a run"), ({"spec": asdict(replace(SPEC, id="99"))}, "does not exist, '99'")])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"format": 2}, "written in format 2"),
+        ({"format": "1"}, "written in format '1'"),
+        ({"spec": None}, "not a run"),
+        ({"spec": {"id": "20"}}, "not a run"),
+        ({"logits": None}, "not a run"),
+        ({"labels": 3}, "not a run"),
+        ({"labels": {"test": "01x"}}, "not a run"),
+        ({"logits": {"test": ["x"]}}, "not a run"),
+        ({"extra": 1}, "not a run"),
+        ({"seed": ...}, "not a run"),
+        ({"spec": asdict(replace(SPEC, id="99"))}, "does not exist, '99'"),
+    ],
+)
 def test_a_sound_file_that_is_not_a_run_of_this_program_is_refused(tmp_path, change, words):
     path = results.save(tmp_path, run("20", validation=4, test=3), "20-seed0")
     payload = {"format": 1} | results.read_json(path) | change
@@ -129,13 +219,27 @@ def test_a_sound_file_that_is_not_a_run_of_this_program_is_refused(tmp_path, cha
 
 
 def test_loading_a_folder(tmp_path):
-    for model, seed, split in (("26b", 1, "given"), ("3", 0, "given"), ("26b", 0, "image-3"), ("26b", 0, "given"),
-                               ("6@1e-5", 0, "given"), ("20b", 0, "given"), ("10", 0, "given")):
+    for model, seed, split in (
+        ("26b", 1, "given"),
+        ("3", 0, "given"),
+        ("26b", 0, "image-3"),
+        ("26b", 0, "given"),
+        ("6@1e-5", 0, "given"),
+        ("20b", 0, "given"),
+        ("10", 0, "given"),
+    ):
         save(tmp_path, run(model, seed, split=split, validation=4, test=3), {"name": "made-up"})
     (tmp_path / "notes.json").write_text("not a record, and not named as one")
     found = [(one.spec.id, one.split, one.seed) for one in results.load(tmp_path)]
-    assert found == [("3", "given", 0), ("10", "given", 0), ("20b", "given", 0), ("26b", "given", 0),
-                     ("26b", "given", 1), ("26b", "image-3", 0), ("6@1e-5", "given", 0)]
+    assert found == [
+        ("3", "given", 0),
+        ("10", "given", 0),
+        ("20b", "given", 0),
+        ("26b", "given", 0),
+        ("26b", "given", 1),
+        ("26b", "image-3", 0),
+        ("6@1e-5", "given", 0),
+    ]
     assert list(results.studies(tmp_path)) == ["made-up-01234567/given", "made-up-01234567/image-3"]
     assert len(results.load(results.studies(tmp_path)["made-up-01234567/image-3"])) == 1
 
@@ -150,13 +254,23 @@ def test_a_folder_without_runs(tmp_path):
 
 def test_the_runs_to_show_are_those_nearest_to_the_papers():
     short = replace(SPEC, epochs=3)
-    wrong = [run("20", 0, spec=short), run("20", 0, image_size=64), run("20", 0, forced=True),
-             replace(run("20", 0), precision="bf16")]
+    wrong = [
+        run("20", 0, spec=short),
+        run("20", 0, image_size=64),
+        run("20", 0, forced=True),
+        replace(run("20", 0), precision="bf16"),
+    ]
     right = [run("20", seed) for seed in (2, 0, 1)]
     assert results.select(wrong + right) == {"20": [right[1], right[2], right[0]]}
     ranking = [  # each is nearer than those after it
-        run("20", 0), run("20", 0, forced=True), replace(run("20", 0), precision="bf16"), run("20", 0, image_size=64),
-        run("20", 0, image_size=32), run("20", 0, spec=replace(SPEC, epochs=40)), run("20", 0, spec=short)]
+        run("20", 0),
+        run("20", 0, forced=True),
+        replace(run("20", 0), precision="bf16"),
+        run("20", 0, image_size=64),
+        run("20", 0, image_size=32),
+        run("20", 0, spec=replace(SPEC, epochs=40)),
+        run("20", 0, spec=short),
+    ]
     for place in range(len(ranking)):
         assert results.select(ranking[place:][::-1]) == {"20": [ranking[place]]}
     chosen = results.select([run(model) for model in reversed(MODELS | LEARNING_RATE_SEARCH)])
@@ -171,13 +285,18 @@ def test_models_of_a_class_are_shown_at_the_size_that_most_of_them_have():
     assert list(results.select(small + large).values()) == [[one] for one in large]
     short = [run(model, spec=replace(MODELS[model], epochs=1)) for model in ("22", "22b")]
     assert list(results.select(small + short + large[2:]).values()) == [[one] for one in small]
-    assert results.select(small + [run("20", image_size=224)])["20"][0].image_size == 224  # another class, its own size
+    # another class, its own size
+    assert results.select(small + [run("20", image_size=224)])["20"][0].image_size == 224
 
 
 def test_what_differs_from_the_paper_is_said():
     assert run("20").differs == []
     odd = run("20", spec=replace(SPEC, epochs=3), image_size=96, data={"phantom": True})
-    assert odd.differs == ["synthetic images (phantoms)", "96×96 pixels instead of 640×640", "3 epochs instead of 50"]
+    assert odd.differs == [
+        "synthetic images (phantoms)",
+        "96×96 pixels instead of 640×640",
+        "3 epochs instead of 50",
+    ]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -186,6 +305,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     def full(handle):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left") as error:
         results.write_atomically(path, b"new")
@@ -202,6 +322,7 @@ def test_a_temporary_file_taken_away_before_it_was_locked_is_made_anew(tmp_path,
             for path in taken:
                 path.unlink()
         lock(handle, how)
+
     monkeypatch.setattr(results.fcntl, "flock", late)
     results.write_atomically(tmp_path / "x", b"content")
     assert len(taken) == 1 and [path.name for path in tmp_path.iterdir()] == ["x"]

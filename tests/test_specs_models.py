@@ -22,7 +22,9 @@ def test_spec_is_the_papers_row(name):
     number = int(name.rstrip("b"))
     assert spec.id == name
     assert spec.family == ("Linear" if name in LINEAR else "Linear+ReLU" if name in MLP else "CNN")
-    assert spec.hidden_layers == (5 if spec.family == "CNN" else {"1": 2, "2": 3, "6": 2, "7": 3}.get(name, 1))
+    assert spec.hidden_layers == (
+        5 if spec.family == "CNN" else {"1": 2, "2": 3, "6": 2, "7": 3}.get(name, 1)
+    )
     assert spec.hidden_units == (5 if name in UNITS_5 else 20 if name in UNITS_20 else 10)
     assert spec.kernel_size == (None if spec.family != "CNN" else 5 if name == "13" else 3)
     assert spec.class_weight == (name in WEIGHTED)
@@ -37,7 +39,8 @@ def test_there_are_35_models_1040_epochs_and_ten_more_for_the_search():
     assert list(MODELS) == IDS
     assert sum(spec.epochs for spec in MODELS.values()) == 1040
     assert {(spec.hidden_layers, spec.learning_rate) for spec in LEARNING_RATE_SEARCH.values()} == {
-        (layers, rate) for layers in (2, 3) for rate in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)}
+        (layers, rate) for layers in (2, 3) for rate in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+    }
 
 
 def layers(module):
@@ -46,31 +49,48 @@ def layers(module):
 
 def test_structure_of_fig_6_and_its_size():
     model = models.build(MODELS["20"], 640, device="meta")
-    assert layers(model) == ["Flatten(start_dim=1, end_dim=-1)",
-                             "Linear(in_features=409600, out_features=10, bias=True)",
-                             "Linear(in_features=10, out_features=1, bias=True)"]
+    assert layers(model) == [
+        "Flatten(start_dim=1, end_dim=-1)",
+        "Linear(in_features=409600, out_features=10, bias=True)",
+        "Linear(in_features=10, out_features=1, bias=True)",
+    ]
     assert models.parameter_count(model) == 4_096_021
 
 
 def test_structure_of_fig_7_ends_in_a_relu():
     assert layers(models.build(MODELS["21"], 640, device="meta"))[1:] == [
-        "Linear(in_features=409600, out_features=10, bias=True)", "ReLU()",
-        "Linear(in_features=10, out_features=1, bias=True)", "ReLU()"]
+        "Linear(in_features=409600, out_features=10, bias=True)",
+        "ReLU()",
+        "Linear(in_features=10, out_features=1, bias=True)",
+        "ReLU()",
+    ]
 
 
 def test_structure_of_fig_8_and_its_size():
     model = models.build(MODELS["11"], 640, device="meta")
     pool = "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
     second = "Conv2d(10, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))"
-    assert layers(model) == ["Conv2d(1, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))", "ReLU()", second, pool,
-                             "ReLU()", second, "ReLU()", second, pool, "ReLU()", "Flatten(start_dim=1, end_dim=-1)",
-                             "Linear(in_features=256000, out_features=1, bias=True)"]
+    assert layers(model) == [
+        "Conv2d(1, 10, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))",
+        "ReLU()",
+        second,
+        pool,
+        "ReLU()",
+        second,
+        "ReLU()",
+        second,
+        pool,
+        "ReLU()",
+        "Flatten(start_dim=1, end_dim=-1)",
+        "Linear(in_features=256000, out_features=1, bias=True)",
+    ]
     assert models.parameter_count(model) == 258_831
 
 
 def test_pooling_before_the_relu_is_fig_8s_order_bit_for_bit():
     model = models.build(MODELS["11"], 20, seed=1)
-    images = torch.rand(16, 1, 20, 20, generator=torch.Generator().manual_seed(0)) - 0.5  # many blocks wholly below 0
+    # many blocks wholly below 0
+    images = torch.rand(16, 1, 20, 20, generator=torch.Generator().manual_seed(0)) - 0.5
     images[0] = 0
 
     def output_and_gradients(forward):
@@ -83,6 +103,7 @@ def test_pooling_before_the_relu_is_fig_8s_order_bit_for_bit():
         for first, _, second, _, _ in (model.block_1, model.block_2):
             x = functional.max_pool2d(functional.relu(second(functional.relu(first(x)))), 2)
         return model.classifier(x).squeeze(1)
+
     ours, papers = output_and_gradients(model), output_and_gradients(of_fig_8)
     assert all(torch.equal(a, b) for a, b in zip(ours, papers, strict=True))
     assert all(gradient.any() for gradient in ours)
@@ -111,8 +132,11 @@ def test_weights_come_from_the_seed_alone():
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
     again, other = models.build(MODELS["21"], 8, seed=3), models.build(MODELS["20"], 8, seed=4)
-    assert torch.equal(torch.random.get_rng_state(), before)  # global state is neither read nor moved
+    # global state is neither read nor moved
+    assert torch.equal(torch.random.get_rng_state(), before)
     weight = first["layer_stack.1.weight"]
-    assert torch.equal(weight, again.state_dict()["layer_stack.1.weight"])  # Linear and MLP start alike
+    # Linear and MLP start alike
+    assert torch.equal(weight, again.state_dict()["layer_stack.1.weight"])
     assert not torch.equal(weight, other.state_dict()["layer_stack.1.weight"])
-    assert weight.abs().max() <= 1 / 8 and weight.abs().max() > 0.9 / 8  # U(-1/sqrt(64), 1/sqrt(64))
+    # U(-1/sqrt(64), 1/sqrt(64))
+    assert weight.abs().max() <= 1 / 8 and weight.abs().max() > 0.9 / 8

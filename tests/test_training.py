@@ -40,8 +40,19 @@ def data(seed=0, split="given"):
     pixels[labels == 1, :, :3] += 55
     rows = np.arange(60) if split == "given" else generator.permutation(60)
     index = {"train": rows[:36], "validation": rows[36:48], "test": rows[48:]}
-    return Data("made-up", "made-up", f"{seed:064d}", False, SIZE, pixels, labels, [f"{i}.png" for i in range(60)], split,
-                index, {"skipped": []})
+    return Data(
+        "made-up",
+        "made-up",
+        f"{seed:064d}",
+        False,
+        SIZE,
+        pixels,
+        labels,
+        [f"{i}.png" for i in range(60)],
+        split,
+        index,
+        {"skipped": []},
+    )
 
 
 def load(size, split="given"):
@@ -49,12 +60,26 @@ def load(size, split="given"):
 
 
 def job(folder, name, seed=0, engine="direct", **changes):
-    spec = replace((MODELS | LEARNING_RATE_SEARCH)[name], **{"epochs": 3, "batch_size": 8, "learning_rate": 0.02} | changes)
-    return Job(spec, seed, SIZE, "given", engine, "because", "fp32", Path(folder) / "results" / "made-up" / "given")
+    spec = replace(
+        (MODELS | LEARNING_RATE_SEARCH)[name],
+        **{"epochs": 3, "batch_size": 8, "learning_rate": 0.02} | changes,
+    )
+    return Job(
+        spec,
+        seed,
+        SIZE,
+        "given",
+        engine,
+        "because",
+        "fp32",
+        Path(folder) / "results" / "made-up" / "given",
+    )
 
 
 def work(jobs, folder, **options):
-    return list(training.work(jobs, load, "cpu", Path(folder) / "cache", Bar, lambda text: None, **options))
+    return list(
+        training.work(jobs, load, "cpu", Path(folder) / "cache", Bar, lambda text: None, **options)
+    )
 
 
 def content(run):
@@ -66,20 +91,32 @@ def content(run):
     return found
 
 
-@pytest.mark.parametrize("name, engine", [("11", "direct"), ("18", "direct"), ("20", "direct"), ("20", "gram")])
+@pytest.mark.parametrize(
+    "name, engine", [("11", "direct"), ("18", "direct"), ("20", "direct"), ("20", "gram")]
+)
 def test_a_record_says_all_and_reads_back(tmp_path, name, engine):
     one = job(tmp_path, name, seed=4, engine=engine)
     [run] = work([one], tmp_path)
     [read] = results.load(tmp_path / "results")
     assert content(read) == content(run)
-    assert run.status == "finished" and run.seed == 4 and run.engine == engine and run.image_size == SIZE
+    assert (
+        run.status == "finished"
+        and run.seed == 4
+        and run.engine == engine
+        and run.image_size == SIZE
+    )
     assert all(len(values) == 3 for values in run.history.values())
     assert run.logits["test"].shape == run.labels["test"].shape == (12,)
     assert run.environment["versions"]["torch"] and run.environment["threads"] >= 1
     assert len(run.environment["epoch_seconds"]) == 3
-    assert run.differs == ["8×8 pixels instead of 640×640", f"3 epochs instead of {MODELS[name].epochs}"]
+    assert run.differs == [
+        "8×8 pixels instead of 640×640",
+        f"3 epochs instead of {MODELS[name].epochs}",
+    ]
     assert (one.folder / run.weights["file"]).exists()
-    assert not list((tmp_path / "cache" / "checkpoints").glob("*")), "a finished run leaves no checkpoint"
+    assert not list((tmp_path / "cache" / "checkpoints").glob("*")), (
+        "a finished run leaves no checkpoint"
+    )
 
 
 def test_a_finished_run_is_left_alone_unless_forced(tmp_path):
@@ -104,9 +141,18 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
             self.steps += 1
             if self.steps == 12:
                 raise Stopped
+
     with pytest.raises(Stopped):
-        list(training.work([job(tmp_path / "b", name)], load, "cpu", tmp_path / "b" / "cache", StopInThirdEpoch,
-                           lambda text: None))
+        list(
+            training.work(
+                [job(tmp_path / "b", name)],
+                load,
+                "cpu",
+                tmp_path / "b" / "cache",
+                StopInThirdEpoch,
+                lambda text: None,
+            )
+        )
     assert not list((tmp_path / "b").rglob("*.json")), "an unfinished run has no record"
     [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").glob("*.safetensors")
     _, progress = checkpoints.read(checkpoint)
@@ -129,9 +175,14 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path):
 
 def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
     for engine in ("direct", "gram"):
-        jobs = [job(tmp_path, "20", engine=engine, learning_rate=1e30), job(tmp_path, "14", engine=engine)]
+        jobs = [
+            job(tmp_path, "20", engine=engine, learning_rate=1e30),
+            job(tmp_path, "14", engine=engine),
+        ]
         runs = {run.spec.id: run for run in work(jobs, tmp_path, force=True)}
-        assert runs["20"].status == "diverged" and runs["20"].logits == {} and not runs["20"].weights
+        assert (
+            runs["20"].status == "diverged" and runs["20"].logits == {} and not runs["20"].weights
+        )
         assert len(runs["20"].history["train_loss"]) < 3
         assert runs["14"].status == "finished"
         assert results.load_run(jobs[0].record).status == "diverged"
@@ -184,12 +235,21 @@ def test_shares_are_complete_disjoint_and_even():
         assert max(loads) - min(loads) <= 100
 
 
-@pytest.mark.parametrize("error, words", [
-    (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), ["out of GPU memory", "batches of 8", "8×8"]),
-    (RuntimeError("CUDA error: unspecified launch failure\nmore lines"), ["the GPU failed", "unspecified launch failure"]),
-    ("too much", ["out of main memory", "batches of 8", "8×8"]),
-    (MemoryError("Unable to allocate 2 TiB"), ["out of main memory"]),
-])
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            ["out of GPU memory", "batches of 8", "8×8"],
+        ),
+        (
+            RuntimeError("CUDA error: unspecified launch failure\nmore lines"),
+            ["the GPU failed", "unspecified launch failure"],
+        ),
+        ("too much", ["out of main memory", "batches of 8", "8×8"]),
+        (MemoryError("Unable to allocate 2 TiB"), ["out of main memory"]),
+    ],
+)
 def test_a_device_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch, error, words):
     plain = training.train_direct
 
@@ -199,10 +259,13 @@ def test_a_device_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch,
         if one.spec.id == "21":
             raise error
         return plain(one, *rest)
+
     monkeypatch.setattr(training, "train_direct", fails_at_21)
     with pytest.raises(training.DeviceError) as caught:
         work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)
     assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value)
     assert [run.spec.id for run in results.load(tmp_path)] == ["20"]
     monkeypatch.undo()
-    assert [run.spec.id for run in work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)] == ["21"]
+    assert [run.spec.id for run in work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)] == [
+        "21"
+    ]

@@ -1,1 +1,3 @@
-"""The paper's study of pneumonia classifiers: specs, data, models, training, scores, verdicts and figures."""
+"""The paper's study of pneumonia classifiers: specs, data, models, training, scores, verdicts and
+figures.
+"""

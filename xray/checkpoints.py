@@ -1,4 +1,6 @@
-"""Checkpoints: the tensors and the history of an unfinished run, in the cache; gone when its record is written."""
+"""Checkpoints: the tensors and the history of an unfinished run, in the cache; gone when its record
+is written.
+"""
 
 import hashlib
 import json
@@ -12,20 +14,41 @@ from xray import results
 
 
 def locate(job, data, cache: Path) -> Path:
-    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the same run."""
-    identity = json.dumps([job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision, job.pixel_step,
-                           data.fingerprint], sort_keys=True)
-    return Path(cache) / "checkpoints" / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
+    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the
+    same run.
+    """
+    identity = json.dumps(
+        [
+            job.spec.__dict__,
+            job.seed,
+            job.image_size,
+            job.split,
+            job.engine,
+            job.precision,
+            job.pixel_step,
+            data.fingerprint,
+        ],
+        sort_keys=True,
+    )
+    return (
+        Path(cache)
+        / "checkpoints"
+        / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
+    )
 
 
 def _digest(tensors: dict) -> str:
-    return hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))).hexdigest()
+    return hashlib.sha256(
+        b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
+    ).hexdigest()
 
 
 def write(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    results.write_atomically(path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": _digest(tensors)}))
+    results.write_atomically(
+        path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": _digest(tensors)})
+    )
 
 
 def keep(path: Path, tensors: dict, progress: dict, note) -> None:
@@ -33,17 +56,25 @@ def keep(path: Path, tensors: dict, progress: dict, note) -> None:
     try:
         write(path, tensors, progress)
     except OSError as error:
-        note(f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
-             "stopped starts again")
+        note(
+            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
+            "stopped starts again"
+        )
 
 
 def read(path: Path) -> tuple[dict, dict] | None:
-    """(tensors, progress), or None where there is none or it is damaged (the run then starts again)."""
+    """(tensors, progress), or None where there is none or it is damaged (the run then starts
+    again).
+    """
     try:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        return (tensors, json.loads(metadata["progress"])) if _digest(tensors) == metadata["sha256"] else None
+        return (
+            (tensors, json.loads(metadata["progress"]))
+            if _digest(tensors) == metadata["sha256"]
+            else None
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
@@ -64,8 +95,13 @@ def state(model, optimizer) -> dict:
 
 def restore(model, optimizer, tensors: dict) -> None:
     """Put back what state gave."""
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()
-                           if name.startswith("model.")})
+    model.load_state_dict(
+        {
+            name.removeprefix("model."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("model.")
+        }
+    )
     state = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):

@@ -1,14 +1,16 @@
-"""Statistics of training curves, each defined once. A curve is a sequence of one finite number an epoch, from epoch 1.
+"""Statistics of training curves, each defined once. A curve is a sequence of one finite number an
+epoch, from epoch 1.
 
-All are over whole curves except where a part is named. Two curves that are compared are first cut to the epochs that
-both have (`shared`). An empty curve raises ValueError.
+All are over whole curves except where a part is named. Two curves that are compared are first cut
+to the epochs that both have (`shared`). An empty curve raises ValueError.
 """
 
 import math
 
 import numpy as np
 
-MARGIN = 0.02  # by which training accuracy must exceed the larger class's share to count as converged
+# by which training accuracy must exceed the larger class's share to count as converged
+MARGIN = 0.02
 
 
 def _curve(values) -> np.ndarray:
@@ -25,9 +27,11 @@ def shared(*curves) -> list[np.ndarray]:
 
 
 def level(values) -> float:
-    """Where a curve has got to: its mean over the last third of its epochs, rounded up (4 of 10)."""
+    """Where a curve has got to: its mean over the last third of its epochs, rounded up (4 of
+    10).
+    """
     values = _curve(values)
-    return float(values[-math.ceil(len(values) / 3):].mean())
+    return float(values[-math.ceil(len(values) / 3) :].mean())
 
 
 def average(values) -> float:
@@ -38,9 +42,10 @@ def average(values) -> float:
 def oscillation(values) -> float:
     """How far a curve goes back and forth in an epoch, on average; in the curve's unit.
 
-    With steps d[t] = v[t+1] - v[t], the mean over inner epochs of min(|d[t-1]|, |d[t]|) where the two steps go opposite
-    ways, and 0 where they do not. A curve that only falls or only rises has 0 however fast, one bend adds next to
-    nothing, and +-a at every epoch gives 2a. 0 for fewer than three epochs.
+    With steps d[t] = v[t+1] - v[t], the mean over inner epochs of min(|d[t-1]|, |d[t]|) where the
+    two steps go opposite ways, and 0 where they do not. A curve that only falls or only rises has 0
+    however fast, one bend adds next to nothing, and +-a at every epoch gives 2a. 0 for fewer than
+    three epochs.
     """
     steps = np.diff(_curve(values))
     if len(steps) < 2:
@@ -50,18 +55,20 @@ def oscillation(values) -> float:
 
 
 def trend(values) -> float:
-    """The change over the second half of the epochs by a least-squares line: slope times the epochs between its ends.
+    """The change over the second half of the epochs by a least-squares line: slope times the epochs
+    between its ends.
 
     Negative where the curve falls. 0 where that half has fewer than two epochs.
     """
-    half = _curve(values)[len(values) // 2:]
+    half = _curve(values)[len(values) // 2 :]
     if len(half) < 2:
         return 0.0
     return float(np.polyfit(np.arange(len(half)), half, 1)[0] * (len(half) - 1))
 
 
 def shape_difference(first, second) -> float:
-    """How far two curves are from being parallel: with g = second - first, the mean over epochs of |g - mean g|.
+    """How far two curves are from being parallel: with g = second - first, the mean over epochs of
+    |g - mean g|.
 
     0 where they have the same shape, whatever the distance.
     """
@@ -71,15 +78,18 @@ def shape_difference(first, second) -> float:
 
 
 def relative(a: float, b: float) -> float:
-    """How much larger a is than b, as a share of their mean: (a - b) / ((a + b) / 2), for a, b >= 0.
+    """How much larger a is than b, as a share of their mean: (a - b) / ((a + b) / 2), for a, b >=
+    0.
 
-    Between -2 and 2, 2/3 where a is twice b, and relative(a, b) = -relative(b, a). 0 where both are 0.
+    Between -2 and 2, 2/3 where a is twice b, and relative(a, b) = -relative(b, a). 0 where both are
+    0.
     """
     return (a - b) / ((a + b) / 2) if a + b else 0.0
 
 
 def converged(history: dict, larger_share: float) -> bool:
-    """Whether training led anywhere: over the last third of the epochs training accuracy is at least 2 points above the
-    share of the larger class (what a constant answer reaches), and training loss is below that of the first epoch."""
+    """Whether training led anywhere: over the last third of the epochs training accuracy is at
+    least 2 points above the share of the larger class (what a constant answer reaches), and
+    training loss is below that of the first epoch."""
     accuracy, loss = level(history["train_accuracy"]), level(history["train_loss"])
     return accuracy >= larger_share + MARGIN and loss < history["train_loss"][0]

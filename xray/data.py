@@ -1,13 +1,14 @@
 """A source of chest radiographs -> splits of uint8 images, labels and paths, and an audit of them.
 
-A source is one string: a data set id of the Hub, a folder of parquet files in the Hub's layout, a folder of class
-folders, or "phantom" (synthetic images, see phantoms.py). Images are decoded once (images.py) and kept as
+A source is one string: a data set id of the Hub, a folder of parquet files in the Hub's layout, a
+folder of class folders, or "phantom" (synthetic images, see phantoms.py). Images are decoded once
+(images.py) and kept as
 
     <cache>/images/<key>/pixels.u8     uint8 (N, 1, S, S), the readable images in canonical order
     <cache>/images/<key>/meta.json     the facts, and checksums of the pixels and of itself
 
-where the key stands for the source's content (file names, sizes and times, or the Hub's commit) and S. <cache> is the
-environment's XRAY_CACHE, or ~/.cache/xray.
+where the key stands for the source's content (file names, sizes and times, or the Hub's commit) and
+S. <cache> is the environment's XRAY_CACHE, or ~/.cache/xray.
 
 facts, JSON-able, always of the given split:
     name, source, kind ("hub", "parquet", "folders", "phantom"), fingerprint, phantom
@@ -17,9 +18,10 @@ facts, JSON-able, always of the given split:
     sample      the first training image before any change: path, mode, width, height, label
     sizes, modes  {"640x640": n}, {"RGB": n}: images before any change
     skipped     paths of unreadable images that were left out
-    audit       missing (rows without an image, count), unreadable [paths], reasons [texts], identical_bytes and
-                identical_pixels (audit.copies; the latter at the source's own resolution), conflicting_labels
-                (groups of pixel-identical images that differ in label, [["split: path", ...], ...])
+    audit       missing (rows without an image, count), unreadable [paths], reasons [texts],
+                identical_bytes and identical_pixels (audit.copies; the latter at the source's own
+                resolution), conflicting_labels (groups of pixel-identical images that differ in
+                label, [["split: path", ...], ...])
     patients    audit.patients
 """
 
@@ -48,10 +50,12 @@ class Split:
 class Data:
     name: str  # short: the last part of a Hub id or folder, or "phantom"
     source: str  # as given
-    fingerprint: str  # sha256 hex over given split, path, label and encoded bytes of every image; not over the size
+    # sha256 hex over given split, path, label and encoded bytes of every image; not over the size
+    fingerprint: str
     phantom: bool
     image_size: int
-    images: np.ndarray  # uint8 (N, 1, S, S), all images: given train, validation, test, each in the source's order
+    # uint8 (N, 1, S, S), all images: given train, validation, test, each in the source's order
+    images: np.ndarray
     labels: np.ndarray  # int64 (N,)
     paths: list[str]
     split: str  # "given", "image-<seed>" or "patient-<seed>"
@@ -85,14 +89,18 @@ def cache_folder() -> Path:
 
 
 def find(source: str) -> Source:
-    """What a source string names: phantoms, else an existing folder, else a data set of the Hub. Raises DataError."""
+    """What a source string names: phantoms, else an existing folder, else a data set of the Hub.
+    Raises DataError.
+    """
     if phantoms.named(source):
         return phantoms.source(source)
     folder = Path(source).expanduser()
     if source.strip() and folder.is_dir():
         return folders.source(source, folder)
     if source.strip() and folder.exists():
-        raise DataError(f"{shown(source)}: a file; give the folder that holds the train, validation and test splits")
+        raise DataError(
+            f"{shown(source)}: a file; give the folder that holds the train, validation and test splits"
+        )
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", source, re.ASCII):
         return tables.hub_source(source)
     path = source[:1] in ("", ".", "~", "/") or source.count("/") > 1
@@ -100,14 +108,22 @@ def find(source: str) -> Source:
     raise DataError(f"{shown(source).strip() or 'no name'}: no such folder{hint}")
 
 
-def load(source: str, image_size: int, split: str = "given", split_seed: int = 0, skip_unreadable: bool = False,
-         cache: Path | None = None, progress=None) -> Data:
+def load(
+    source: str,
+    image_size: int,
+    split: str = "given",
+    split_seed: int = 0,
+    skip_unreadable: bool = False,
+    cache: Path | None = None,
+    progress=None,
+) -> Data:
     """Read a source, from the cache where it was read before.
 
-    split: "given", "image" or "patient", see splits.resplit. progress(done, total) is called now and then while images
-    are decoded. Raises DataError: HubUnreachable where the source is a Hub id, the Hub does not answer and nothing is
-    cached; and where the source does not exist, is not laid out as described, has not two classes, or has unreadable
-    images and they are not to be skipped.
+    split: "given", "image" or "patient", see splits.resplit. progress(done, total) is called now
+    and then while images are decoded. Raises DataError: HubUnreachable where the source is a Hub
+    id, the Hub does not answer and nothing is cached; and where the source does not exist, is not
+    laid out as described, has not two classes, or has unreadable images and they are not to be
+    skipped.
     """
     if image_size < 1:
         raise DataError(f"image size {image_size} does not fit: it must be positive")
@@ -118,7 +134,9 @@ def load(source: str, image_size: int, split: str = "given", split_seed: int = 0
         entry = store.get_earlier(folder, source, image_size)
         if entry is None:
             raise
-        entry.notes.append(f"{source}: the Hub cannot be reached; the copy read from it before is used")
+        entry.notes.append(
+            f"{source}: the Hub cannot be reached; the copy read from it before is used"
+        )
     else:
         entry = store.get(folder, found, source, image_size, progress)
     return resplit(_data(shown(source), image_size, entry, skip_unreadable), split, split_seed)
@@ -136,35 +154,56 @@ def _data(source: str, image_size: int, entry: store.Entry, skip_unreadable: boo
             raise DataError(f"{shown(source)}: the {split} split has no readable image")
         for name, count in facts["counts"][split].items():
             if not count and split == "train":
-                raise DataError(f"{shown(source)}: the train split has no {name} image; both classes are needed")
+                raise DataError(
+                    f"{shown(source)}: the train split has no {name} image; both classes are needed"
+                )
             if not count:
                 notes.append(f"the {split} split has no {name} image")
     bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
     index = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
     labels = np.frombuffer(facts["labels"].encode(), np.uint8).astype(np.int64) - ord("0")
-    return Data(facts["name"], source, facts["fingerprint"], facts["phantom"], image_size, entry.pixels, labels,
-                facts["paths"], "given", index, facts, notes)
+    return Data(
+        facts["name"],
+        source,
+        facts["fingerprint"],
+        facts["phantom"],
+        image_size,
+        entry.pixels,
+        labels,
+        facts["paths"],
+        "given",
+        index,
+        facts,
+        notes,
+    )
 
 
 def _list_unreadable(source, paths, reasons) -> str:
-    listed = "; ".join(f"{shown(path)} ({reason})" for path, reason in list(zip(paths, reasons))[:20])
+    listed = "; ".join(
+        f"{shown(path)} ({reason})" for path, reason in list(zip(paths, reasons))[:20]
+    )
     more = f"; and {len(paths) - 20} more" if len(paths) > 20 else ""
-    return (f"{shown(source)}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
-            "Mend or remove them, or leave them out with --skip-unreadable")
+    return (
+        f"{shown(source)}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
+        "Mend or remove them, or leave them out with --skip-unreadable"
+    )
 
 
 # ---- other splits of the same images
 
+
 def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
-    """The same images, split another way; only `index` and `split` change. Depends on nothing but its arguments.
+    """The same images, split another way; only `index` and `split` change. Depends on nothing but
+    its arguments.
 
     "given": the source's own splits.
     "image": images drawn at random; each split keeps its number of images of each class.
-    "patient": no patient (audit.patient; an image whose name carries none stands alone) is in two splits. Patients are
-        taken in random order, those with most images first; each goes to a split drawn with chances as the images that
-        it still lacks, among those with room for all of the patient's images of each class, or where none has room, to
-        the one that it overfills least. Those with one image come last and fill the gaps, so with enough of them each
-        split keeps its number of images of each class exactly.
+    "patient": no patient (audit.patient; an image whose name carries none stands alone) is in two
+        splits. Patients are taken in random order, those with most images first; each goes to a
+        split drawn with chances as the images that it still lacks, among those with room for all of
+        the patient's images of each class, or where none has room, to the one that it overfills
+        least. Those with one image come last and fill the gaps, so with enough of them each split
+        keeps its number of images of each class exactly.
     Raises DataError for an unknown protocol, or where there are too few patients for three splits.
     """
     sizes = [data.facts["splits"][split] for split in SPLITS]
@@ -174,13 +213,21 @@ def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
         return replace(data, split="given", index=given)
     if protocol not in ("image", "patient"):
         raise DataError(f"no split protocol {protocol!r}; there are given, image and patient")
-    room = np.array([[(data.labels[given[split]] == label).sum() for label in (0, 1)] for split in SPLITS])
+    room = np.array(
+        [[(data.labels[given[split]] == label).sum() for label in (0, 1)] for split in SPLITS]
+    )
     generator = np.random.default_rng([seed, protocol == "patient"])
-    groups = _patient_groups(data.paths) if protocol == "patient" else [[row] for row in range(len(data.paths))]
+    groups = (
+        _patient_groups(data.paths)
+        if protocol == "patient"
+        else [[row] for row in range(len(data.paths))]
+    )
     owner = _deal(groups, data.labels, room, generator)
     index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
     if any(len(rows) == 0 for rows in index.values()):
-        raise DataError(f"{shown(data.source)}: {len(groups)} patients are too few for three splits by patient")
+        raise DataError(
+            f"{shown(data.source)}: {len(groups)} patients are too few for three splits by patient"
+        )
     return replace(data, split=f"{protocol}-{seed}", index=index)
 
 
@@ -192,10 +239,13 @@ def _patient_groups(paths: list[str]) -> list[list[int]]:
 
 
 def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generator) -> np.ndarray:
-    """Give groups of rows to splits with `room` (3, 2) for images of each class; returns rows' splits, int64 (N,)."""
+    """Give groups of rows to splits with `room` (3, 2) for images of each class; returns rows'
+    splits, int64 (N,).
+    """
     owner, room = np.empty(len(labels), np.int64), room.astype(np.int64)
     order = [groups[i] for i in generator.permutation(len(groups))]
-    for rows in sorted(order, key=len, reverse=True):  # a stable sort: equals keep their random order
+    # a stable sort: equals keep their random order
+    for rows in sorted(order, key=len, reverse=True):
         need = np.bincount(labels[rows], minlength=2)
         fits = (room >= need).all(1)
         if fits.any():
@@ -209,5 +259,7 @@ def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generat
 
 
 def sample_image(data: Data) -> np.ndarray:
-    """The first training image of the given split, uint8 (S, S): the record that facts["sample"] describes."""
+    """The first training image of the given split, uint8 (S, S): the record that facts["sample"]
+    describes.
+    """
     return np.array(data.images[0, 0])

@@ -1,4 +1,6 @@
-"""Pictures beyond the paper's: ranking, calibration, the spread over re-splits. Each gives back what svg.draw does."""
+"""Pictures beyond the paper's: ranking, calibration, the spread over re-splits. Each gives back
+what svg.draw does.
+"""
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -12,7 +14,11 @@ from xray.svg import COLOURS, draw
 
 FAMILIES = ("Linear", "Linear+ReLU", "CNN")
 DOTS = (0, (1, 1.4))
-PROTOCOL_WORDS = {"given": "the given split", "image": "re-split by image", "patient": "re-split by patient"}
+PROTOCOL_WORDS = {
+    "given": "the given split",
+    "image": "re-split by image",
+    "patient": "re-split by patient",
+}
 
 
 def _dash(spec):
@@ -20,8 +26,17 @@ def _dash(spec):
 
 
 def _by_family(study: Study) -> list[tuple[str, list[str]]]:
-    return [(family, [model for model in EVALUATED if model in study.summaries and MODELS[model].family == family])
-            for family in FAMILIES]
+    return [
+        (
+            family,
+            [
+                model
+                for model in EVALUATED
+                if model in study.summaries and MODELS[model].family == family
+            ],
+        )
+        for family in FAMILIES
+    ]
 
 
 def _runs(study: Study, model: str) -> list:
@@ -30,15 +45,22 @@ def _runs(study: Study, model: str) -> list:
 
 def _legend(figure, *more) -> None:
     grey = COLOURS["quiet"]
-    handles = [Line2D([], [], color=grey, label="batches of 32"),
-               Line2D([], [], color=grey, linestyle=DASH, label="of 64"),
-               Line2D([], [], color=grey, linestyle=DOTS, label="of 64, with L2"),
-               Line2D([], [], color=grey, alpha=0.45, linewidth=3, label="lighter: weighted loss"), *more]
-    figure.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=2.4, columnspacing=1.4)
+    handles = [
+        Line2D([], [], color=grey, label="batches of 32"),
+        Line2D([], [], color=grey, linestyle=DASH, label="of 64"),
+        Line2D([], [], color=grey, linestyle=DOTS, label="of 64, with L2"),
+        Line2D([], [], color=grey, alpha=0.45, linewidth=3, label="lighter: weighted loss"),
+        *more,
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower left", ncols=5, handlelength=2.4, columnspacing=1.4
+    )
 
 
 def ranking(name: str, title: str, study: Study) -> dict:
-    """ROC curves above precision-recall curves on the test split, a column a class; a line is the mean over seeds."""
+    """ROC curves above precision-recall curves on the test split, a column a class; a line is the
+    mean over seeds.
+    """
     grid = np.linspace(0, 1, 201)
 
     def paint(figure):
@@ -46,10 +68,16 @@ def ranking(name: str, title: str, study: Study) -> dict:
         for column, (family, models) in enumerate(_by_family(study)):
             roc, precision = axes[0, column], axes[1, column]
             for model in models:
-                style = {"color": colour(MODELS[model]), "linestyle": _dash(MODELS[model]), "linewidth": 1.3}
+                style = {
+                    "color": colour(MODELS[model]),
+                    "linestyle": _dash(MODELS[model]),
+                    "linewidth": 1.3,
+                }
                 lines = [_lines(run, grid) for run in _runs(study, model)]
                 roc.plot(100 * grid, 100 * np.mean([line[0] for line in lines], axis=0), **style)
-                precision.plot(100 * grid, 100 * np.mean([line[1] for line in lines], axis=0), **style)
+                precision.plot(
+                    100 * grid, 100 * np.mean([line[1] for line in lines], axis=0), **style
+                )
             roc.set_title(family)
             roc.set(xlim=(0, 40), ylim=(60, 100.5), xlabel="false positives, % of normal")
             precision.set(xlim=(60, 100.5), xlabel="sensitivity (recall), %")
@@ -57,52 +85,91 @@ def ranking(name: str, title: str, study: Study) -> dict:
         axes[1, 0].set_ylabel("precision, %")
         _legend(figure)
 
-    words = [f"model {model} {summary.mean['roc_auc']:.3f} and {summary.mean['average_precision']:.3f}"
-             for model, summary in study.summaries.items() if model in EVALUATED]
-    return draw(name, title, f"{title}. Area under the ROC curve and average precision: " + "; ".join(words) + ".",
-                (WIDTH, 4.4), paint)
+    words = [
+        f"model {model} {summary.mean['roc_auc']:.3f} and {summary.mean['average_precision']:.3f}"
+        for model, summary in study.summaries.items()
+        if model in EVALUATED
+    ]
+    return draw(
+        name,
+        title,
+        f"{title}. Area under the ROC curve and average precision: " + "; ".join(words) + ".",
+        (WIDTH, 4.4),
+        paint,
+    )
 
 
 def _lines(run, grid) -> tuple[np.ndarray, np.ndarray]:
-    """A run's sensitivity at each false-positive rate of the grid, and its precision at each recall."""
+    """A run's sensitivity at each false-positive rate of the grid, and its precision at each
+    recall.
+    """
     logits, labels = run.logits["test"], run.labels["test"]
     roc = metrics.roc_curve(logits, labels)
     sensitivity = np.interp(grid, roc["false_positive_rate"], roc["true_positive_rate"])
     curve = metrics.precision_recall_curve(logits, labels)
-    precision = np.interp(grid, curve["recall"][::-1], np.maximum.accumulate(curve["precision"])[::-1])
+    precision = np.interp(
+        grid, curve["recall"][::-1], np.maximum.accumulate(curve["precision"])[::-1]
+    )
     return sensitivity, precision
 
 
 def calibration(name: str, title: str, study: Study) -> dict:
-    """Reliability diagrams on the test split, a panel a class: predicted probability against the share of pneumonia,
-    ten bins, the runs of a model together. Bins with under 10 images are left out."""
+    """Reliability diagrams on the test split, a panel a class: predicted probability against the
+    share of pneumonia, ten bins, the runs of a model together. Bins with under 10 images are left
+    out."""
+
     def paint(figure):
         axes = figure.subplots(1, 3, sharey=True)
         for axis, (family, models) in zip(axes, _by_family(study)):
             axis.plot([0, 100], [0, 100], color=COLOURS["none"], linewidth=0.8)
             for model in models:
                 runs = _runs(study, model)
-                found = metrics.reliability(np.concatenate([run.logits["test"] for run in runs]),
-                                            np.concatenate([run.labels["test"] for run in runs]), bins=10)
+                found = metrics.reliability(
+                    np.concatenate([run.logits["test"] for run in runs]),
+                    np.concatenate([run.labels["test"] for run in runs]),
+                    bins=10,
+                )
                 enough = found["count"] >= 10
-                axis.plot(100 * found["probability"][enough], 100 * found["positive"][enough], marker="o",
-                          markersize=2.6, color=colour(MODELS[model]), linestyle=_dash(MODELS[model]), linewidth=1.2)
+                axis.plot(
+                    100 * found["probability"][enough],
+                    100 * found["positive"][enough],
+                    marker="o",
+                    markersize=2.6,
+                    color=colour(MODELS[model]),
+                    linestyle=_dash(MODELS[model]),
+                    linewidth=1.2,
+                )
             axis.set_title(family)
             axis.set(xlim=(0, 100), ylim=(0, 100), xlabel="predicted probability, %")
             axis.set_aspect("equal")
         axes[0].set_ylabel("share with pneumonia, %")
         _legend(figure, Line2D([], [], color=COLOURS["none"], linewidth=0.8, label="perfect"))
 
-    words = [f"model {model} {100 * summary.mean['ece']:.1f}" for model, summary in study.summaries.items()
-             if model in EVALUATED]
-    return draw(name, title, f"{title}. Expected calibration error in points: " + "; ".join(words) + ".",
-                (WIDTH, 3.1), paint)
+    words = [
+        f"model {model} {100 * summary.mean['ece']:.1f}"
+        for model, summary in study.summaries.items()
+        if model in EVALUATED
+    ]
+    return draw(
+        name,
+        title,
+        f"{title}. Expected calibration error in points: " + "; ".join(words) + ".",
+        (WIDTH, 3.1),
+        paint,
+    )
 
 
 def resplits(name: str, title: str, groups: dict[str, dict[str, list]]) -> dict:
-    """Test accuracy and F1 over re-splits: model -> protocol ("given", "image", "patient") -> list of scores dicts."""
+    """Test accuracy and F1 over re-splits: model -> protocol ("given", "image", "patient") -> list
+    of scores dicts.
+    """
     models = list(groups)
-    rows = [(model, protocol) for model in models for protocol in PROTOCOL_WORDS if groups[model].get(protocol)]
+    rows = [
+        (model, protocol)
+        for model in models
+        for protocol in PROTOCOL_WORDS
+        if groups[model].get(protocol)
+    ]
 
     def paint(figure):
         axes = figure.subplots(1, 2, sharey=True)
@@ -110,27 +177,69 @@ def resplits(name: str, title: str, groups: dict[str, dict[str, list]]) -> dict:
             for row, (model, protocol) in enumerate(rows):
                 values = [100 * scores[key] for scores in groups[model][protocol]]
                 hue = colour(MODELS[model], light=protocol == "patient")
-                axis.plot(values, [row] * len(values), "o", color=hue, markersize=4, alpha=0.55, markeredgewidth=0)
-                axis.plot(np.mean(values), row, "|", color=COLOURS["ink"], markersize=12, markeredgewidth=1.8)
+                axis.plot(
+                    values,
+                    [row] * len(values),
+                    "o",
+                    color=hue,
+                    markersize=4,
+                    alpha=0.55,
+                    markeredgewidth=0,
+                )
+                axis.plot(
+                    np.mean(values),
+                    row,
+                    "|",
+                    color=COLOURS["ink"],
+                    markersize=12,
+                    markeredgewidth=1.8,
+                )
             axis.set_title(heading)
             axis.grid(axis="y", visible=False)
-        axes[0].set_yticks(range(len(rows)), [f"{model}  {PROTOCOL_WORDS[protocol]}" for model, protocol in rows])
+        axes[0].set_yticks(
+            range(len(rows)), [f"{model}  {PROTOCOL_WORDS[protocol]}" for model, protocol in rows]
+        )
         axes[0].tick_params(axis="y", labelcolor=COLOURS["ink"])
         axes[0].set_ylim(len(rows) - 0.4, -0.6)
         grey = COLOURS["quiet"]
-        figure.legend(handles=[Line2D([], [], marker="o", linestyle="none", color=grey, markersize=4, label="a run"),
-                               Line2D([], [], marker="|", linestyle="none", color=COLOURS["ink"], markersize=10,
-                                      markeredgewidth=1.8, label="mean")], loc="outside lower left", ncols=2)
+        figure.legend(
+            handles=[
+                Line2D(
+                    [], [], marker="o", linestyle="none", color=grey, markersize=4, label="a run"
+                ),
+                Line2D(
+                    [],
+                    [],
+                    marker="|",
+                    linestyle="none",
+                    color=COLOURS["ink"],
+                    markersize=10,
+                    markeredgewidth=1.8,
+                    label="mean",
+                ),
+            ],
+            loc="outside lower left",
+            ncols=2,
+        )
 
-    words = [f"model {model}, {PROTOCOL_WORDS[protocol]}: "
-             f"{percent(float(np.mean([scores['accuracy'] for scores in groups[model][protocol]])))} %"
-             for model, protocol in rows]
-    return draw(name, title, f"{title}. Mean accuracy: " + "; ".join(words) + ".",
-                (WIDTH, 1.0 + 0.25 * len(rows)), paint)
+    words = [
+        f"model {model}, {PROTOCOL_WORDS[protocol]}: "
+        f"{percent(float(np.mean([scores['accuracy'] for scores in groups[model][protocol]])))} %"
+        for model, protocol in rows
+    ]
+    return draw(
+        name,
+        title,
+        f"{title}. Mean accuracy: " + "; ".join(words) + ".",
+        (WIDTH, 1.0 + 0.25 * len(rows)),
+        paint,
+    )
 
 
 def missed(logits, labels) -> np.ndarray:
-    """How sure a run was of the wrong class, per image: probability of the wrong one where it erred, otherwise 0."""
+    """How sure a run was of the wrong class, per image: probability of the wrong one where it
+    erred, otherwise 0.
+    """
     probability = expit(np.asarray(logits, np.float64))
     wrong = metrics.predictions(logits) != labels
     return np.where(wrong, np.where(labels == 1, 1 - probability, probability), 0.0)

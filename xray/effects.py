@@ -1,14 +1,17 @@
 """What a claim is judged on: effects over seeds, or over test images where there are too few seeds.
 
-An *effect* is a difference between two models (or groups of them) that the claim says is positive, one value a seed:
-runs of one seed share their starting weights and batch order, so they are compared pairwise. One rule for every claim:
+An *effect* is a difference between two models (or groups of them) that the claim says is positive,
+one value a seed: runs of one seed share their starting weights and batch order, so they are
+compared pairwise. One rule for every claim:
 
-- three seeds or more: the effect is within noise where its mean is at most 2 standard errors from 0; else its sign
-  decides.
-- fewer seeds, a test score: the first seed's two runs, on the test images. Within noise where McNemar's exact test
-  gives p >= 0.05 (accuracy) or the 95 % interval of the paired bootstrap holds 0 (F1); else the sign decides.
-- fewer seeds, anything else: within noise where the mean effect is at most a minimum stated here (MINIMUM); else the
-  sign decides. One seed cannot tell noise from effect, and the verdict's note says so.
+- three seeds or more: the effect is within noise where its mean is at most 2 standard errors from
+  0; else its sign decides.
+- fewer seeds, a test score: the first seed's two runs, on the test images. Within noise where
+  McNemar's exact test gives p >= 0.05 (accuracy) or the 95 % interval of the paired bootstrap holds
+  0 (F1); else the sign decides.
+- fewer seeds, anything else: within noise where the mean effect is at most a minimum stated here
+  (MINIMUM); else the sign decides. One seed cannot tell noise from effect, and the verdict's note
+  says so.
 """
 
 import math
@@ -22,13 +25,15 @@ from xray.results import Run
 
 HOLDS, FAILS, NOISE, NOT_RUN = "holds", "does not hold", "within noise", "not run"
 SEEDS = 3  # from which the spread over seeds decides
-# Effects that count with fewer seeds: points of accuracy or F1; shares (curves.relative) of a loss, of an oscillation.
+# Effects that count with fewer seeds: points of accuracy or F1; shares (curves.relative) of a loss,
+# of an oscillation.
 MINIMUM = {"points": 0.005, "loss": 0.05, "oscillation": 0.2}
 
 
 class NotRun(Exception):
-    """Raised by a rule whose runs are not all there: `models` are those it misses, the message says why, and `options`
-    are those with which train.py makes up for it (None where training again would not)."""
+    """Raised by a rule whose runs are not all there: `models` are those it misses, the message says
+    why, and `options` are those with which train.py makes up for it (None where training again
+    would not)."""
 
     def __init__(self, models, why: str = "not trained", options: str | None = ""):
         super().__init__(why)
@@ -63,7 +68,10 @@ class Evidence:
 
     def finished(self, *models: str) -> list[dict[int, Run]]:
         """The models' finished runs by seed. Raises NotRun."""
-        found = [{run.seed: run for run in runs if run.status == "finished"} for runs in self.every(*models)]
+        found = [
+            {run.seed: run for run in runs if run.status == "finished"}
+            for runs in self.every(*models)
+        ]
         diverged = [model for model, runs in zip(models, found) if not runs]
         if diverged:
             raise NotRun(diverged, "diverged", None)
@@ -77,7 +85,10 @@ class Evidence:
             raise NotRun(models, "no seed in common", None)
         rows = [tuple(runs[seed] for runs in by_seed) for seed in seeds]
         for family in {run.spec.family for run in rows[0]}:
-            if len({run.image_size for row in rows for run in row if run.spec.family == family}) > 1:
+            if (
+                len({run.image_size for row in rows for run in row if run.spec.family == family})
+                > 1
+            ):
                 raise NotRun(models, f"{family} models of different image sizes", None)
         return rows
 
@@ -89,7 +100,9 @@ class Evidence:
         return counts[name] if name else sum(counts.values())
 
     def larger_share(self, run: Run) -> float:
-        """The share of the larger class: of the training split, or of the run's validation labels without facts."""
+        """The share of the larger class: of the training split, or of the run's validation labels
+        without facts.
+        """
         if self.facts:
             return max(self.facts["counts"]["train"].values()) / self.count("train")
         share = float(np.mean(run.labels["validation"]))
@@ -105,19 +118,26 @@ def decide(values, minimum: float) -> str:
 
 
 def spread(values, unit: str) -> str:
-    """Mean ± standard deviation of shares, in points or percent, such as "+1.2 ± 0.3 points, 5 seeds"."""
+    """Mean ± standard deviation of shares, in points or percent, such as "+1.2 ± 0.3 points, 5
+    seeds".
+    """
     values = 100 * np.asarray(values, np.float64)
     deviation = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{values.mean():+.1f}{deviation} {unit}, {len(values)} seed{'s' * (len(values) > 1)}".replace("-", "−")
+    return f"{values.mean():+.1f}{deviation} {unit}, {len(values)} seed{'s' * (len(values) > 1)}".replace(
+        "-", "−"
+    )
 
 
 def effect(name: str, values, kind: str) -> Finding:
     """An effect that is claimed to be positive; kind is a key of MINIMUM."""
     unit = "points" if kind == "points" else "%"
-    return Finding(f"{name}: {spread(values, unit)}", decide(values, MINIMUM[kind]), float(np.mean(values)))
+    return Finding(
+        f"{name}: {spread(values, unit)}", decide(values, MINIMUM[kind]), float(np.mean(values))
+    )
 
 
 # ---- curves
+
 
 def _words(curve: str) -> str:
     return curve.replace("train_", "training ").replace("_", " ")
@@ -125,26 +145,36 @@ def _words(curve: str) -> str:
 
 def level_differences(evidence: Evidence, a: str, b: str, curve: str) -> list[float]:
     """The level of a's accuracy curve less that of b's, for each seed."""
-    pairs = [curves.shared(first.history[curve], second.history[curve]) for first, second in evidence.matched(a, b)]
+    pairs = [
+        curves.shared(first.history[curve], second.history[curve])
+        for first, second in evidence.matched(a, b)
+    ]
     return [curves.level(first) - curves.level(second) for first, second in pairs]
 
 
 def lower_level(evidence: Evidence, a: str, b: str, curve: str) -> Finding:
     """That an accuracy curve of a levels off below b's."""
-    return effect(f"level of {_words(curve)}, {b} − {a}", level_differences(evidence, b, a, curve), "points")
+    return effect(
+        f"level of {_words(curve)}, {b} − {a}", level_differences(evidence, b, a, curve), "points"
+    )
 
 
 def alike(evidence: Evidence, a: str, b: str, curve: str, margin: float = 0.01) -> Finding:
-    """That the levels of an accuracy curve differ by less than the margin on average. Otherwise it fails where the
-    difference is an effect, and is within noise where it is none."""
+    """That the levels of an accuracy curve differ by less than the margin on average. Otherwise it
+    fails where the difference is an effect, and is within noise where it is none."""
     values = level_differences(evidence, a, b, curve)
     outcome = NOISE if decide(values, MINIMUM["points"]) == NOISE else FAILS
-    return Finding(f"level of {_words(curve)}, {a} − {b}: {spread(values, 'points')}",
-                   HOLDS if abs(np.mean(values)) < margin else outcome, float(np.mean(values)))
+    return Finding(
+        f"level of {_words(curve)}, {a} − {b}: {spread(values, 'points')}",
+        HOLDS if abs(np.mean(values)) < margin else outcome,
+        float(np.mean(values)),
+    )
 
 
 def slower(evidence: Evidence, a: str, b: str) -> Finding:
-    """That the training loss of a falls more slowly than b's: its mean over the epochs is larger."""
+    """That the training loss of a falls more slowly than b's: its mean over the epochs is
+    larger.
+    """
     values = []
     for first, second in evidence.matched(a, b):
         ours, theirs = curves.shared(first.history["train_loss"], second.history["train_loss"])
@@ -157,32 +187,50 @@ def rougher(evidence: Evidence, a: str, b: str, *names: str, times: float = 1) -
     values = []
     for first, second in evidence.matched(a, b):
         pairs = [curves.shared(first.history[name], second.history[name]) for name in names]
-        values.append(np.mean([curves.relative(curves.oscillation(ours), times * curves.oscillation(theirs))
-                               for ours, theirs in pairs]))
+        values.append(
+            np.mean(
+                [
+                    curves.relative(curves.oscillation(ours), times * curves.oscillation(theirs))
+                    for ours, theirs in pairs
+                ]
+            )
+        )
     what = " and ".join(map(_words, names))
     other = b if times == 1 else f"{times:g} times {b}'s"
     return effect(f"oscillation of {what}, {a} over {other}", values, "oscillation")
 
 
 def overfits(evidence: Evidence, model: str) -> list[Finding]:
-    """That over the second half of the epochs training loss falls, and validation loss falls by less than a quarter of
-    that (or rises); both as shares of the mean training loss of that half."""
+    """That over the second half of the epochs training loss falls, and validation loss falls by
+    less than a quarter of that (or rises); both as shares of the mean training loss of that
+    half."""
     falls, flat = [], []
     for (run,) in evidence.matched(model):
         losses = run.history["train_loss"]
-        scale = curves.average(losses[len(losses) // 2:])
+        scale = curves.average(losses[len(losses) // 2 :])
         train, validation = curves.trend(losses), curves.trend(run.history["validation_loss"])
         falls.append(-train / scale)
         flat.append((validation - train / 4) / scale)
-    return [effect(f"{model}: fall of training loss over the second half", falls, "loss"),
-            effect(f"{model}: trend of validation loss above a quarter of that of training loss", flat, "loss")]
+    return [
+        effect(f"{model}: fall of training loss over the second half", falls, "loss"),
+        effect(
+            f"{model}: trend of validation loss above a quarter of that of training loss",
+            flat,
+            "loss",
+        ),
+    ]
 
 
 def convergence(evidence: Evidence, *models: str) -> dict[str, tuple[int, int]]:
-    """Model -> how many runs converged (curves.converged; a diverged run did not), and how many there are."""
+    """Model -> how many runs converged (curves.converged; a diverged run did not), and how many
+    there are.
+    """
     found = {}
     for model, runs in zip(models, evidence.every(*models)):
-        good = [run.status == "finished" and curves.converged(run.history, evidence.larger_share(run)) for run in runs]
+        good = [
+            run.status == "finished" and curves.converged(run.history, evidence.larger_share(run))
+            for run in runs
+        ]
         found[model] = (sum(good), len(good))
     return found
 
@@ -194,7 +242,9 @@ SCORE_NAMES = {"accuracy": "accuracy", "f1": "F1"}
 
 def score_of(run: Run, score: str) -> float:
     """A count metric (metrics.COUNT_METRICS) of a run on the test split, 0-1."""
-    return float(metrics.count_scores(**metrics.confusion(run.logits["test"], run.labels["test"]))[score])
+    return float(
+        metrics.count_scores(**metrics.confusion(run.logits["test"], run.labels["test"]))[score]
+    )
 
 
 def better(evidence: Evidence, a: str, b: str, score: str) -> Finding:
@@ -208,20 +258,27 @@ def better(evidence: Evidence, a: str, b: str, score: str) -> Finding:
     labels = first.labels["test"]
     if not np.array_equal(labels, second.labels["test"]):
         raise NotRun([a, b], "tested on different images", None)
-    predicted = metrics.predictions(first.logits["test"]), metrics.predictions(second.logits["test"])
+    predicted = (
+        metrics.predictions(first.logits["test"]),
+        metrics.predictions(second.logits["test"]),
+    )
     if score == "accuracy":
         p = metrics.mcnemar(*predicted, labels)["p"]
         noise, words = p >= 0.05, f"McNemar p = {p:.2g}"
     else:
         low, high = metrics.paired_bootstrap(*predicted, labels, score)
-        noise, words = low <= 0 <= high, f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
+        noise, words = (
+            low <= 0 <= high,
+            f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−"),
+        )
     outcome = NOISE if noise else HOLDS if values[0] > 0 else FAILS
     return Finding(f"{found.words}, {words}", outcome, found.mean)
 
 
 def at_least(evidence: Evidence, model: str, score: str, target: float) -> Finding:
-    """That a model's mean test score reaches a target. Where it does not it is within noise if the target lies within 2
-    standard errors (three seeds or more) or in the first run's bootstrap interval (fewer)."""
+    """That a model's mean test score reaches a target. Where it does not it is within noise if the
+    target lies within 2 standard errors (three seeds or more) or in the first run's bootstrap
+    interval (fewer)."""
     (by_seed,) = evidence.finished(model)
     runs = list(by_seed.values())
     values = np.array([score_of(run, score) for run in runs])
@@ -230,7 +287,11 @@ def at_least(evidence: Evidence, model: str, score: str, target: float) -> Findi
     else:
         near = target <= metrics.bootstrap(runs[0].logits["test"], runs[0].labels["test"])[score][1]
     outcome = HOLDS if values.mean() >= target else NOISE if near else FAILS
-    return Finding(f"{SCORE_NAMES[score]} of {model}: {100 * values.mean():.1f} %", outcome, float(values.mean()))
+    return Finding(
+        f"{SCORE_NAMES[score]} of {model}: {100 * values.mean():.1f} %",
+        outcome,
+        float(values.mean()),
+    )
 
 
 def combine(findings: list[Finding]) -> str:

@@ -1,7 +1,8 @@
 """Fit and predict: the plain mini-batch loop of the paper's tutorial, any model, any device.
 
-What makes it fast changes no arithmetic: images stay uint8 on the device and are scaled there, sums of loss and hits
-stay on the device until an epoch ends, and convolutions run in channels-last order.
+What makes it fast changes no arithmetic: images stay uint8 on the device and are scaled there, sums
+of loss and hits stay on the device until an epoch ends, and convolutions run in channels-last
+order.
 """
 
 import ctypes
@@ -16,25 +17,30 @@ HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 
 
 def batch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order in which an epoch (0, 1, ...) visits n training images: a permutation, int64 (n,), on the CPU.
+    """The order in which an epoch (0, 1, ...) visits n training images: a permutation, int64 (n,),
+    on the CPU.
 
-    It depends on nothing but its arguments, so every engine, device and resumed run sees the same batches. The last
-    batch keeps what is left over (the paper's DataLoader does not drop it).
+    It depends on nothing but its arguments, so every engine, device and resumed run sees the same
+    batches. The last batch keeps what is left over (the paper's DataLoader does not drop it).
     """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch + 1)
     return torch.randperm(n, generator=generator)
 
 
 def pos_weight(spec, labels) -> float:
-    """BCEWithLogitsLoss's pos_weight (section 2.3 ii): negatives / positives of the training labels, or 1."""
+    """BCEWithLogitsLoss's pos_weight (section 2.3 ii): negatives / positives of the training
+    labels, or 1.
+    """
     positives = int((labels == 1).sum())
     return (len(labels) - positives) / positives if spec.class_weight else 1.0
 
 
 def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
-    """A split as tensors: images uint8 (N, 1, S, S) and labels float32 (N,), on the device where they fit.
+    """A split as tensors: images uint8 (N, 1, S, S) and labels float32 (N,), on the device where
+    they fit.
 
-    On a GPU, images that would take more than 60 % of its free memory stay on the CPU and are sent batch by batch.
+    On a GPU, images that would take more than 60 % of its free memory stay on the CPU and are sent
+    batch by batch.
     """
     device = torch.device(device)
     images = torch.from_numpy(split.images)
@@ -44,7 +50,9 @@ def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Rows of the images as float32 in 0-1, channels-last, on the device. rows: int64, where the images are."""
+    """Rows of the images as float32 in 0-1, channels-last, on the device. rows: int64, where the
+    images are.
+    """
     if images.device.type == device.type:
         batch = images[rows]
     else:  # from page-locked memory the copy runs beside the steps that are still under way
@@ -54,15 +62,21 @@ def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> to
 
 
 def make_optimizer(model, spec, pixel_step: float = 1.0) -> torch.optim.Optimizer:
-    """SGD without momentum, or Adam; weight decay applies to every parameter, as torch.optim does it.
+    """SGD without momentum, or Adam; weight decay applies to every parameter, as torch.optim does
+    it.
 
-    pixel_step: see specs.pixel_step. The learning rate of the weight with one number per pixel is multiplied by it and
-    that weight's decay divided by it, so that the decay a step (rate × decay) stays the spec's.
+    pixel_step: see specs.pixel_step. The learning rate of the weight with one number per pixel is
+    multiplied by it and that weight's decay divided by it, so that the decay a step (rate × decay)
+    stays the spec's.
     """
     kind = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}[spec.optimizer]
     first = pixel_weight(model)
     others = [parameter for parameter in model.parameters() if parameter is not first]
-    scaled = {"params": [first], "lr": spec.learning_rate * pixel_step, "weight_decay": spec.weight_decay / pixel_step}
+    scaled = {
+        "params": [first],
+        "lr": spec.learning_rate * pixel_step,
+        "weight_decay": spec.weight_decay / pixel_step,
+    }
     return kind([{"params": others}, scaled], lr=spec.learning_rate, weight_decay=spec.weight_decay)
 
 
@@ -71,17 +85,20 @@ def _autocast(device: torch.device, precision: str):
 
 
 def set_precision(precision: str) -> None:
-    """fp32: PyTorch's defaults (on CUDA, convolutions may use TF32). tf32: matrix products too. bf16: autocast."""
+    """fp32: PyTorch's defaults (on CUDA, convolutions may use TF32). tf32: matrix products too.
+    bf16: autocast.
+    """
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
 def fit(model, optimizer, spec, train, validation, seed, history=None, precision="fp32", tick=None):
     """Train epoch by epoch: a generator that yields the history after each one.
 
-    model: on its device. train, validation: pairs as place() gives them. history: dict of HISTORY's lists; one that
-    holds k epochs, with model and optimizer as they stood then, goes on from epoch k. tick: called after each batch.
-    Losses are BCE with logits, pos_weight from the training labels, means over images (section 2.3 ii). The training
-    loss and accuracy are those of each batch before its step. A loss that is not finite is yielded like any other.
+    model: on its device. train, validation: pairs as place() gives them. history: dict of HISTORY's
+    lists; one that holds k epochs, with model and optimizer as they stood then, goes on from epoch
+    k. tick: called after each batch. Losses are BCE with logits, pos_weight from the training
+    labels, means over images (section 2.3 ii). The training loss and accuracy are those of each
+    batch before its step. A loss that is not finite is yielded like any other.
     """
     history = history or {key: [] for key in HISTORY}
     images, labels = train
@@ -92,10 +109,14 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
         order = batch_order(len(labels), seed, epoch).to(images.device)
         loss_sum = torch.zeros((), device=device)
         hits = torch.zeros((), device=device)
-        for rows, batch_labels in zip(order.split(spec.batch_size), labels[order.to(device)].split(spec.batch_size)):
+        for rows, batch_labels in zip(
+            order.split(spec.batch_size), labels[order.to(device)].split(spec.batch_size)
+        ):
             with _autocast(device, precision):
                 logits = model(_batch(images, rows, device))
-            loss = F.binary_cross_entropy_with_logits(logits.float(), batch_labels, pos_weight=weight)
+            loss = F.binary_cross_entropy_with_logits(
+                logits.float(), batch_labels, pos_weight=weight
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -104,9 +125,13 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
             if tick:
                 tick()
         logits = predict(model, validation[0], device, precision)
-        validation_loss = F.binary_cross_entropy_with_logits(logits, validation[1], pos_weight=weight)
+        validation_loss = F.binary_cross_entropy_with_logits(
+            logits, validation[1], pos_weight=weight
+        )
         validation_hits = ((logits > 0) == (validation[1] > 0)).float().mean()
-        figures = torch.stack([loss_sum / len(labels), hits / len(labels), validation_loss, validation_hits]).tolist()
+        figures = torch.stack(
+            [loss_sum / len(labels), hits / len(labels), validation_loss, validation_hits]
+        ).tolist()
         for key, value in zip(HISTORY, figures):
             history[key].append(value)
         yield history
@@ -125,10 +150,12 @@ def predict(model, images, device="cpu", precision="fp32", batch_size=64) -> tor
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep freed memory for the next allocation instead of giving each large block back to the system.
+    """Have glibc keep freed memory for the next allocation instead of giving each large block back
+    to the system.
 
-    A CPU step allocates and frees the same few large activations; giving them back makes each step fault the pages in
-    again. Measured on 2 cores: 1.2 to 1.4 times faster CNN steps. Elsewhere than glibc it does nothing.
+    A CPU step allocates and frees the same few large activations; giving them back makes each step
+    fault the pages in again. Measured on 2 cores: 1.2 to 1.4 times faster CNN steps. Elsewhere than
+    glibc it does nothing.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")

@@ -1,4 +1,6 @@
-"""Sources on disk: a folder of class folders, or of parquet files in the Hub's layout. Only names are read here."""
+"""Sources on disk: a folder of class folders, or of parquet files in the Hub's layout. Only names
+are read here.
+"""
 
 import os
 import re
@@ -7,13 +9,29 @@ from pathlib import Path
 from xray import tables
 from xray.sources import SPLIT_NAMES, DataError, Source, Split, shown
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".pgm",
-                  ".ppm", ".avif"}
+IMAGE_SUFFIXES = {
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".jp2",
+    ".pgm",
+    ".ppm",
+    ".avif",
+}
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 
 
 def source(given: str, folder: Path) -> Source:
-    """The source that a folder is; class folders with images in them come before parquet files. Raises DataError."""
+    """The source that a folder is; class folders with images in them come before parquet files.
+    Raises DataError.
+    """
     files = list(_walk(folder))
     parquet = [path for path in files if path.suffix.lower() == ".parquet"]
     roots, loose = _images(folder, files)
@@ -28,18 +46,25 @@ def source(given: str, folder: Path) -> Source:
         used = [path for classes in splits.values() for paths in classes.values() for path in paths]
 
         def open_(temporary, image_size):
-            return _open(folder, splits, [f"{loose} images outside of class folders are left out"] if loose else [])
+            return _open(
+                folder,
+                splits,
+                [f"{loose} images outside of class folders are left out"] if loose else [],
+            )
+
     listing = []
     for path in used:
         status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
         listing.append([shown(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
     place = folder.resolve()
-    return Source(place.name or "data", kind, {"kind": kind, "folder": shown(place), "files": listing}, open_)
+    return Source(
+        place.name or "data", kind, {"kind": kind, "folder": shown(place), "files": listing}, open_
+    )
 
 
 def _walk(folder: Path, above: frozenset = frozenset()):
-    """The files under a folder in name order, without hidden ones and __MACOSX. A link back to a folder above, which
-    would never end, is not followed."""
+    """The files under a folder in name order, without hidden ones and __MACOSX. A link back to a
+    folder above, which would never end, is not followed."""
     above = above | {os.path.realpath(folder)}
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -51,14 +76,18 @@ def _walk(folder: Path, above: frozenset = frozenset()):
         if os.path.isdir(entry.path):
             if os.path.realpath(entry.path) not in above:
                 yield from _walk(Path(entry.path), above)
-        elif os.path.isfile(entry.path) or os.path.islink(entry.path):  # no pipes or devices, which may never end
+        # no pipes or devices, which may never end
+        elif os.path.isfile(entry.path) or os.path.islink(entry.path):
             yield Path(entry.path)
 
 
 # ---- parquet files
 
+
 def _split_of(part: str) -> str | None:
-    """The split that a folder or parquet file is named after: "val", "train-00000-of-00002.parquet"."""
+    """The split that a folder or parquet file is named after: "val",
+    "train-00000-of-00002.parquet".
+    """
     stem = re.sub(r"\.parquet$", "", part.lower())
     return SPLIT_NAMES.get(re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", stem))
 
@@ -74,24 +103,31 @@ def _parquet_files(given: str, folder: Path, files: list[Path]) -> dict[str, lis
                 found.setdefault(name, {}).setdefault(split, []).append(path)
                 break
     if not found:
-        raise DataError(f"{shown(given)}: holds parquet files, but none in or named after train, validation and test")
+        raise DataError(
+            f"{shown(given)}: holds parquet files, but none in or named after train, validation and test"
+        )
     return found[_choose(given, list(found))]
 
 
 def _choose(given: str, names: list[str]) -> str:
-    """Which of several data sets in one folder to use: the only one, `full`, `default`, or the one at the top."""
+    """Which of several data sets in one folder to use: the only one, `full`, `default`, or the one
+    at the top.
+    """
     for wanted in (names[0] if len(names) == 1 else "full", "full", "default", ""):
         if wanted in names:
             return wanted
     listed = ", ".join(sorted(shown(name) for name in names)[:6])
-    raise DataError(f"{shown(given)}: holds several data sets ({listed}); give the folder of one of them")
+    raise DataError(
+        f"{shown(given)}: holds several data sets ({listed}); give the folder of one of them"
+    )
 
 
 # ---- class folders
 
+
 def _images(folder: Path, files: list[Path]) -> tuple[dict, int]:
-    """Folder that holds split folders -> split folder's name -> class folder's name -> images; and how many images lie
-    in split folders but in no class folder."""
+    """Folder that holds split folders -> split folder's name -> class folder's name -> images; and
+    how many images lie in split folders but in no class folder."""
     roots, loose = {}, 0
     for path in files:
         parts = path.relative_to(folder).parts
@@ -100,8 +136,10 @@ def _images(folder: Path, files: list[Path]) -> tuple[dict, int]:
         if depth is None or suffix not in IMAGE_SUFFIXES | DICOM_SUFFIXES:
             continue
         if suffix in DICOM_SUFFIXES:
-            raise DataError(f"{shown(path)}: DICOM is not read here; convert the images to PNG first, for example with "
-                            "dcmtk's dcm2img, and remove these")
+            raise DataError(
+                f"{shown(path)}: DICOM is not read here; convert the images to PNG first, for example with "
+                "dcmtk's dcm2img, and remove these"
+            )
         if depth + 2 == len(parts):
             loose += 1
         else:
@@ -111,11 +149,13 @@ def _images(folder: Path, files: list[Path]) -> tuple[dict, int]:
 
 
 def _class_folders(given: str, roots: dict) -> dict[str, dict[str, list[Path]]]:
-    """Images by split and class, class names in capitals. Of nested copies (the well-known archive holds one) the one
-    nearest to the top is used."""
+    """Images by split and class, class names in capitals. Of nested copies (the well-known archive
+    holds one) the one nearest to the top is used."""
     if not roots:
-        raise DataError(f"{shown(given)}: no images; it needs the folders train, validation and test with NORMAL and "
-                        "PNEUMONIA in each of them, or parquet files in such folders")
+        raise DataError(
+            f"{shown(given)}: no images; it needs the folders train, validation and test with NORMAL and "
+            "PNEUMONIA in each of them, or parquet files in such folders"
+        )
     nearest = min(map(len, roots))
     at_top = {"/".join(root): splits for root, splits in roots.items() if len(root) == nearest}
     result = {}
@@ -133,6 +173,9 @@ def _open(folder: Path, splits: dict, notes: list[str]):
     opened = {}
     for split, classes in splits.items():
         rows = [(path, name) for name in sorted(classes) for path in classes[name]]
-        opened[split] = Split([shown(path.relative_to(folder).as_posix()) for path, _ in rows],
-                              [name for _, name in rows], lambda row, rows=rows: rows[row][0].read_bytes())
+        opened[split] = Split(
+            [shown(path.relative_to(folder).as_posix()) for path, _ in rows],
+            [name for _, name in rows],
+            lambda row, rows=rows: rows[row][0].read_bytes(),
+        )
     return opened, sorted({name for classes in splits.values() for name in classes}), notes

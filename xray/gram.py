@@ -1,7 +1,9 @@
-"""The Gram matrix K = X Xᵀ of all images, kept on disk, and the two products that lead from pixels to it and back.
+"""The Gram matrix K = X Xᵀ of all images, kept on disk, and the two products that lead from pixels
+to it and back.
 
-K is exact: pixels are 8-bit integers, x - 128 fits int8, and products of int8 sum without rounding in int32.
-`xray.samplespace` trains on K; `project` gives it the start and `combine` turns its answer into weights.
+K is exact: pixels are 8-bit integers, x - 128 fits int8, and products of int8 sum without rounding
+in int32. `xray.samplespace` trains on K; `project` gives it the start and `combine` turns its
+answer into weights.
 """
 
 import contextlib
@@ -24,16 +26,22 @@ TILE = 2048  # pixels made float32 at once, while they are near the processor
 FLOAT32_COLUMNS = 1024  # 1024 of them stay within 2**24, where float32 still holds every integer
 
 
-def gram_matrix(images, fingerprint: str, cache: Path, device="cpu", progress=None) -> tuple[torch.Tensor, list[str]]:
-    """K[i, j] = sum over pixels of image i times image j, and notes to show a person (empty when all went well).
+def gram_matrix(
+    images, fingerprint: str, cache: Path, device="cpu", progress=None
+) -> tuple[torch.Tensor, list[str]]:
+    """K[i, j] = sum over pixels of image i times image j, and notes to show a person (empty when
+    all went well).
 
-    images: uint8 (N, 1, S, S), array or memmap. K: float64 (N, N) on the CPU, symmetric, each entry the exact integer.
-    It is read from cache/gram/<fingerprint, 16 digits>-<S>px.safetensors, or computed and kept there; a file that is
-    damaged or of other images is computed again, which a note says. A second process asking meanwhile waits for the
-    first. progress(done, total) is called as blocks are finished. Raises ValueError where images have another form.
+    images: uint8 (N, 1, S, S), array or memmap. K: float64 (N, N) on the CPU, symmetric, each entry
+    the exact integer. It is read from cache/gram/<fingerprint, 16 digits>-<S>px.safetensors, or
+    computed and kept there; a file that is damaged or of other images is computed again, which a
+    note says. A second process asking meanwhile waits for the first. progress(done, total) is
+    called as blocks are finished. Raises ValueError where images have another form.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
-        raise ValueError(f"images must be uint8 (N, 1, S, S) with N > 0, not {images.dtype} {tuple(images.shape)}")
+        raise ValueError(
+            f"images must be uint8 (N, 1, S, S) with N > 0, not {images.dtype} {tuple(images.shape)}"
+        )
     path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.safetensors"
     notes = []
     try:
@@ -41,7 +49,9 @@ def gram_matrix(images, fingerprint: str, cache: Path, device="cpu", progress=No
         locked = _lock(path.with_suffix(".lock"))
         locked.__enter__()
     except OSError as error:
-        notes.append(f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept")
+        notes.append(
+            f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept"
+        )
         return compute_gram(images, device, progress), notes
     with contextlib.ExitStack() as stack:
         stack.push(locked)
@@ -70,9 +80,14 @@ def _checksum(matrix: torch.Tensor) -> str:
 
 
 def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
-    temporary = path.with_suffix(".writing")  # the lock is held: what a killed process left here is overwritten
+    # the lock is held: what a killed process left here is overwritten
+    temporary = path.with_suffix(".writing")
     try:
-        save_file({"gram": matrix}, temporary, metadata={"fingerprint": fingerprint, "sha256": _checksum(matrix)})
+        save_file(
+            {"gram": matrix},
+            temporary,
+            metadata={"fingerprint": fingerprint, "sha256": _checksum(matrix)},
+        )
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
@@ -90,12 +105,19 @@ def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, st
     except (OSError, SafetensorError):
         return None, "damaged"
     n = len(images)
-    if metadata.get("fingerprint") != fingerprint or matrix.shape != (n, n) or matrix.dtype != torch.float64:
+    if (
+        metadata.get("fingerprint") != fingerprint
+        or matrix.shape != (n, n)
+        or matrix.dtype != torch.float64
+    ):
         return None, "is of other images"
     if metadata.get("sha256") != _checksum(matrix):
         return None, "its checksum does not match"
-    for i, j in np.linspace((0, n - 1), (n - 1, n // 2), 8).astype(int):  # a few entries, against the pixels
-        if matrix[i, j] != np.dot(images[i].ravel().astype(np.float64), images[j].ravel().astype(np.float64)):
+    # a few entries, against the pixels
+    for i, j in np.linspace((0, n - 1), (n - 1, n // 2), 8).astype(int):
+        if matrix[i, j] != np.dot(
+            images[i].ravel().astype(np.float64), images[j].ravel().astype(np.float64)
+        ):
             return None, "does not fit the images"
     return matrix, ""
 
@@ -103,13 +125,16 @@ def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, st
 def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     """K of images uint8 (N, 1, S, S) as `gram_matrix` gives it, without the cache.
 
-    Pixels are taken in strips of columns that fit BUFFER, each read once; of K only the blocks on and below the
-    diagonal are multiplied. N(N+1)/2 · S² multiply-adds of int8, or of float32 where that is not the faster way.
+    Pixels are taken in strips of columns that fit BUFFER, each read once; of K only the blocks on
+    and below the diagonal are multiplied. N(N+1)/2 · S² multiply-adds of int8, or of float32 where
+    that is not the faster way.
     """
     pixels = images.reshape(len(images), -1)
     n, total = pixels.shape
     # One pass in the order of the file gives the sums and brings a memmap into the page cache.
-    sums = torch.tensor([row.sum(dtype=np.int64) for row in pixels], dtype=torch.float64, device=device)
+    sums = torch.tensor(
+        [row.sum(dtype=np.int64) for row in pixels], dtype=torch.float64, device=device
+    )
     rows = -(-n // 32) * 32  # int8 kernels ask for multiples; rows and columns of zeros add nothing
     width = min(max(BUFFER // rows // 64 * 64, 64), INT32_COLUMNS, -(-total // 64) * 64)
     strip = torch.zeros((rows, width), dtype=torch.int8)
@@ -118,19 +143,21 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     blocks = [(i, j) for i in range(0, n, BLOCK) for j in range(0, i + 1, BLOCK)]
     starts = range(0, total, width)
     for done, start in enumerate(starts):
-        part = pixels[:, start:start + width]
-        strip[:, part.shape[1]:] = 0
-        np.bitwise_xor(part, 128, out=strip.numpy().view(np.uint8)[:n, :part.shape[1]])  # x - 128, read as int8
+        part = pixels[:, start : start + width]
+        strip[:, part.shape[1] :] = 0
+        # x - 128, read as int8
+        np.bitwise_xor(part, 128, out=strip.numpy().view(np.uint8)[:n, : part.shape[1]])
         on_device = strip.to(device)
         for count, (i, j) in enumerate(blocks, 1):
-            product = multiply(on_device[i:i + BLOCK], on_device[j:j + BLOCK])
-            gram[i:i + BLOCK, j:j + BLOCK] += product[:n - i, :n - j]
+            product = multiply(on_device[i : i + BLOCK], on_device[j : j + BLOCK])
+            gram[i : i + BLOCK, j : j + BLOCK] += product[: n - i, : n - j]
             if progress:
                 progress(done * len(blocks) + count, len(starts) * len(blocks))
     for i, j in blocks:
         if i != j:
-            gram[j:j + BLOCK, i:i + BLOCK] = gram[i:i + BLOCK, j:j + BLOCK].T
-    # sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S², in terms of the sums of x = a + 128
+            gram[j : j + BLOCK, i : i + BLOCK] = gram[i : i + BLOCK, j : j + BLOCK].T
+    # sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S², in terms of the sums of x = a +
+    # 128
     gram += 128 * sums[:, None]
     gram += 128 * sums[None, :] - 128**2 * total
     return gram.cpu()
@@ -150,9 +177,14 @@ def _multiply_float32(left, right):
 
 @functools.cache
 def _int8_is_faster(device: str) -> bool:
-    """Whether torch's int8 product (not a public function) exists here, is right, and beats float32."""
+    """Whether torch's int8 product (not a public function) exists here, is right, and beats
+    float32.
+    """
     generator = torch.Generator().manual_seed(0)
-    left, right = (torch.randint(-128, 128, (size, 4096), dtype=torch.int8, generator=generator) for size in (128, 96))
+    left, right = (
+        torch.randint(-128, 128, (size, 4096), dtype=torch.int8, generator=generator)
+        for size in (128, 96)
+    )
     exact = left.long() @ right.long().T
     left, right = left.to(device), right.to(device)
     try:
@@ -173,15 +205,18 @@ def _int8_is_faster(device: str) -> bool:
 
 
 def _chunks(images, device):
-    """(rows, pixels) chunk by chunk in the order of the file: a slice and uint8 (rows, S²) on the device."""
+    """(rows, pixels) chunk by chunk in the order of the file: a slice and uint8 (rows, S²) on the
+    device.
+    """
     pixels = images.reshape(len(images), -1)
     rows = max(1, min(256, BUFFER // pixels.shape[1]))
     for start in range(0, len(pixels), rows):
-        yield slice(start, start + rows), torch.tensor(pixels[start:start + rows], device=device)
+        yield slice(start, start + rows), torch.tensor(pixels[start : start + rows], device=device)
 
 
 def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
-    """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units), on the device.
+    """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units), on
+    the device.
 
     One pass over the images; float32 products of TILE pixels, summed in float64.
     """
@@ -195,7 +230,8 @@ def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
 
 
 def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:
-    """Aᵀ (X/255): coefficients (N, units) -> float32 (units, S²), on the device. One pass over the images.
+    """Aᵀ (X/255): coefficients (N, units) -> float32 (units, S²), on the device. One pass over the
+    images.
 
     Chunks of images whose coefficients are all 0 are left out.
     """

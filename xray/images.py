@@ -17,7 +17,8 @@ class Unreadable(ValueError):
 
 
 class Gray(NamedTuple):
-    pixels: np.ndarray  # uint8 (H, W), at the file's own resolution, turned as its EXIF orientation says
+    # uint8 (H, W), at the file's own resolution, turned as its EXIF orientation says
+    pixels: np.ndarray
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
@@ -34,21 +35,28 @@ class Decoded(NamedTuple):
 def to_gray(rgb: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3) -> uint8 (H, W) with torchvision's rgb_to_grayscale.
 
-    Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed in float and
-    rounded, a gray pixel keeps its value.
+    Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed
+    in float and rounded, a gray pixel keeps its value.
     """
-    from torchvision.transforms.v2 import functional as transforms  # here: two seconds, spent only to decode
+    # here: two seconds, spent only to decode
+    from torchvision.transforms.v2 import functional as transforms
+
     channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
     return transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
 
 
 def resize(gray: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W) -> uint8 (size, size): torchvision, bilinear, antialiased. The aspect ratio is not kept."""
+    """uint8 (H, W) -> uint8 (size, size): torchvision, bilinear, antialiased. The aspect ratio is
+    not kept.
+    """
     if gray.shape == (size, size):
         return gray
     from torchvision.transforms.v2 import functional as transforms
+
     image = torch.from_numpy(gray)[None]
-    return transforms.resize(image, [size, size], transforms.InterpolationMode.BILINEAR, antialias=True)[0].numpy()
+    return transforms.resize(
+        image, [size, size], transforms.InterpolationMode.BILINEAR, antialias=True
+    )[0].numpy()
 
 
 def _gray(image: Image.Image) -> np.ndarray:
@@ -68,12 +76,14 @@ def _gray(image: Image.Image) -> np.ndarray:
         image = Image.fromarray(255 - np.asarray(image), "CMYK")
     if mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)  # what is transparent is black
+        # what is transparent is black
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return to_gray(np.array(image.convert("RGB")))
 
 
 def decode(encoded: bytes | None, size: int) -> Decoded:
-    """Decode an image file into uint8 (size, size), one channel: read, and where it is not size x size, resize.
+    """Decode an image file into uint8 (size, size), one channel: read, and where it is not size x
+    size, resize.
 
     Raises Unreadable.
     """
@@ -85,8 +95,8 @@ def decode(encoded: bytes | None, size: int) -> Decoded:
 def read(encoded: bytes | None) -> Gray:
     """Decode a JPEG, PNG, TIFF, WebP, ... into one gray channel at its own resolution.
 
-    The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided by 257, colours to
-    gray with to_gray. Raises Unreadable.
+    The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided
+    by 257, colours to gray with to_gray. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
@@ -112,5 +122,6 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable("its header promises more pixels than is sensible") from None
     except Image.UnidentifiedImageError:
         raise Unreadable("not an image") from None
-    except Exception as error:  # Pillow's readers raise anything from OSError to struct.error on damaged files
+    # Pillow's readers raise anything from OSError to struct.error on damaged files
+    except Exception as error:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None

@@ -1,4 +1,6 @@
-"""A person's own image files -> gray pixels: found in folders, decoded as training images are; DICOM with pydicom."""
+"""A person's own image files -> gray pixels: found in folders, decoded as training images are;
+DICOM with pydicom.
+"""
 
 import io
 import os
@@ -11,20 +13,35 @@ from PIL import Image
 from xray import images
 from xray.images import Unreadable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".dcm", ".dicom")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".webp",
+    ".gif",
+    ".pgm",
+    ".dcm",
+    ".dicom",
+)
 LARGEST_FILE = 500_000_000  # bytes; the largest detectors' films take a tenth of it
 
 
 class Film(NamedTuple):
     gray: np.ndarray  # uint8 (H, W)
-    chroma: float  # how colourful the file is: mean of max - min over R, G, B, 0-255; 0 for a gray one
+    # how colourful the file is: mean of max - min over R, G, B, 0-255; 0 for a gray one
+    chroma: float
 
 
-def find(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], list[tuple[Path, str]]]:
+def find(
+    names: list[str], leave_out: Path | None = None
+) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Files and folders -> (image files in order, each once; what cannot be used, with the reason).
 
-    A folder stands for the files under it whose names end as images' do, by path, without hidden ones, links to
-    folders, and what lies in `leave_out`.
+    A folder stands for the files under it whose names end as images' do, by path, without hidden
+    ones, links to folders, and what lies in `leave_out`.
     """
     found, problems = {}, []
     for name in map(Path, names):
@@ -37,7 +54,12 @@ def find(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], l
                 inside = [name]
             else:
                 inside = []
-                problems.append((name, "not a file" if os.path.lexists(name) and name.exists() else "no such file"))
+                problems.append(
+                    (
+                        name,
+                        "not a file" if os.path.lexists(name) and name.exists() else "no such file",
+                    )
+                )
             for path in inside:
                 found.setdefault(os.path.abspath(path), path)
         except (OSError, ValueError) as error:  # ValueError: a null character
@@ -48,15 +70,25 @@ def find(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], l
 def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
     inside = []
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".")
-                            and (Path(root) / name).resolve() != leave_out)
-        inside += [Path(root) / name for name in sorted(files) if name.lower().endswith(SUFFIXES)
-                   and not name.startswith(".") and (Path(root) / name).is_file()]
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (Path(root) / name).resolve() != leave_out
+        )
+        inside += [
+            Path(root) / name
+            for name in sorted(files)
+            if name.lower().endswith(SUFFIXES)
+            and not name.startswith(".")
+            and (Path(root) / name).is_file()
+        ]
     return inside
 
 
 def read(path: Path) -> Film:
-    """Read one file, as training images are read (images.read). Raises Unreadable with the reason in a few words."""
+    """Read one file, as training images are read (images.read). Raises Unreadable with the reason
+    in a few words.
+    """
     try:
         size = os.stat(path).st_size
         if size > LARGEST_FILE:
@@ -76,26 +108,35 @@ def _chroma(encoded: bytes) -> float:
         if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I"):
             return 0.0
         image.draft("RGB", (64, 64))
-        channels = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX), np.float32)
+        channels = np.asarray(
+            image.convert("RGB").resize((64, 64), Image.Resampling.BOX), np.float32
+        )
     return float((channels.max(2) - channels.min(2)).mean())
 
 
 # ---- DICOM
 
+
 def dicom(encoded: bytes) -> np.ndarray:
     """A DICOM file of one gray frame -> uint8 (H, W), white is dense.
 
-    Stored values go through the modality transform (rescale slope and intercept), then the first window or VOI table,
-    or where there is none the range of the values (padding left out); MONOCHROME1 is inverted. Raises Unreadable.
+    Stored values go through the modality transform (rescale slope and intercept), then the first
+    window or VOI table, or where there is none the range of the values (padding left out);
+    MONOCHROME1 is inverted. Raises Unreadable.
     """
     try:
         import pydicom
         from pydicom import pixels  # noqa: F401  (since version 3)
     except ImportError:
-        raise Unreadable("a DICOM file; to read it: pip install pydicom (3 or later), or save it as PNG") from None
+        raise Unreadable(
+            "a DICOM file; to read it: pip install pydicom (3 or later), or save it as PNG"
+        ) from None
     try:
         file = pydicom.dcmread(io.BytesIO(encoded), force=True)
-        frames, kind = int(file.get("NumberOfFrames") or 1), str(file.get("PhotometricInterpretation"))
+        frames, kind = (
+            int(file.get("NumberOfFrames") or 1),
+            str(file.get("PhotometricInterpretation")),
+        )
         if "PixelData" not in file:
             raise Unreadable("a DICOM file without an image")
         if frames > 1:
@@ -105,28 +146,45 @@ def dicom(encoded: bytes) -> np.ndarray:
         if file.Rows * file.Columns > images.MAX_PIXELS:
             raise Unreadable(f"{file.Columns}x{file.Rows} pixels, more than is sensible")
         if not getattr(file.file_meta, "TransferSyntaxUID", None):
-            file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian  # what a file without a header is in
+            # what a file without a header is in
+            file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         share = _displayed(file)
     except Unreadable:
         raise
-    except Exception as error:  # pydicom raises anything on damaged files, and where a compression needs a package
-        raise Unreadable("a damaged DICOM file, or one in a compression that pydicom cannot read here: "
-                         + " ".join(str(error).split())[:100]) from None
+    # pydicom raises anything on damaged files, and where a compression needs a package
+    except Exception as error:
+        raise Unreadable(
+            "a damaged DICOM file, or one in a compression that pydicom cannot read here: "
+            + " ".join(str(error).split())[:100]
+        ) from None
     if kind == "MONOCHROME1":
         share = 1 - share
     return np.rint(255 * share).astype(np.uint8)
 
 
 def _displayed(file) -> np.ndarray:
-    """The displayed values of a pydicom data set, float64 (H, W) in 0-1, before MONOCHROME1 is inverted."""
+    """The displayed values of a pydicom data set, float64 (H, W) in 0-1, before MONOCHROME1 is
+    inverted.
+    """
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
     stored = file.pixel_array
     values = np.asarray(apply_modality_lut(stored, file), np.float64)
     if table := file.get("VOILUTSequence"):
-        return np.clip(apply_voi_lut(values.astype(np.int64), file) / (2 ** table[0].LUTDescriptor[2] - 1), 0, 1)
-    centre, width = (np.atleast_1d(file.get(f"Window{name}", np.nan))[0] for name in ("Center", "Width"))
+        return np.clip(
+            apply_voi_lut(values.astype(np.int64), file) / (2 ** table[0].LUTDescriptor[2] - 1),
+            0,
+            1,
+        )
+    centre, width = (
+        np.atleast_1d(file.get(f"Window{name}", np.nan))[0] for name in ("Center", "Width")
+    )
     if centre is None or width is None or not float(width) > 0:
-        real = stored != file.PixelPaddingValue if "PixelPaddingValue" in file else np.ones(stored.shape, bool)
+        real = (
+            stored != file.PixelPaddingValue
+            if "PixelPaddingValue" in file
+            else np.ones(stored.shape, bool)
+        )
         low, high = (values[real].min(), values[real].max()) if real.any() else (0, 0)
         return np.clip((values - low) / ((high - low) or 1), 0, 1)
     centre, width, shape = float(centre), float(width), str(file.get("VOILUTFunction") or "LINEAR")

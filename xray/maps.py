@@ -11,58 +11,77 @@ from scipy.ndimage import gaussian_filter
 
 from xray.specs import ModelSpec
 
-SMOOTHED = 1 / 40  # of the image's side: the standard deviation of the Gaussian that maps are shown through
+# of the image's side: the standard deviation of the Gaussian that maps are shown through
+SMOOTHED = 1 / 40
 SHOWN = 600  # pixels of a picture's longer side
 STRONGEST = 0.65  # how much of the radiograph the strongest colour covers
-PNEUMONIA, NORMAL = np.array([235, 40, 45.0]), np.array([40, 120, 255.0])  # red and blue, as in the report
+# red and blue, as in the report
+PNEUMONIA, NORMAL = np.array([235, 40, 45.0]), np.array([40, 120, 255.0])
 
 
 def fold(module) -> tuple[np.ndarray, float]:
-    """The layers of a Linear net as one: the weights that it gives the pixels, float64 (S * S,), and its bias."""
+    """The layers of a Linear net as one: the weights that it gives the pixels, float64 (S * S,),
+    and its bias.
+    """
     weights, bias = np.eye(1), 0.0
-    for layer in reversed([layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear)]):
+    for layer in reversed(
+        [layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear)]
+    ):
         bias += (weights @ layer.bias.detach().double().numpy())[0]
         weights = weights @ layer.weight.detach().double().numpy()
     return weights[0], float(bias)
 
 
 def contributions(spec: ModelSpec, module, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each pixel adds to the score of each image, and what is left: float32 (N, S, S) and float64 (N,).
+    """What each pixel adds to the score of each image, and what is left: float32 (N, S, S) and
+    float64 (N,).
 
-    images: uint8 (N, 1, S, S). The sum of an image's contributions and its rest is the score. For Linear nets the score
-    is the logit, a contribution is a pixel times its weight (fold), the rest is the bias: exact, the same weights for
-    all images. The other nets are linear around each image, so a contribution is a pixel times the score's gradient
-    there, and the rest is what the biases add: true for that image, and for others only as far as the same units are
-    active. An MLP's score is taken before its last ReLU, so the logit is max(0, score), and an image that the ReLU
-    shuts off has a map too. A black pixel contributes nothing, whatever it may mean that it is black.
+    images: uint8 (N, 1, S, S). The sum of an image's contributions and its rest is the score. For
+    Linear nets the score is the logit, a contribution is a pixel times its weight (fold), the rest
+    is the bias: exact, the same weights for all images. The other nets are linear around each
+    image, so a contribution is a pixel times the score's gradient there, and the rest is what the
+    biases add: true for that image, and for others only as far as the same units are active. An
+    MLP's score is taken before its last ReLU, so the logit is max(0, score), and an image that the
+    ReLU shuts off has a map too. A black pixel contributes nothing, whatever it may mean that it is
+    black.
     """
     if spec.family == "Linear":
         weights, bias = fold(module)
         maps = images.reshape(len(images), -1) / 255 * weights
         return maps.reshape(images[:, 0].shape).astype(np.float32), np.full(len(images), bias)
     pixels = torch.from_numpy(images).float().div_(255).requires_grad_()
-    score = module.layer_stack[:-1](pixels)[:, 0] if spec.family == "Linear+ReLU" else module(pixels)
-    gradient, = torch.autograd.grad(score.sum(), pixels)
+    score = (
+        module.layer_stack[:-1](pixels)[:, 0] if spec.family == "Linear+ReLU" else module(pixels)
+    )
+    (gradient,) = torch.autograd.grad(score.sum(), pixels)
     maps = (gradient * pixels.detach())[:, 0]
     return maps.numpy(), (score.detach().double() - maps.double().sum((1, 2))).numpy()
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise, regions are not."""
-    return gaussian_filter(np.asarray(values, np.float64), values.shape[-1] * SMOOTHED, mode="constant")
+    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise,
+    regions are not.
+    """
+    return gaussian_filter(
+        np.asarray(values, np.float64), values.shape[-1] * SMOOTHED, mode="constant"
+    )
 
 
 def thumbnail(gray: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) -> the same picture with SHOWN pixels on its longer side, 24 at least on the other."""
+    """uint8 (H, W) -> the same picture with SHOWN pixels on its longer side, 24 at least on the
+    other.
+    """
     height, width = (max(24, round(side * SHOWN / max(gray.shape))) for side in gray.shape)
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def draw(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
-    """A PNG: the radiograph, beside it the same with the map over it, below them a legend and two lines of text.
+    """A PNG: the radiograph, beside it the same with the map over it, below them a legend and two
+    lines of text.
 
-    shown: uint8 (H, W), of thumbnail. values: (S, S), contributions; red adds to the score (pneumonia), blue takes from
-    it (normal), full colour at the 99.5th percentile of this image's smoothed map.
+    shown: uint8 (H, W), of thumbnail. values: (S, S), contributions; red adds to the score
+    (pneumonia), blue takes from it (normal), full colour at the 99.5th percentile of this image's
+    smoothed map.
     """
     height, width = shown.shape
     smoothed = smooth(values)
@@ -85,26 +104,32 @@ def draw(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
     start = left + pen.textlength(before, small) + 8
     pen.text((left, top + 32), before, "black", small)
     strip = np.repeat(np.linspace(-1, 1, long)[None], 16, 0)
-    canvas.paste(Image.fromarray(_blend(np.full((16, long, 3), 110.0), strip)), (int(start), top + 33))
+    canvas.paste(
+        Image.fromarray(_blend(np.full((16, long, 3), 110.0), strip)), (int(start), top + 33)
+    )
     pen.text((start + long + 8, top + 32), after, "black", small)
     pen.text((gap, top + 32), "left: as read; right: what drove the score", "black", small)
     stream = io.BytesIO()
-    canvas.save(stream, "PNG", compress_level=3)  # the highest level takes 20 times as long for a tenth less
+    # the highest level takes 20 times as long for a tenth less
+    canvas.save(stream, "PNG", compress_level=3)
     return stream.getvalue()
 
 
 def _blend(gray: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Colours over gray (H, W, 3): share (H, W) in -1 to 1, from NORMAL over nothing to PNEUMONIA."""
+    """Colours over gray (H, W, 3): share (H, W) in -1 to 1, from NORMAL over nothing to
+    PNEUMONIA.
+    """
     cover = (np.abs(share) ** 0.8 * STRONGEST)[..., None]
     colour = np.where(share[..., None] > 0, PNEUMONIA, NORMAL)
     return np.rint(gray * (1 - cover) + colour * cover).astype(np.uint8)
 
 
 def place(folder: Path, image: Path, model: str, taken: set[str]) -> Path:
-    """Where an image's map goes: folder/<name>-<model>.png, numbered where that is taken, and takes it.
+    """Where an image's map goes: folder/<name>-<model>.png, numbered where that is taken, and takes
+    it.
 
-    The name keeps letters, digits, '.', '_' and '-' of the image's. taken: paths as `key` gives them, of all inputs and
-    of the maps placed so far.
+    The name keeps letters, digits, '.', '_' and '-' of the image's. taken: paths as `key` gives
+    them, of all inputs and of the maps placed so far.
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", image.stem).strip("-.")[:80] or "image"
     number, path = 1, folder / f"{stem}-{model}.png"

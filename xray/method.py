@@ -12,74 +12,170 @@ CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 
 
 def sections(study: Study, sample: np.ndarray | None) -> list[dict]:
-    """Sections 1 to 2.4. sample: the data's first training image, uint8 (S, S), or None where it may not be shown."""
-    return [introduction(), section("section-2", "2", "Method", text(
-        "Each model is trained from scratch on one data set. Every run leaves a record with its settings, its "
-        "history and its logits for each validation and test image; all that follows is computed from these records.")),
-        dataset(study, sample), preparation(study, sample), experiment(study), evaluation(study)]
+    """Sections 1 to 2.4. sample: the data's first training image, uint8 (S, S), or None where it
+    may not be shown.
+    """
+    return [
+        introduction(),
+        section(
+            "section-2",
+            "2",
+            "Method",
+            text(
+                "Each model is trained from scratch on one data set. Every run leaves a record with its settings, its "
+                "history and its logits for each validation and test image; all that follows is computed from these records."
+            ),
+        ),
+        dataset(study, sample),
+        preparation(study, sample),
+        experiment(study),
+        evaluation(study),
+    ]
 
 
 def introduction() -> dict:
-    return section("section-1", "1", "Introduction", text(
-        "The paper asks how far simple networks get at telling pneumonia from a normal chest radiograph. It trains "
-        "35 small PyTorch models of three classes (linear, MLP and CNN), changes one setting at a time, and finds "
-        "that a single hidden layer of ten units already reaches an accuracy of about 93 % and an F1 score of about "
-        "95 %."),
-        text("This report repeats that study, figure by figure, under the paper's own numbers. Where the paper "
-             "trains a model once, we train it with several seeds, because one run cannot tell an effect from luck. "
-             "What the paper printed is always marked as the paper's and stands beside what we measured. After the "
-             "paper's sections come the [verdicts on its claims](#claims) and what its scores leave unsaid."))
+    return section(
+        "section-1",
+        "1",
+        "Introduction",
+        text(
+            "The paper asks how far simple networks get at telling pneumonia from a normal chest radiograph. It trains "
+            "35 small PyTorch models of three classes (linear, MLP and CNN), changes one setting at a time, and finds "
+            "that a single hidden layer of ten units already reaches an accuracy of about 93 % and an F1 score of about "
+            "95 %."
+        ),
+        text(
+            "This report repeats that study, figure by figure, under the paper's own numbers. Where the paper "
+            "trains a model once, we train it with several seeds, because one run cannot tell an effect from luck. "
+            "What the paper printed is always marked as the paper's and stands beside what we measured. After the "
+            "paper's sections come the [verdicts on its claims](#claims) and what its scores leave unsaid."
+        ),
+    )
 
 
-# ------------------------------------------------------------------------------------------------ 2.1, 2.2: data
+# ------------------------------------------------------------------------------------------------
+# 2.1, 2.2: data
 
 
 def dataset(study: Study, sample) -> dict:
     facts = study.facts
     if not facts:
-        return section("section-2-1", "2.1", "The data set", _no_facts(),
-                       *[item(study, f"fig-{n}", f"Figure {n}", title, _no_facts()) for n, title in (
-                           (1, "One record of the data set"), (2, "The image of that record"),
-                           (3, "Classes of the training split"))], level=3)
+        return section(
+            "section-2-1",
+            "2.1",
+            "The data set",
+            _no_facts(),
+            *[
+                item(study, f"fig-{n}", f"Figure {n}", title, _no_facts())
+                for n, title in (
+                    (1, "One record of the data set"),
+                    (2, "The image of that record"),
+                    (3, "Classes of the training split"),
+                )
+            ],
+            level=3,
+        )
     entry = facts["sample"]
-    record = (f"path   {shown(entry['path'])}\nimage  mode {entry['mode']}, {entry['width']}×{entry['height']} pixels\n"
-              f"label  {entry['label']} ({CLASS_NAMES[entry['label']]})")
-    sizes = [[part, f"{facts['splits'][part]:,}", *(f"{facts['counts'][part].get(name, 0):,}" for name in CLASS_NAMES),
-              cell(f"{paper.SPLIT_SIZES[part]:,}", paper=True)] for part in SPLITS]
+    record = (
+        f"path   {shown(entry['path'])}\nimage  mode {entry['mode']}, {entry['width']}×{entry['height']} pixels\n"
+        f"label  {entry['label']} ({CLASS_NAMES[entry['label']]})"
+    )
+    sizes = [
+        [
+            part,
+            f"{facts['splits'][part]:,}",
+            *(f"{facts['counts'][part].get(name, 0):,}" for name in CLASS_NAMES),
+            cell(f"{paper.SPLIT_SIZES[part]:,}", paper=True),
+        ]
+        for part in SPLITS
+    ]
     train = facts["counts"]["train"]
     ratio = train.get("NORMAL", 0) / max(train.get("PNEUMONIA", 0), 1)
     return section(
-        "section-2-1", "2.1", "The data set",
-        text("Three splits of radiographs, each image with one label: 0 for normal, 1 for pneumonia, which is the "
-             "positive class throughout."),
-        item(study, "sec-data", "Section 2.1", "Images of each split", table(
-            "Images by split and class", ["Split", ">Images", ">Normal", ">Pneumonia", ">Images in the paper"], sizes)),
-        item(study, "fig-1", "Figure 1", "One record of the data set", code(record, "The first training record"),
-             note="The first image of the training split, before any change. The paper's has mode "
-                  f"{paper.SAMPLE['mode']} and {paper.SAMPLE['width']}×{paper.SAMPLE['height']} pixels."),
-        item(study, "fig-2", "Figure 2", "The image of that record", _picture(study, sample, "fig-2"),
-             note=_picture_note(study, sample)),
-        item(study, "sec-audit", "Section 2.1", "Audit of the images", audit(facts["audit"], facts["splits"]),
-             note="The paper reports no missing and no duplicated values."),
-        item(study, "fig-3", "Figure 3", "Classes of the training split",
-             plot(figures.shares("fig-3", "Share of each class by split",
-                                 {part: facts["counts"][part] for part in SPLITS}), "fig-3"),
-             note=f"The training split holds {ratio:.3f} normal images for each with pneumonia (the paper: "
-                  f"{paper.CLASS_RATIO}); a guess that is always “pneumonia” is right that often. The other splits, "
-                  "paler, are as uneven."), level=3)
+        "section-2-1",
+        "2.1",
+        "The data set",
+        text(
+            "Three splits of radiographs, each image with one label: 0 for normal, 1 for pneumonia, which is the "
+            "positive class throughout."
+        ),
+        item(
+            study,
+            "sec-data",
+            "Section 2.1",
+            "Images of each split",
+            table(
+                "Images by split and class",
+                ["Split", ">Images", ">Normal", ">Pneumonia", ">Images in the paper"],
+                sizes,
+            ),
+        ),
+        item(
+            study,
+            "fig-1",
+            "Figure 1",
+            "One record of the data set",
+            code(record, "The first training record"),
+            note="The first image of the training split, before any change. The paper's has mode "
+            f"{paper.SAMPLE['mode']} and {paper.SAMPLE['width']}×{paper.SAMPLE['height']} pixels.",
+        ),
+        item(
+            study,
+            "fig-2",
+            "Figure 2",
+            "The image of that record",
+            _picture(study, sample, "fig-2"),
+            note=_picture_note(study, sample),
+        ),
+        item(
+            study,
+            "sec-audit",
+            "Section 2.1",
+            "Audit of the images",
+            audit(facts["audit"], facts["splits"]),
+            note="The paper reports no missing and no duplicated values.",
+        ),
+        item(
+            study,
+            "fig-3",
+            "Figure 3",
+            "Classes of the training split",
+            plot(
+                figures.shares(
+                    "fig-3",
+                    "Share of each class by split",
+                    {part: facts["counts"][part] for part in SPLITS},
+                ),
+                "fig-3",
+            ),
+            note=f"The training split holds {ratio:.3f} normal images for each with pneumonia (the paper: "
+            f"{paper.CLASS_RATIO}); a guess that is always “pneumonia” is right that often. The other splits, "
+            "paler, are as uneven.",
+        ),
+        level=3,
+    )
 
 
 def audit(found: dict, sizes: dict) -> dict:
     """What is wrong with the images: missing, unreadable, copied, contradictory."""
     same_bytes, same_pixels = found["identical_bytes"], found["identical_pixels"]
-    rows = [["Rows without an image", found["missing"]], ["Images that cannot be decoded", len(found["unreadable"])]]
+    rows = [
+        ["Rows without an image", found["missing"]],
+        ["Images that cannot be decoded", len(found["unreadable"])],
+    ]
     for words, copies in (("the same bytes", same_bytes), ("the same pixels", same_pixels)):
         rows.append([f"Sets of images with {words}", copies["groups"]])
         rows.append([f"Images to drop for one of each ({words})", copies["surplus"]])
-        rows += [[f"Copies within {part} ({words})", copies["within"][part]] for part in sizes
-                 if copies["within"].get(part)]
-        rows += [[f"Sets in both {pair.replace('/', ' and ')} ({words})", n]
-                 for pair, n in copies["across"].items() if n]
+        rows += [
+            [f"Copies within {part} ({words})", copies["within"][part]]
+            for part in sizes
+            if copies["within"].get(part)
+        ]
+        rows += [
+            [f"Sets in both {pair.replace('/', ' and ')} ({words})", n]
+            for pair, n in copies["across"].items()
+            if n
+        ]
     rows.append(["Sets of identical images with different labels", same_pixels["conflicting"]])
     return table("What was looked for, over all splits", ["Looked for", ">Found"], rows)
 
@@ -99,24 +195,45 @@ def preparation(study: Study, sample) -> dict:
             rest = counts[part] % batch or batch if part in counts else "–"
             rows.append([batch, part, ours, rest, cell(printed, paper=True)])
     return section(
-        "section-2-2", "2.2", "Preparation",
-        text("Each image becomes one gray channel, is brought to a square, and its values are divided by 255. "
-             "Pixels are kept as bytes and divided on the device, which gives the same numbers with a quarter of "
-             "the memory."),
-        item(study, "fig-4", "Figure 4", "The image after preparation", _picture(study, sample, "fig-4"),
-             note=f"The picture shown: shape 1×{size}×{size}, values {low:.2f} to {high:.2f}. The paper's: "
-                  f"1×640×640, 0 to 1. {_picture_note(study, sample)} The runs of this study were trained at "
-                  f"{trained}."),
-        item(study, "fig-5", "Figure 5", "Batches of each split",
-             table("Batches by batch size", ["Batch size", "Split", ">Batches", ">Images in the last",
-                                             ">Batches in the paper"], rows),
-             note="The last batch of a split is smaller and is kept. The training split is shuffled anew each epoch."),
-        level=3)
+        "section-2-2",
+        "2.2",
+        "Preparation",
+        text(
+            "Each image becomes one gray channel, is brought to a square, and its values are divided by 255. "
+            "Pixels are kept as bytes and divided on the device, which gives the same numbers with a quarter of "
+            "the memory."
+        ),
+        item(
+            study,
+            "fig-4",
+            "Figure 4",
+            "The image after preparation",
+            _picture(study, sample, "fig-4"),
+            note=f"The picture shown: shape 1×{size}×{size}, values {low:.2f} to {high:.2f}. The paper's: "
+            f"1×640×640, 0 to 1. {_picture_note(study, sample)} The runs of this study were trained at "
+            f"{trained}.",
+        ),
+        item(
+            study,
+            "fig-5",
+            "Figure 5",
+            "Batches of each split",
+            table(
+                "Batches by batch size",
+                ["Batch size", "Split", ">Batches", ">Images in the last", ">Batches in the paper"],
+                rows,
+            ),
+            note="The last batch of a split is smaller and is kept. The training split is shuffled anew each epoch.",
+        ),
+        level=3,
+    )
 
 
 def _no_facts() -> dict:
-    return text("The description of the data (`data.json`) does not lie beside these records, so this cannot be "
-                "shown. `python scripts/train.py` writes it before it trains.")
+    return text(
+        "The description of the data (`data.json`) does not lie beside these records, so this cannot be "
+        "shown. `python scripts/train.py` writes it before it trains."
+    )
 
 
 def _picture(study: Study, sample, name: str) -> dict:
@@ -124,7 +241,10 @@ def _picture(study: Study, sample, name: str) -> dict:
         content = pictures.radiograph(phantoms.draw(0, False, IMAGE_SIZE))
         words = "A drawn stand-in for a chest radiograph: two dark lungs on a light ground."
     else:
-        content, words = pictures.radiograph(sample), "The chest radiograph of the record in Figure 1."
+        content, words = (
+            pictures.radiograph(sample),
+            "The chest radiograph of the record in Figure 1.",
+        )
     return images((content, name, words, ""))
 
 
@@ -133,34 +253,80 @@ def _picture_note(study: Study, sample) -> str:
         return "The data set's own image."
     if study.runs[0].data["phantom"]:
         return "This study's images are phantoms: drawn, not taken of anyone."
-    return ("A phantom is drawn here in place of the radiograph: the report carries no pixel of the data. With "
-            "`--data SOURCE`, `scripts/report.py` shows the radiograph itself.")
+    return (
+        "A phantom is drawn here in place of the radiograph: the report carries no pixel of the data. With "
+        "`--data SOURCE`, `scripts/report.py` shows the radiograph itself."
+    )
 
 
-# ------------------------------------------------------------------------------------------------ 2.3, 2.4: models
+# ------------------------------------------------------------------------------------------------
+# 2.3, 2.4: models
 
 
 def experiment(study: Study) -> dict:
     structures = [
-        ("fig-6", "Figure 6", "Linear model: one hidden layer of 10 units", "0",
-         "No function stands between its two layers, so they amount to one: a single weight for each pixel."),
-        ("fig-7", "Figure 7", "MLP: the same with ReLU", "5",
-         "A ReLU follows the last layer too, so a logit is never below 0. A prediction counts as pneumonia when the "
-         "logit is above 0. A net whose outputs are all 0 has no gradient left and stays as it is."),
-        ("fig-8", "Figure 8", "CNN: two blocks of two convolutions, 10 filters of 3×3", "11",
-         "The structure is TinyVGG's. Its padding keeps the image's size; each pooling halves it."),
+        (
+            "fig-6",
+            "Figure 6",
+            "Linear model: one hidden layer of 10 units",
+            "0",
+            "No function stands between its two layers, so they amount to one: a single weight for each pixel.",
+        ),
+        (
+            "fig-7",
+            "Figure 7",
+            "MLP: the same with ReLU",
+            "5",
+            "A ReLU follows the last layer too, so a logit is never below 0. A prediction counts as pneumonia when the "
+            "logit is above 0. A net whose outputs are all 0 has no gradient left and stays as it is.",
+        ),
+        (
+            "fig-8",
+            "Figure 8",
+            "CNN: two blocks of two convolutions, 10 filters of 3×3",
+            "11",
+            "The structure is TinyVGG's. Its padding keeps the image's size; each pooling halves it.",
+        ),
     ]
     return section(
-        "section-2-3", "2.3", "The experiment",
-        text("Three classes of model are compared. The loss is binary cross-entropy on the logit; a weighted model "
-             "multiplies the loss of pneumonia images by the training split's normal images over its pneumonia "
-             "images. The optimizer is SGD without momentum, but for three models with Adam."),
-        *[item(study, id, label, title, code(str(models.build(MODELS[model], device="meta")), title),
-               note=f"{_parameters(study, MODELS[model])} {words}") for id, label, title, model, words in structures],
-        item(study, "table-1", "Table 1", "The 26 models trained with batches of 32",
-             _spec_table(study, TABLE_1, False), models=list(TABLE_1)),
-        item(study, "table-2", "Table 2", "The 9 models trained with batches of 64", _spec_table(study, TABLE_2, True),
-             models=list(TABLE_2), note="Weight decay acts on every weight and bias."), level=3)
+        "section-2-3",
+        "2.3",
+        "The experiment",
+        text(
+            "Three classes of model are compared. The loss is binary cross-entropy on the logit; a weighted model "
+            "multiplies the loss of pneumonia images by the training split's normal images over its pneumonia "
+            "images. The optimizer is SGD without momentum, but for three models with Adam."
+        ),
+        *[
+            item(
+                study,
+                id,
+                label,
+                title,
+                code(str(models.build(MODELS[model], device="meta")), title),
+                note=f"{_parameters(study, MODELS[model])} {words}",
+            )
+            for id, label, title, model, words in structures
+        ],
+        item(
+            study,
+            "table-1",
+            "Table 1",
+            "The 26 models trained with batches of 32",
+            _spec_table(study, TABLE_1, False),
+            models=list(TABLE_1),
+        ),
+        item(
+            study,
+            "table-2",
+            "Table 2",
+            "The 9 models trained with batches of 64",
+            _spec_table(study, TABLE_2, True),
+            models=list(TABLE_2),
+            note="Weight decay acts on every weight and bias.",
+        ),
+        level=3,
+    )
 
 
 def _parameters(study: Study, spec: ModelSpec) -> str:
@@ -168,43 +334,89 @@ def _parameters(study: Study, spec: ModelSpec) -> str:
         return f"{models.parameter_count(models.build(spec, size, device='meta')):,}"
 
     words = f"{count(IMAGE_SIZE)} parameters at {IMAGE_SIZE}×{IMAGE_SIZE}."
-    sizes = {run.image_size for group in study.chosen.values() for run in group if run.spec.family == spec.family}
+    sizes = {
+        run.image_size
+        for group in study.chosen.values()
+        for run in group
+        if run.spec.family == spec.family
+    }
     for size in sorted(sizes - {IMAGE_SIZE}):
         words += f" In this study such models were trained at {size}×{size}, with {count(size)} parameters."
     return words
 
 
 def _spec_table(study: Study, specs: dict, decay: bool) -> dict:
-    columns = ["Model", "Class", ">Hidden layers", ">Units or filters", "Kernel", "Weighted", "Optimizer",
-               ">Learning rate", ">Epochs"] + [">Weight decay"] * decay + ["Seeds", ">Image size", "Engine"]
+    columns = (
+        [
+            "Model",
+            "Class",
+            ">Hidden layers",
+            ">Units or filters",
+            "Kernel",
+            "Weighted",
+            "Optimizer",
+            ">Learning rate",
+            ">Epochs",
+        ]
+        + [">Weight decay"] * decay
+        + ["Seeds", ">Image size", "Engine"]
+    )
     rows = []
     for spec in specs.values():
         runs = study.chosen.get(spec.id, [])
         lost = sum(run.status == "diverged" for run in runs)
         kernel = f"{spec.kernel_size}×{spec.kernel_size}" if spec.kernel_size else "–"
         epochs = "/".join(str(n) for n in sorted({run.spec.epochs for run in runs} | {spec.epochs}))
-        rows.append([
-            spec.id, spec.family, spec.hidden_layers, spec.hidden_units, kernel, "yes" if spec.class_weight else "no",
-            spec.optimizer, f"{spec.learning_rate:.0e}".replace("e-0", "e-"), epochs,
-            *[f"{spec.weight_decay:g}"] * decay,
-            (seeds(runs) + (f" ({lost} diverged)" if lost else "")) if runs else cell("not trained", badge="none"),
-            " ".join(str(size) for size in sorted({run.image_size for run in runs})) or "–",
-            " ".join(sorted({run.engine for run in runs})) or "–"])
+        rows.append(
+            [
+                spec.id,
+                spec.family,
+                spec.hidden_layers,
+                spec.hidden_units,
+                kernel,
+                "yes" if spec.class_weight else "no",
+                spec.optimizer,
+                f"{spec.learning_rate:.0e}".replace("e-0", "e-"),
+                epochs,
+                *[f"{spec.weight_decay:g}"] * decay,
+                (seeds(runs) + (f" ({lost} diverged)" if lost else ""))
+                if runs
+                else cell("not trained", badge="none"),
+                " ".join(str(size) for size in sorted({run.image_size for run in runs})) or "–",
+                " ".join(sorted({run.engine for run in runs})) or "–",
+            ]
+        )
     return table("Settings, and the runs of this study", columns, rows, sortable=True)
 
 
 def evaluation(study: Study) -> dict:
     floor = study.baseline
-    guess = (f" On this test split it is right {100 * floor['accuracy']:.1f} % of the time, with an F1 of "
-             f"{100 * floor['f1']:.1f} %." if floor else "")
+    guess = (
+        f" On this test split it is right {100 * floor['accuracy']:.1f} % of the time, with an F1 of "
+        f"{100 * floor['f1']:.1f} %."
+        if floor
+        else ""
+    )
     return section(
-        "section-2-4", "2.4", "Scores",
-        text("Accuracy is the share of images that are classed rightly. Precision is the share of the images called "
-             "pneumonia that have it; recall the share of pneumonia that is found; F1 is their harmonic mean. "
-             "Precision and F1 are 0 where nothing is called pneumonia."),
-        text("A model that always says pneumonia needs no image and sets the mark to beat." + guess),
-        text("The paper's accuracy is the mean over batches, in which the last, small batch weighs as much as a "
-             "whole one. Ours is exact; the batch mean stands beside it wherever the paper's figure is compared."),
-        text("The 95 % interval of a score is that of one run with another seed on another test set of the same "
-             "size: the test images are redrawn 1,000 times for each seed, and all seeds' draws taken together. "
-             "With one seed it covers the test images only. ± is the standard deviation over seeds."), level=3)
+        "section-2-4",
+        "2.4",
+        "Scores",
+        text(
+            "Accuracy is the share of images that are classed rightly. Precision is the share of the images called "
+            "pneumonia that have it; recall the share of pneumonia that is found; F1 is their harmonic mean. "
+            "Precision and F1 are 0 where nothing is called pneumonia."
+        ),
+        text(
+            "A model that always says pneumonia needs no image and sets the mark to beat." + guess
+        ),
+        text(
+            "The paper's accuracy is the mean over batches, in which the last, small batch weighs as much as a "
+            "whole one. Ours is exact; the batch mean stands beside it wherever the paper's figure is compared."
+        ),
+        text(
+            "The 95 % interval of a score is that of one run with another seed on another test set of the same "
+            "size: the test images are redrawn 1,000 times for each seed, and all seeds' draws taken together. "
+            "With one seed it covers the test images only. ± is the standard deviation over seeds."
+        ),
+        level=3,
+    )

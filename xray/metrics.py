@@ -1,11 +1,13 @@
 """Logits and labels -> scores, intervals and tests.
 
-Everywhere: `logits` (N,) real numbers, +-inf allowed; `labels` (N,) of 0/1; 1 = PNEUMONIA = positive; N images in the
-data's order. The prediction is `logit > 0`, which is the paper's round(sigmoid(logit)): a logit of exactly 0, all that
-a dead ReLU gives, is class 0. The probability is sigmoid(logit). Scores are fractions in 0-1.
+Everywhere: `logits` (N,) real numbers, +-inf allowed; `labels` (N,) of 0/1; 1 = PNEUMONIA =
+positive; N images in the data's order. The prediction is `logit > 0`, which is the paper's
+round(sigmoid(logit)): a logit of exactly 0, all that a dead ReLU gives, is class 0. The probability
+is sigmoid(logit). Scores are fractions in 0-1.
 
-Rules for what has no value: precision, recall, specificity, NPV and F1 with nothing to divide by are 0; AUC and average
-precision are nan where only one class is there. Empty, unequal or nan input, which is what a diverged run has, raises
+Rules for what has no value: precision, recall, specificity, NPV and F1 with nothing to divide by
+are 0; AUC and average precision are nan where only one class is there. Empty, unequal or nan input,
+which is what a diverged run has, raises
 ValueError: callers leave such runs out (`run.status == "diverged"`).
 """
 
@@ -25,7 +27,9 @@ RANK_METRICS = ("roc_auc", "average_precision", "brier")
 def _checked(logits, labels):
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 1 or logits.shape != labels.shape:
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} must be 1-D and of the same length")
+        raise ValueError(
+            f"logits {logits.shape} and labels {labels.shape} must be 1-D and of the same length"
+        )
     if not len(logits):
         raise ValueError("there are no logits: the run diverged or saw no image; leave it out")
     if np.isnan(logits.astype(np.float64)).any() or not np.isin(labels, (0, 1)).all():
@@ -39,8 +43,9 @@ def predictions(logits) -> np.ndarray:
 
 
 def _ranked(logits):
-    """Ranks scaled to 0-1, and the sorted distinct logits. torchmetrics would put logits through a sigmoid, which
-    saturates and makes ties of large ones; ranks keep their order and their true ties."""
+    """Ranks scaled to 0-1, and the sorted distinct logits. torchmetrics would put logits through a
+    sigmoid, which saturates and makes ties of large ones; ranks keep their order and their true
+    ties."""
     values, rank = np.unique(logits, return_inverse=True)
     return torch.from_numpy(rank / max(len(values) - 1, 1)), values
 
@@ -48,11 +53,14 @@ def _ranked(logits):
 def scores(logits, labels, batch_size: int = 32) -> dict:
     """All scores of one run on one split.
 
-    accuracy, precision, recall (= sensitivity), f1, specificity, npv: from the thresholded predictions.
+    accuracy, precision, recall (= sensitivity), f1, specificity, npv: from the thresholded
+    predictions.
     batch_mean_accuracy: see that function; `batch_size` serves nothing else.
     roc_auc, average_precision: over all thresholds. brier: mean (p - y)^2, 0 is best.
-    ece: expected calibration error, sum over 15 equal bins of p of (share of images) * |mean p - share positive|.
-    tn, fp, fn, tp: int. torchmetrics computes in float32: its scores are good to 7 digits, the counts are exact.
+    ece: expected calibration error, sum over 15 equal bins of p of (share of images) * |mean p -
+        share positive|.
+    tn, fp, fn, tp: int. torchmetrics computes in float32: its scores are good to 7 digits, the
+        counts are exact.
     """
     logits, labels = _checked(logits, labels)
     predicted, target = torch.from_numpy(predictions(logits)), torch.from_numpy(labels)
@@ -70,18 +78,28 @@ def scores(logits, labels, batch_size: int = 32) -> dict:
         "specificity": tm.binary_specificity(predicted, target, **plain),
         "npv": tn / (tn + fn) if tn + fn else 0.0,
         "roc_auc": tm.binary_auroc(rank, target, **plain) if two_classes else math.nan,
-        "average_precision": tm.binary_average_precision(rank, target, **plain) if two_classes else math.nan,
+        "average_precision": tm.binary_average_precision(rank, target, **plain)
+        if two_classes
+        else math.nan,
         "brier": np.mean((probability - labels) ** 2),
-        "ece": tm.binary_calibration_error(torch.from_numpy(probability), target, CALIBRATION_BINS, **plain),
+        "ece": tm.binary_calibration_error(
+            torch.from_numpy(probability), target, CALIBRATION_BINS, **plain
+        ),
     }
-    return {name: float(value) for name, value in result.items()} | {"tn": tn, "fp": fp, "fn": fn, "tp": tp}
+    return {name: float(value) for name, value in result.items()} | {
+        "tn": tn,
+        "fp": fp,
+        "fn": fn,
+        "tp": tp,
+    }
 
 
 def batch_mean_accuracy(logits, labels, batch_size: int) -> float:
-    """The mean over consecutive batches of each batch's accuracy, as the tutorial's loop that the paper adapts.
+    """The mean over consecutive batches of each batch's accuracy, as the tutorial's loop that the
+    paper adapts.
 
-    The last batch counts as much as a full one, however small: of 582 images in batches of 32 each of the last 6 weighs
-    as much as 5.3 others. Equals the accuracy where batch_size divides N.
+    The last batch counts as much as a full one, however small: of 582 images in batches of 32 each
+    of the last 6 weighs as much as 5.3 others. Equals the accuracy where batch_size divides N.
     """
     logits, labels = _checked(logits, labels)
     right = (predictions(logits) == labels).astype(float)
@@ -91,7 +109,9 @@ def batch_mean_accuracy(logits, labels, batch_size: int) -> float:
 
 
 def always_pneumonia(labels, batch_size: int = 32) -> dict:
-    """The scores of a model that calls every image pneumonia with certainty: what any model must beat."""
+    """The scores of a model that calls every image pneumonia with certainty: what any model must
+    beat.
+    """
     return scores(np.full(len(labels), np.inf), labels, batch_size)
 
 
@@ -104,13 +124,19 @@ def confusion(logits, labels) -> dict:
 
 def count_scores(tp, tn, fp, fn) -> dict:
     """The count metrics from confusion counts: numbers, or arrays of one shape. 0/0 is 0."""
+
     def ratio(top, bottom):
         return np.divide(top, bottom, out=np.zeros(np.shape(bottom)), where=np.asarray(bottom) > 0)
 
     tp, tn, fp, fn = (np.asarray(count, np.float64) for count in (tp, tn, fp, fn))
-    return {"accuracy": ratio(tp + tn, tp + tn + fp + fn), "precision": ratio(tp, tp + fp),
-            "recall": ratio(tp, tp + fn), "f1": ratio(2 * tp, 2 * tp + fp + fn),
-            "specificity": ratio(tn, tn + fp), "npv": ratio(tn, tn + fn)}
+    return {
+        "accuracy": ratio(tp + tn, tp + tn + fp + fn),
+        "precision": ratio(tp, tp + fp),
+        "recall": ratio(tp, tp + fn),
+        "f1": ratio(2 * tp, 2 * tp + fp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "npv": ratio(tn, tn + fn),
+    }
 
 
 def _percentiles(draws, level: float) -> tuple[float, float]:
@@ -123,50 +149,76 @@ def _percentiles(draws, level: float) -> tuple[float, float]:
 
 
 def bootstrap(logits, labels, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> dict:
-    """Percentile bootstrap over images: count metric -> (low, high), which hold the middle `level` of the resamples.
+    """Percentile bootstrap over images: count metric -> (low, high), which hold the middle `level`
+    of the resamples.
 
-    Drawing N images with replacement and counting is one draw from a multinomial over the four confusion cells, so no
-    image is touched. The interval tells how another test set of N images could differ, with the model kept; it says
-    nothing of another seed. The same `seed` gives the same interval.
+    Drawing N images with replacement and counting is one draw from a multinomial over the four
+    confusion cells, so no image is touched. The interval tells how another test set of N images
+    could differ, with the model kept; it says nothing of another seed. The same `seed` gives the
+    same interval.
     """
     return bootstrap_runs([confusion(logits, labels)], resamples, seed, level)
 
 
-def bootstrap_runs(counts: list[dict], resamples: int = 2000, seed: int = 0, level: float = 0.95) -> dict:
-    """As bootstrap, of several runs (their `confusion`) together: each gives as many resamples, which are pooled.
+def bootstrap_runs(
+    counts: list[dict], resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict:
+    """As bootstrap, of several runs (their `confusion`) together: each gives as many resamples,
+    which are pooled.
 
-    The interval then also holds the spread between runs: another seed, on another test set of that size.
+    The interval then also holds the spread between runs: another seed, on another test set of that
+    size.
     """
     random = np.random.default_rng(seed)
     cells = np.array([[run[name] for name in ("tp", "tn", "fp", "fn")] for run in counts])
-    draws = np.concatenate([random.multinomial(row.sum(), row / row.sum(), size=resamples) for row in cells])
+    draws = np.concatenate(
+        [random.multinomial(row.sum(), row / row.sum(), size=resamples) for row in cells]
+    )
     return {name: _percentiles(values, level) for name, values in count_scores(*draws.T).items()}
 
 
-def paired_bootstrap(predictions_a, predictions_b, labels, metric: str, resamples: int = 2000, seed: int = 0) -> tuple:
-    """(low, high), 95 %: the difference a - b of a count metric between two models, over redrawn common test images."""
+def paired_bootstrap(
+    predictions_a, predictions_b, labels, metric: str, resamples: int = 2000, seed: int = 0
+) -> tuple:
+    """(low, high), 95 %: the difference a - b of a count metric between two models, over redrawn
+    common test images.
+    """
     a, b, labels = (np.asarray(x) for x in (predictions_a, predictions_b, labels))
     cells = np.bincount(4 * labels + 2 * a + b, minlength=8)
-    drawn = np.random.default_rng(seed).multinomial(len(labels), cells / len(labels), size=resamples)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(labels), cells / len(labels), size=resamples
+    )
     drawn = drawn.reshape(-1, 2, 2, 2)  # resample, label, a, b
-    first, second = (count_scores(tp=k[:, 1, 1], tn=k[:, 0, 0], fp=k[:, 0, 1], fn=k[:, 1, 0])[metric]
-                     for k in (drawn.sum(3), drawn.sum(2)))
+    first, second = (
+        count_scores(tp=k[:, 1, 1], tn=k[:, 0, 0], fp=k[:, 0, 1], fn=k[:, 1, 0])[metric]
+        for k in (drawn.sum(3), drawn.sum(2))
+    )
     return _percentiles(first - second, 0.95)
 
 
-def bootstrap_ranking(logits, labels, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> dict:
-    """As bootstrap, for roc_auc, average_precision and brier: images are redrawn, as weights, and each is recomputed.
+def bootstrap_ranking(
+    logits, labels, resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> dict:
+    """As bootstrap, for roc_auc, average_precision and brier: images are redrawn, as weights, and
+    each is recomputed.
 
-    Resamples with one class have no AUC or average precision and are left out of those; (nan, nan) if all are.
+    Resamples with one class have no AUC or average precision and are left out of those; (nan, nan)
+    if all are.
     """
     logits, labels = _checked(logits, labels)
     n = len(labels)
-    draws = np.random.default_rng(seed).integers(0, n, (resamples, n)) + n * np.arange(resamples)[:, None]
-    weights = np.bincount(draws.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+    draws = (
+        np.random.default_rng(seed).integers(0, n, (resamples, n))
+        + n * np.arange(resamples)[:, None]
+    )
+    weights = (
+        np.bincount(draws.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+    )
     error = (expit(logits.astype(np.float64)) - labels) ** 2
 
     order = np.argsort(-logits, kind="stable")  # from the surest positive down
-    starts = np.flatnonzero(np.append(True, logits[order][1:] != logits[order][:-1]))  # one step a distinct logit
+    # one step a distinct logit
+    starts = np.flatnonzero(np.append(True, logits[order][1:] != logits[order][:-1]))
     positive = np.add.reduceat(weights[:, order] * labels[order], starts, axis=1)
     negative = np.add.reduceat(weights[:, order] * (1 - labels[order]), starts, axis=1)
     above, below = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
@@ -177,15 +229,19 @@ def bootstrap_ranking(logits, labels, resamples: int = 1000, seed: int = 0, leve
         precision = np.where(above + below > 0, above / (above + below), 0)
         average = (precision * positive).sum(1) / positives
     average[negatives == 0] = math.nan
-    return {"roc_auc": _percentiles(auc, level), "average_precision": _percentiles(average, level),
-            "brier": _percentiles(weights @ error / n, level)}
+    return {
+        "roc_auc": _percentiles(auc, level),
+        "average_precision": _percentiles(average, level),
+        "brier": _percentiles(weights @ error / n, level),
+    }
 
 
 def mcnemar(predictions_a, predictions_b, labels) -> dict:
-    """McNemar's exact test of two models on the same images: do they differ in how often they are right?
+    """McNemar's exact test of two models on the same images: do they differ in how often they are
+    right?
 
-    only_a, only_b: images that only that model gets right. p: two-sided binomial probability of a split at least so
-    uneven if each such image were a coin's toss; 1 where there is none.
+    only_a, only_b: images that only that model gets right. p: two-sided binomial probability of a
+    split at least so uneven if each such image were a coin's toss; 1 where there is none.
     """
     a, b, labels = (np.asarray(x) for x in (predictions_a, predictions_b, labels))
     if not len(labels) or not a.shape == b.shape == labels.shape:
@@ -206,31 +262,39 @@ def _both_classes(logits, labels):
 def roc_curve(logits, labels) -> dict:
     """false_positive_rate, true_positive_rate, thresholds: arrays (K,), from (0, 0) to (1, 1).
 
-    Point k calls positive what has logit >= thresholds[k]; the first threshold is +inf. ValueError for one class.
+    Point k calls positive what has logit >= thresholds[k]; the first threshold is +inf. ValueError
+    for one class.
     """
     logits, target = _both_classes(logits, labels)
     rank, values = _ranked(logits)
     fpr, tpr, thresholds = tm.binary_roc(rank, target, validate_args=False)
     index = np.rint(thresholds.numpy()[1:] * max(len(values) - 1, 1)).astype(int)
-    return {"false_positive_rate": fpr.numpy(), "true_positive_rate": tpr.numpy(),
-            "thresholds": np.append(np.inf, values[index])}
+    return {
+        "false_positive_rate": fpr.numpy(),
+        "true_positive_rate": tpr.numpy(),
+        "thresholds": np.append(np.inf, values[index]),
+    }
 
 
 def precision_recall_curve(logits, labels) -> dict:
-    """precision, recall (K + 1,) and thresholds (K,) in rising order; the last point is (1, 0) by convention.
+    """precision, recall (K + 1,) and thresholds (K,) in rising order; the last point is (1, 0) by
+    convention.
 
     Point k calls positive what has logit >= thresholds[k]. ValueError for one class.
     """
     logits, target = _both_classes(logits, labels)
     rank, values = _ranked(logits)
-    precision, recall, thresholds = tm.binary_precision_recall_curve(rank, target, validate_args=False)
+    precision, recall, thresholds = tm.binary_precision_recall_curve(
+        rank, target, validate_args=False
+    )
     index = np.rint(thresholds.numpy() * max(len(values) - 1, 1)).astype(int)
     return {"precision": precision.numpy(), "recall": recall.numpy(), "thresholds": values[index]}
 
 
 def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:
-    """For equal bins of the probability: edges (bins + 1,), count, and mean probability and share of positives (bins,),
-    both nan where a bin is empty. The ece of `scores` is sum(count * |probability - positive|) / N."""
+    """For equal bins of the probability: edges (bins + 1,), count, and mean probability and share
+    of positives (bins,), both nan where a bin is empty. The ece of `scores` is sum(count *
+    |probability - positive|) / N."""
     logits, labels = _checked(logits, labels)
     probability = expit(logits.astype(np.float64))
     edges = np.linspace(0, 1, bins + 1)
@@ -243,16 +307,18 @@ def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:
 
 
 def threshold_at_sensitivity(logits, labels, sensitivity: float = 0.95) -> float:
-    """The highest threshold t, in the logits' own precision, at which `logit > t` finds that share of the positives.
+    """The highest threshold t, in the logits' own precision, at which `logit > t` finds that share
+    of the positives.
 
-    Chosen on the validation split, used on the test split. ValueError without a positive, or where even t = -inf
-    would not do (a positive at -inf).
+    Chosen on the validation split, used on the test split. ValueError without a positive, or where
+    even t = -inf would not do (a positive at -inf).
     """
     logits, labels = _checked(logits, labels)
     positives = np.sort(logits[labels == 1])[::-1]
     if not len(positives) or not 0 < sensitivity <= 1:
         raise ValueError("a threshold at a sensitivity needs positives and a sensitivity in (0, 1]")
-    lowest = positives[math.ceil(sensitivity * len(positives) - 1e-9) - 1]  # the weakest positive that must be found
+    # the weakest positive that must be found
+    lowest = positives[math.ceil(sensitivity * len(positives) - 1e-9) - 1]
     if np.isneginf(lowest):
         raise ValueError("no threshold reaches that sensitivity: a logit is -inf")
     return float(np.nextafter(lowest, np.array(-np.inf, lowest.dtype)))

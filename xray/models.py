@@ -9,7 +9,9 @@ from xray.specs import IMAGE_SIZE, ModelSpec
 
 
 class LinearNet(nn.Module):
-    """Flatten, then Linear layers; with `relu`, each of them, the last one too, is followed by a ReLU (Fig 7)."""
+    """Flatten, then Linear layers; with `relu`, each of them, the last one too, is followed by a
+    ReLU (Fig 7).
+    """
 
     def __init__(self, image_size: int, hidden_layers: int, hidden_units: int, relu: bool = False):
         super().__init__()
@@ -26,10 +28,12 @@ class LinearNet(nn.Module):
 
 
 class TinyVGG(nn.Module):
-    """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3; for kernel 5 the paper prints none, 2 is our reading.
+    """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3; for kernel 5 the paper prints
+    none, 2 is our reading.
 
-    A block's second ReLU stands after the pooling, not before it: the largest of four and the cut at 0 can change places
-    without a bit of difference to the output or any gradient, and the ReLU then meets a quarter of the pixels.
+    A block's second ReLU stands after the pooling, not before it: the largest of four and the cut
+    at 0 can change places without a bit of difference to the output or any gradient, and the ReLU
+    then meets a quarter of the pixels.
     """
 
     def __init__(self, image_size: int, filters: int, kernel_size: int):
@@ -37,33 +41,44 @@ class TinyVGG(nn.Module):
 
         def block(channels):
             return nn.Sequential(
-                nn.Conv2d(channels, filters, kernel_size, padding=kernel_size // 2), nn.ReLU(),
-                nn.Conv2d(filters, filters, kernel_size, padding=kernel_size // 2), nn.MaxPool2d(2), nn.ReLU(),
+                nn.Conv2d(channels, filters, kernel_size, padding=kernel_size // 2),
+                nn.ReLU(),
+                nn.Conv2d(filters, filters, kernel_size, padding=kernel_size // 2),
+                nn.MaxPool2d(2),
+                nn.ReLU(),
             )
 
         self.block_1 = block(1)
         self.block_2 = block(filters)
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(filters * (image_size // 4) ** 2, 1))
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(filters * (image_size // 4) ** 2, 1)
+        )
 
     def forward(self, images):
         return self.classifier(self.block_2(self.block_1(images))).squeeze(1)
 
 
 def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="cpu") -> nn.Module:
-    """The module of a spec for images (N, 1, image_size, image_size), float32 in 0-1; it returns logits (N,).
+    """The module of a spec for images (N, 1, image_size, image_size), float32 in 0-1; it returns
+    logits (N,).
 
-    Weights are PyTorch's default draw, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases alike, from the seed
-    alone: drawn on the CPU in layer order, so the same seed gives the same weights on every device, and models of one
-    structure start alike. device="meta" builds the structure without weights.
+    Weights are PyTorch's default draw, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases
+    alike, from the seed
+    alone: drawn on the CPU in layer order, so the same seed gives the same weights on every device,
+    and models of one structure start alike. device="meta" builds the structure without weights.
     Raises ValueError where image_size is not a positive multiple of 4 (the CNN halves it twice).
     """
     if image_size < 4 or image_size % 4:
-        raise ValueError(f"image size {image_size} does not fit: it must be a positive multiple of 4")
+        raise ValueError(
+            f"image size {image_size} does not fit: it must be a positive multiple of 4"
+        )
     with torch.device("meta"):
         if spec.family == "CNN":
             model = TinyVGG(image_size, spec.hidden_units, spec.kernel_size)
         else:
-            model = LinearNet(image_size, spec.hidden_layers, spec.hidden_units, relu=spec.family == "Linear+ReLU")
+            model = LinearNet(
+                image_size, spec.hidden_layers, spec.hidden_units, relu=spec.family == "Linear+ReLU"
+            )
     if str(device) == "meta":
         return model
     model.to_empty(device="cpu")
@@ -78,7 +93,9 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
 
 
 def pixel_weight(model: nn.Module) -> nn.Parameter:
-    """The weight with one number per pixel (of the last feature maps, in a CNN): what specs.pixel_step is about."""
+    """The weight with one number per pixel (of the last feature maps, in a CNN): what
+    specs.pixel_step is about.
+    """
     return next(layer.weight for layer in model.modules() if isinstance(layer, nn.Linear))
 
 

@@ -1,7 +1,8 @@
-"""What the paper printed, and what follows from it by arithmetic. Facts only; nothing here comes from a run.
+"""What the paper printed, and what follows from it by arithmetic. Facts only; nothing here comes
+from a run.
 
-G. Copetti, "Binary Classification of Chest X-rays for Prediction of Pneumonia". Models are named by their ids of Tables
-1 and 2 (`xray.specs`), figures by their printed numbers.
+G. Copetti, "Binary Classification of Chest X-rays for Prediction of Pneumonia". Models are named by
+their ids of Tables 1 and 2 (`xray.specs`), figures by their printed numbers.
 """
 
 from typing import NamedTuple
@@ -13,19 +14,30 @@ SPLIT_SIZES = {"train": 4077, "validation": 1165, "test": 582}  # section 2.1
 BATCHES = {32: {"train": 128, "validation": 37, "test": 19}}  # Fig 5; none is printed for 64
 CLASS_RATIO = 0.37  # normal images for each with pneumonia in the training split, section 2.3 ii
 MAJORITY_SHARE = 0.70  # "about", of images with pneumonia, section 2.4
-SAMPLE = {"mode": "RGB", "width": 640, "height": 640, "label": 0, "shape": (1, 640, 640), "range": (0.0, 1.0)}
+SAMPLE = {
+    "mode": "RGB",
+    "width": 640,
+    "height": 640,
+    "label": 0,
+    "shape": (1, 640, 640),
+    "range": (0.0, 1.0),
+}
 # Fig 1; shape and range after the transformations, section 2.2
 
-CONFUSION_20 = {"tp": 400, "tn": 142, "fp": 29, "fn": 11}  # section 3.3, Fig 18: 411 positives, 171 negatives
+# section 3.3, Fig 18: 411 positives, 171 negatives
+CONFUSION_20 = {"tp": 400, "tn": 142, "fp": 29, "fn": 11}
 
 
 def _scores(table: str) -> dict[str, dict[str, float]]:
     rows = [line.split() for line in table.strip().splitlines()]
-    return {row[0]: dict(zip(("precision", "recall", "f1", "accuracy"), map(float, row[1:]))) for row in rows}
+    return {
+        row[0]: dict(zip(("precision", "recall", "f1", "accuracy"), map(float, row[1:])))
+        for row in rows
+    }
 
 
-# Test scores in percent, in the printed order (falling F1). The accuracy is a mean over batches: see `implied`.
-#    id  precision recall f1 accuracy
+# Test scores in percent, in the printed order (falling F1). The accuracy is a mean over batches:
+#    see `implied`. id  precision recall f1 accuracy
 FIG_20 = _scores("""
     21   92.4 98.3 95.3 93.4
     20   93.2 97.3 95.2 93.4
@@ -51,9 +63,18 @@ SCORES = FIG_20 | FIG_23 | FIG_25
 
 # Figure number -> its models, in the paper's order (misprinted captions put right, see MISPRINTS).
 CURVES = {
-    9: ["0", "1", "2"], 10: ["3", "0", "4"], 11: ["8", "5", "9"], 12: ["10", "11", "12"], 13: ["11", "13"],
-    14: ["0", "14"], 15: ["5", "15"], 16: ["11", "16"], 17: ["14", "17", "0"],
-    19: ["20", "23", "21", "24", "22", "25"], 22: ["20b", "23b", "21b", "24b", "22b", "25b"], 26: ["22b", "26b"],
+    9: ["0", "1", "2"],
+    10: ["3", "0", "4"],
+    11: ["8", "5", "9"],
+    12: ["10", "11", "12"],
+    13: ["11", "13"],
+    14: ["0", "14"],
+    15: ["5", "15"],
+    16: ["11", "16"],
+    17: ["14", "17", "0"],
+    19: ["20", "23", "21", "24", "22", "25"],
+    22: ["20b", "23b", "21b", "24b", "22b", "25b"],
+    26: ["22b", "26b"],
 }
 CONFUSIONS = {18: ["20"]}
 TABLES = {20: list(FIG_20), 23: list(FIG_23), 25: list(FIG_25)}
@@ -80,14 +101,19 @@ class Implied(NamedTuple):
 
 
 def implied(model: str) -> list[Implied]:
-    """Every confusion matrix with 411 positives and 171 negatives that gives a printed row, to the digit printed.
+    """Every confusion matrix with 411 positives and 171 negatives that gives a printed row, to the
+    digit printed.
 
-    Precision and recall of one decimal leave one matrix for each of the 15 rows, and its F1 is the printed one. Its
-    accuracy is not: the printed one is, in all 15 rows, the mean over batches of the test loader (19 of 32, or 10 of
-    64; the last holds 6 images), for a whole number of right answers among those 6. So the paper's accuracies
-    carry the last 6 images with 5.3 (batch size 32) or 10.7 (64) times the weight of the others.
+    Precision and recall of one decimal leave one matrix for each of the 15 rows, and its F1 is the
+    printed one. Its accuracy is not: the printed one is, in all 15 rows, the mean over batches of
+    the test loader (19 of 32, or 10 of 64; the last holds 6 images), for a whole number of right
+    answers among those 6. So the paper's accuracies carry the last 6 images with 5.3 (batch size
+    32) or 10.7 (64) times the weight of the others.
     """
-    positives, negatives = CONFUSION_20["tp"] + CONFUSION_20["fn"], CONFUSION_20["tn"] + CONFUSION_20["fp"]
+    positives, negatives = (
+        CONFUSION_20["tp"] + CONFUSION_20["fn"],
+        CONFUSION_20["tn"] + CONFUSION_20["fp"],
+    )
     total, printed, batch = positives + negatives, SCORES[model], MODELS[model].batch_size
 
     def shown(value, name):
@@ -96,14 +122,30 @@ def implied(model: str) -> list[Implied]:
     found = []
     for tp in (tp for tp in range(1, positives + 1) if shown(tp / positives, "recall")):
         for fp in range(negatives + 1):
-            if not (shown(tp / (tp + fp), "precision") and shown(2 * tp / (tp + fp + positives), "f1")):
+            if not (
+                shown(tp / (tp + fp), "precision") and shown(2 * tp / (tp + fp + positives), "f1")
+            ):
                 continue
             right = tp + negatives - fp
             full, rest = divmod(total, batch)
-            means = {last: 100 * ((right - last) / batch + last / rest) / (full + 1) for last in range(rest + 1)}
+            means = {
+                last: 100 * ((right - last) / batch + last / rest) / (full + 1)
+                for last in range(rest + 1)
+            }
             last = min(means, key=lambda number: abs(means[number] - printed["accuracy"]))
-            found.append(Implied(model, tp, negatives - fp, fp, positives - tp, printed["accuracy"],
-                                 100 * right / total, means[last], last))
+            found.append(
+                Implied(
+                    model,
+                    tp,
+                    negatives - fp,
+                    fp,
+                    positives - tp,
+                    printed["accuracy"],
+                    100 * right / total,
+                    means[last],
+                    last,
+                )
+            )
     return found
 
 
@@ -116,7 +158,9 @@ class Claim(NamedTuple):
 
 def _claims(table: str) -> list[Claim]:
     rows = [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
-    return [Claim(name, section, text, tuple(models.split())) for name, section, models, text in rows]
+    return [
+        Claim(name, section, text, tuple(models.split())) for name, section, models, text in rows
+    ]
 
 
 CLAIMS = _claims("""

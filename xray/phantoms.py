@@ -1,4 +1,6 @@
-"""Phantoms: synthetic chest radiographs, drawn from a seed. A stand-in for where no real data can be read."""
+"""Phantoms: synthetic chest radiographs, drawn from a seed. A stand-in for where no real data can
+be read.
+"""
 
 import hashlib
 import json
@@ -11,7 +13,8 @@ from torch.nn import functional
 
 from xray.sources import DataError, Source, Split
 
-COUNT = 600  # images, 420 of them for training: model 20 gets 93 % of the test split right at 640 pixels
+# images, 420 of them for training: model 20 gets 93 % of the test split right at 640 pixels
+COUNT = 600
 SEED = 20230118
 NORMAL_PER_PNEUMONIA = 0.37  # the paper's training split, section 2.1
 DRAWN = 256  # pixels a side of the drawing
@@ -24,21 +27,31 @@ def named(source: str) -> bool:
 
 
 def sizes(count: int) -> dict[str, tuple[int, int]]:
-    """(normal, pneumonia) images of each split: 70, 20 and 10 % of them, classes as in the paper."""
+    """(normal, pneumonia) images of each split: 70, 20 and 10 % of them, classes as in the
+    paper.
+    """
     test, validation = round(count * 0.1), round(count * 0.2)
     result = {}
-    for split, images in (("train", count - validation - test), ("validation", validation), ("test", test)):
+    for split, images in (
+        ("train", count - validation - test),
+        ("validation", validation),
+        ("test", test),
+    ):
         normal = round(images * NORMAL_PER_PNEUMONIA / (1 + NORMAL_PER_PNEUMONIA))
         result[split] = normal, images - normal
     return result
 
 
 def source(text: str) -> Source:
-    """The source that "phantom" or "phantom:<number>" names. Raises DataError for a number under 20 or over 100,000."""
+    """The source that "phantom" or "phantom:<number>" names. Raises DataError for a number under 20
+    or over 100,000.
+    """
     found = re.fullmatch(r"phantom(?::(\d{1,7}))?", text)
     count = int(found[1] or COUNT) if found else 0
     if not 20 <= count <= 100_000:
-        raise DataError(f"{text}: phantoms are asked for as phantom or phantom:<number of images, 20 to 100000>")
+        raise DataError(
+            f"{text}: phantoms are asked for as phantom or phantom:<number of images, 20 to 100000>"
+        )
     identity = {"kind": "phantom", "version": VERSION, "count": count, "seed": SEED}
 
     def open_(temporary, image_size):
@@ -47,7 +60,14 @@ def source(text: str) -> Source:
             splits[split] = _split(split, start, normal, pneumonia, image_size)
             start += normal + pneumonia
         return splits, ["NORMAL", "PNEUMONIA"], []
-    return Source("phantom", "phantom", identity, open_, hashlib.sha256(json.dumps(identity).encode()).hexdigest())
+
+    return Source(
+        "phantom",
+        "phantom",
+        identity,
+        open_,
+        hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
+    )
 
 
 def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Split:
@@ -57,26 +77,34 @@ def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Sp
 
     def read(row):
         pixels = draw(start + row, classes[row] == "PNEUMONIA", size)
-        return f"P5 {size} {size} 255\n".encode() + pixels.tobytes()  # as a file, so that it goes the way of all images
+        # as a file, so that it goes the way of all images
+        return f"P5 {size} {size} 255\n".encode() + pixels.tobytes()
+
     return Split(paths, classes, read)
 
 
 def draw(number: int, pneumonia: bool, size: int) -> np.ndarray:
     """Phantom `number`: uint8 (size, size), a frontal chest film.
 
-    The same number gives the same patient at every size, but for the grain. The anatomy is drawn DRAWN pixels wide and
-    brought to the size (torchvision, bilinear, antialiased); the film's grain is drawn at the size.
+    The same number gives the same patient at every size, but for the grain. The anatomy is drawn
+    DRAWN pixels wide and brought to the size (torchvision, bilinear, antialiased); the film's grain
+    is drawn at the size.
     """
-    from torchvision.transforms.v2 import functional as transforms  # here: two seconds, spent only to decode
+    # here: two seconds, spent only to decode
+    from torchvision.transforms.v2 import functional as transforms
+
     generator = np.random.default_rng([SEED, number])
     image = torch.from_numpy(_anatomy(generator, pneumonia))[None]
     image = transforms.resize(image, [size, size], antialias=True)[0].numpy()
-    image = image + generator.standard_normal(image.shape, np.float32) * generator.uniform(0.008, 0.022)
+    image = image + generator.standard_normal(image.shape, np.float32) * generator.uniform(
+        0.008, 0.022
+    )
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _anatomy(generator, pneumonia: bool) -> np.ndarray:
-    """A film without grain, float32 (DRAWN, DRAWN), about 0 (air) to 1 (bone): soft-edged shapes laid over each other.
+    """A film without grain, float32 (DRAWN, DRAWN), about 0 (air) to 1 (bone): soft-edged shapes
+    laid over each other.
 
     Coordinates x and y run from -1 to 1 over the film.
     """
@@ -90,7 +118,9 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     side = np.abs(x)
     texture = _texture(generator)
 
-    body = _inside(1 - ((side / uniform(0.86, 0.98)) ** 2) ** 2 + 0.5 * np.minimum(0, y + 0.75), 0.04)
+    body = _inside(
+        1 - ((side / uniform(0.86, 0.98)) ** 2) ** 2 + 0.5 * np.minimum(0, y + 0.75), 0.04
+    )
     image = 0.05 + body * (0.56 + 0.06 * y + 0.03 * texture[0])
 
     # lungs: narrow apex, wide base cut off by the diaphragm, one a little lower than the other
@@ -103,20 +133,21 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     image -= lungs * (air + 0.03 * texture[1])
 
     heart_x, heart_y, heart = uniform(0.08, 0.15), uniform(0.20, 0.28), uniform(0.27, 0.34)
-    along, across = x - heart_x + 0.7 * (y - heart_y), y - heart_y - 0.5 * (x - heart_x)  # its tip points down and left
+    # its tip points down and left
+    along, across = x - heart_x + 0.7 * (y - heart_y), y - heart_y - 0.5 * (x - heart_x)
     ball = _inside(1 - (along / (heart * 1.15)) ** 2 - (across / (heart * 1.05)) ** 2, 0.16)
     image += ball * (0.07 + 0.85 * air * lungs)
     clear = lungs * (1 - ball)
 
     # vessels spread from the root of each lung
-    root = np.exp(-((side - 0.22) / 0.20) ** 2 - ((y + 0.02) / 0.38) ** 2)
+    root = np.exp(-(((side - 0.22) / 0.20) ** 2) - ((y + 0.02) / 0.38) ** 2)
     image += clear * root * (0.08 + 0.10 * np.maximum(0, texture[2]))
 
     # spine with its vertebrae, belly, mediastinum
     spine = np.exp(-(((x / 0.11) ** 2) ** 2))
     image += body * spine * (0.17 + 0.025 * np.sin(y * 32 + uniform(0, 6)))
     image += body * _inside(y - dome, 0.03) * 0.14
-    image += np.exp(-(x / 0.17) ** 2 - ((y + 0.45) / 0.25) ** 2) * 0.12 * body
+    image += np.exp(-((x / 0.17) ** 2) - ((y + 0.45) / 0.25) ** 2) * 0.12 * body
 
     # ribs fall off towards the side behind, rise in front (fainter); collar bones
     cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
@@ -124,10 +155,16 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     out = side - 0.15
     behind = _bars((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
     out = side - 0.45
-    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2) * _inside(side - 0.28, 0.1)
+    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2) * _inside(
+        side - 0.28, 0.1
+    )
     image += cage * (0.075 * behind + 0.035 * before)
     collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
-    collar = np.exp(-(((collar / 0.03) ** 2) ** 2)) * _inside(side - 0.10, 0.02) * _inside(0.75 - side, 0.05)
+    collar = (
+        np.exp(-(((collar / 0.03) ** 2) ** 2))
+        * _inside(side - 0.10, 0.02)
+        * _inside(0.75 - side, 0.05)
+    )
     image += 0.13 * body * collar
 
     # the classes meet: some pneumonias are hardly seen, some sound lungs are a little cloudy
@@ -151,20 +188,32 @@ def _bars(phase: np.ndarray) -> np.ndarray:
 
 
 def _texture(generator) -> np.ndarray:
-    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1: from coarse and fine noise."""
+    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1: from coarse
+    and fine noise.
+    """
     fields = 0
     for cells, weight in ((6, 0.6), (14, 0.6), (40, 0.5)):
         noise = torch.from_numpy(generator.standard_normal((1, 4, cells, cells), np.float32))
-        fields = fields + weight * 1.6 * functional.interpolate(noise, (DRAWN, DRAWN), mode="bicubic")[0].numpy()
+        fields = (
+            fields
+            + weight
+            * 1.6
+            * functional.interpolate(noise, (DRAWN, DRAWN), mode="bicubic")[0].numpy()
+        )
     return fields
 
 
 def _opacity(generator, x, y, texture) -> np.ndarray:
     """How much of the lungs' air is lost, 0 to 1: a haze and one to four cloudy patches."""
-    lost = 0.5 * np.exp(-(y / 0.7) ** 2)
+    lost = 0.5 * np.exp(-((y / 0.7) ** 2))
     for _ in range(generator.integers(1, 5)):
-        where = float(generator.choice([-1, 1])) * generator.uniform(0.25, 0.55), generator.uniform(-0.4, 0.4)
+        where = (
+            float(generator.choice([-1, 1])) * generator.uniform(0.25, 0.55),
+            generator.uniform(-0.4, 0.4),
+        )
         wide, high = generator.uniform(0.14, 0.34), generator.uniform(0.14, 0.34)
-        patch = np.exp(-((x - where[0]) / wide) ** 2 - ((y - where[1]) / high) ** 2) * (1 + 0.25 * texture)
+        patch = np.exp(-(((x - where[0]) / wide) ** 2) - ((y - where[1]) / high) ** 2) * (
+            1 + 0.25 * texture
+        )
         lost = np.maximum(lost, generator.uniform(0.6, 1.0) * patch)
     return lost.clip(0, 1)

@@ -1,4 +1,6 @@
-"""Numbers that are images -> small PNGs: a radiograph's pixels, the weights of a net's first layer."""
+"""Numbers that are images -> small PNGs: a radiograph's pixels, the weights of a net's first
+layer.
+"""
 
 import base64
 import io
@@ -33,7 +35,8 @@ def data_uri(content: bytes) -> str:
 
 
 def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """(H, W) numbers -> means over squares of k x k, with the smallest k that brings both sides to `largest` or less.
+    """(H, W) numbers -> means over squares of k x k, with the smallest k that brings both sides to
+    `largest` or less.
 
     Edges that fill no whole square are cut off.
     """
@@ -48,7 +51,9 @@ def radiograph(pixels: np.ndarray) -> bytes:
 
 
 def diverging(values: np.ndarray, limit: float) -> bytes:
-    """(H, W) real numbers -> a PNG: blue below 0, white at 0, red above, full colour at +-limit and beyond."""
+    """(H, W) real numbers -> a PNG: blue below 0, white at 0, red above, full colour at +-limit and
+    beyond.
+    """
     levels = 65  # an odd number, so that 0 has a colour of its own
     steps = np.clip(np.nan_to_num(values) / (limit or 1), -1, 1)
     picture = Image.fromarray(np.rint((steps + 1) / 2 * (levels - 1)).astype(np.uint8), "P")
@@ -60,8 +65,8 @@ def diverging(values: np.ndarray, limit: float) -> bytes:
 def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """The weights of a Linear or MLP run with one hidden layer, from the file beside its record.
 
-    Gives (units, S, S) float32, each unit's weights as an image, and (units,), what its output is multiplied by.
-    Raises WeightsError.
+    Gives (units, S, S) float32, each unit's weights as an image, and (units,), what its output is
+    multiplied by. Raises WeightsError.
     """
     path = Path(run.file).parent / Path(run.weights["file"]).name
     try:
@@ -71,20 +76,26 @@ def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
     flat = [value for value in tensors.values() if value.ndim == 2]
     size = run.image_size
     hidden = next((value for value in flat if value.shape[1] == size * size), None)
-    output = next((value for value in flat if hidden is not None and value.shape == (1, len(hidden))), None)
+    output = next(
+        (value for value in flat if hidden is not None and value.shape == (1, len(hidden))), None
+    )
     if output is None:
-        raise WeightsError(f"{path.name}: does not hold the two layers of model {run.spec.id} at {size}×{size}")
+        raise WeightsError(
+            f"{path.name}: does not hold the two layers of model {run.spec.id} at {size}×{size}"
+        )
     return hidden.astype(np.float32).reshape(-1, size, size), output[0].astype(np.float32)
 
 
 def weight_pictures(run: Run) -> dict:
-    """What a run looks at: {"units": [(PNG, output weight)], "limit": float, "product": PNG or None, "product_limit"}.
+    """What a run looks at: {"units": [(PNG, output weight)], "limit": float, "product": PNG or
+    None, "product_limit"}.
 
-    Units are drawn at 160 pixels or less, all on one scale: full colour at the 99.5th percentile of |w| as drawn. The
-    product of the two layers is the one image that a Linear net weighs a radiograph with; an MLP has none.
-    Weights are large and stay where they were trained. So what was drawn is kept beside the record, in <run>.pictures,
-    and stands in where the weights are not: a report can then be written again from the records alone.
-    Raises WeightsError where neither can be used.
+    Units are drawn at 160 pixels or less, all on one scale: full colour at the 99.5th percentile of
+    |w| as drawn. The product of the two layers is the one image that a Linear net weighs a
+    radiograph with; an MLP has none. Weights are large and stay where they were trained. So what
+    was drawn is kept beside the record, in <run>.pictures, and stands in where the weights are not:
+    a report can then be written again from the records alone. Raises WeightsError where neither can
+    be used.
     """
     kept = Path(run.file).with_suffix(".pictures")
     try:
@@ -96,8 +107,12 @@ def weight_pictures(run: Run) -> dict:
         return found
     small = [shrink(unit, 160) for unit in hidden]
     limit = float(np.percentile(np.abs(small), 99.5))
-    found = {"units": [(diverging(unit, limit), float(weight)) for unit, weight in zip(small, output)], "limit": limit,
-             "product": None, "product_limit": 0.0}
+    found = {
+        "units": [(diverging(unit, limit), float(weight)) for unit, weight in zip(small, output)],
+        "limit": limit,
+        "product": None,
+        "product_limit": 0.0,
+    }
     if run.spec.family == "Linear":
         product = shrink(np.tensordot(output, hidden, 1))
         found["product_limit"] = float(np.percentile(np.abs(product), 99.5))
@@ -111,19 +126,31 @@ def weight_pictures(run: Run) -> dict:
 def _write_kept(path: Path, run: Run, found: dict) -> None:
     def text(content):
         return base64.b64encode(content).decode()
-    write_json(path, {"format": FORMAT, "weights": run.weights.get("sha256")} | found | {
-        "units": [[text(content), weight] for content, weight in found["units"]],
-        "product": found["product"] and text(found["product"])})
+
+    write_json(
+        path,
+        {"format": FORMAT, "weights": run.weights.get("sha256")}
+        | found
+        | {
+            "units": [[text(content), weight] for content, weight in found["units"]],
+            "product": found["product"] and text(found["product"]),
+        },
+    )
 
 
 def _read_kept(path: Path, run: Run) -> dict | None:
-    """What _write_kept wrote of these very weights; None where there is nothing, or nothing that can be trusted."""
+    """What _write_kept wrote of these very weights; None where there is nothing, or nothing that
+    can be trusted.
+    """
     try:
         payload = read_json(path)
         if payload["weights"] != run.weights.get("sha256"):
             return None
-        return {"units": [(base64.b64decode(content), weight) for content, weight in payload["units"]],
-                "limit": payload["limit"], "product": payload["product"] and base64.b64decode(payload["product"]),
-                "product_limit": payload["product_limit"]}
+        return {
+            "units": [(base64.b64decode(content), weight) for content, weight in payload["units"]],
+            "limit": payload["limit"],
+            "product": payload["product"] and base64.b64decode(payload["product"]),
+            "product_limit": payload["product_limit"],
+        }
     except (ResultsError, KeyError, TypeError, ValueError):
         return None

@@ -3,11 +3,12 @@
     RESULTS/<data>/data.json                      what the data is: counts, audit, labels, paths
     RESULTS/<data>/<split>/<run>.json             one run; <split> is given, image-3 or patient-3
     RESULTS/<data>/<split>/<run>.safetensors      its weights, where they were kept
-    RESULTS/<data>/<split>/runs.jsonl             many runs in short, one a line, of re-splits: without history and
-                                                  validation logits
+    RESULTS/<data>/<split>/runs.jsonl             many runs in short, one a line, of re-splits:
+                                                  without history and validation logits
 
-<data> is the source's name and the first 8 digits of its fingerprint, so records of different data never meet. A study
-is one folder <data>/<split>. Scores are not stored: they are computed from the logits.
+<data> is the source's name and the first 8 digits of its fingerprint, so records of different data
+never meet. A study is one folder <data>/<split>. Scores are not stored: they are computed from the
+logits.
 """
 
 import base64
@@ -34,7 +35,9 @@ COMPACT = "runs.jsonl"
 
 
 class ResultsError(ValueError):
-    """A results folder or a record that cannot be used: the message names it, says why and what to do."""
+    """A results folder or a record that cannot be used: the message names it, says why and what to
+    do.
+    """
 
 
 class Damaged(ResultsError):
@@ -45,20 +48,25 @@ class Damaged(ResultsError):
 class Run:
     """A model trained once.
 
-    history: lists of one float an epoch: train_loss, train_accuracy (running, while the weights move), validation_loss,
-        validation_accuracy (after the epoch). Losses as trained on (pos_weight included), means over images.
-    logits, labels: 1-D arrays by split part, float32 and int64, in the data's order; both empty for a diverged run.
+    history: lists of one float an epoch: train_loss, train_accuracy (running, while the weights
+        move), validation_loss, validation_accuracy (after the epoch). Losses as trained on
+        (pos_weight included), means over images.
+    logits, labels: 1-D arrays by split part, float32 and int64, in the data's order; both empty for
+        a diverged run.
     """
 
-    spec: ModelSpec  # as trained: differs from MODELS[spec.id] in epochs where the run was shortened
+    # as trained: differs from MODELS[spec.id] in epochs where the run was shortened
+    spec: ModelSpec
     seed: int
     image_size: int  # pixels a side
     split: str  # "given", "image-<seed>" or "patient-<seed>"
-    data: dict  # name, source, fingerprint, phantom (bool), skipped (count of unreadable images left out)
+    # name, source, fingerprint, phantom (bool), skipped (count of unreadable images left out)
+    data: dict
     engine: str  # "direct" or "gram"
     engine_reason: str  # the estimate that chose it, or "forced"
     precision: str  # "fp32", "tf32" or "bf16"
-    pixel_step: float  # specs.pixel_step of the image size; 1 elsewhere than at 640 is a step that was not matched
+    # specs.pixel_step of the image size; 1 elsewhere than at 640 is a step that was not matched
+    pixel_step: float
     status: str  # "finished" or "diverged"
     history: dict
     logits: dict
@@ -69,33 +77,47 @@ class Run:
 
     @property
     def matched(self) -> bool:
-        """Whether the step of the layer with one weight per pixel was that of the paper's size (specs.pixel_step)."""
+        """Whether the step of the layer with one weight per pixel was that of the paper's size
+        (specs.pixel_step).
+        """
         return self.pixel_step == pixel_step(self.image_size)
 
     @property
     def differs(self) -> list[str]:
-        """What sets this run apart from the paper's, in words; empty for a run of the paper's study."""
+        """What sets this run apart from the paper's, in words; empty for a run of the paper's
+        study.
+        """
         paper = (MODELS | LEARNING_RATE_SEARCH)[self.spec.id]
         notes = ["synthetic images (phantoms)"] if self.data["phantom"] else []
         if self.image_size != IMAGE_SIZE:
-            step = "with matched steps" if self.matched else "with steps that are not matched to them"
-            notes.append(f"{self.image_size}×{self.image_size} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}, {step}")
+            step = (
+                "with matched steps" if self.matched else "with steps that are not matched to them"
+            )
+            notes.append(
+                f"{self.image_size}×{self.image_size} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}, {step}"
+            )
         if self.spec.epochs != paper.epochs:
             notes.append(f"{self.spec.epochs} epochs instead of {paper.epochs}")
         return notes
 
 
-def run_name(spec: ModelSpec, seed: int, image_size: int, precision: str = "fp32", forced_engine: str = "") -> str:
-    """The file name, without suffix, of a run: what the paper fixes is left out. "26b-seed0", "26b-seed0-64px-matched".
+def run_name(
+    spec: ModelSpec, seed: int, image_size: int, precision: str = "fp32", forced_engine: str = ""
+) -> str:
+    """The file name, without suffix, of a run: what the paper fixes is left out. "26b-seed0",
+    "26b-seed0-64px-matched".
 
-    "matched" keeps apart from records that an earlier version made, at a reduced size, without specs.pixel_step.
+    "matched" keeps apart from records that an earlier version made, at a reduced size, without
+    specs.pixel_step.
     """
     parts = [spec.id, f"seed{seed}"]
     if image_size != IMAGE_SIZE:
         parts.append(f"{image_size}px-matched")
     if spec.epochs != (MODELS | LEARNING_RATE_SEARCH)[spec.id].epochs:
         parts.append(f"{spec.epochs}epochs")
-    return "-".join(parts + [word for word in (precision, forced_engine) if word and word != "fp32"])
+    return "-".join(
+        parts + [word for word in (precision, forced_engine) if word and word != "fp32"]
+    )
 
 
 def data_folder(results: Path, name: str, fingerprint: str) -> Path:
@@ -105,7 +127,8 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then renamed.
+    """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then
+    renamed.
 
     Raises OSError, with this path as its filename.
     """
@@ -128,7 +151,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _temporary_file(folder: Path) -> tuple[int, str]:
-    """A new file's handle and name, locked while it is open: clear_leftovers takes only what nobody holds."""
+    """A new file's handle and name, locked while it is open: clear_leftovers takes only what nobody
+    holds.
+    """
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
         with suppress(OSError):  # a file system without locks; nothing is cleared there either
@@ -139,26 +164,35 @@ def _temporary_file(folder: Path) -> tuple[int, str]:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove the temporary files in `folder` (not below it) of processes that were killed while they wrote."""
+    """Remove the temporary files in `folder` (not below it) of processes that were killed while
+    they wrote.
+    """
     for path in Path(folder).glob(".writing-*"):
-        with suppress(OSError), open(path, "r+b") as stream:  # OSError: it is being written, or gone
+        # OSError: it is being written, or gone
+        with suppress(OSError), open(path, "r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
 
 def _checksum(payload: dict) -> str:
-    return hashlib.sha256(json.dumps(payload, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(payload, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def write_json(path: Path, payload: dict) -> None:
     """Write a dict as JSON, one key a line, with its checksum as the last key; atomic."""
-    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
-             for key, value in (payload | {"checksum": _checksum(payload)}).items()]
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+        for key, value in (payload | {"checksum": _checksum(payload)}).items()
+    ]
     write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 def read_json(path: Path) -> dict:
-    """Read what write_json wrote. Raises ResultsError where it is cut off, not JSON, of a later format, or altered."""
+    """Read what write_json wrote. Raises ResultsError where it is cut off, not JSON, of a later
+    format, or altered.
+    """
     path = Path(path)
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
@@ -169,18 +203,26 @@ def read_json(path: Path) -> dict:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise Damaged(f"{path}: damaged or not a record; delete it and train again") from None
     if version != FORMAT:
-        raise ResultsError(f"{path}: written in format {version!r}, this program reads {FORMAT}; update the program")
+        raise ResultsError(
+            f"{path}: written in format {version!r}, this program reads {FORMAT}; update the program"
+        )
     if checksum != _checksum(payload):
-        raise Damaged(f"{path}: its checksum does not match, it was altered or damaged; delete it and train again")
+        raise Damaged(
+            f"{path}: its checksum does not match, it was altered or damaged; delete it and train again"
+        )
     return payload
 
 
 def save(folder: Path, run: Run, name: str) -> Path:
-    """Write a run's record to folder/name.json and return that path. Overwrites only a file of the same name."""
+    """Write a run's record to folder/name.json and return that path. Overwrites only a file of the
+    same name.
+    """
     payload = {"format": FORMAT} | asdict(run)
     del payload["file"]
     # str() of a float32 is its shortest exact decimal form
-    payload["logits"] = {part: [float(str(x)) for x in np.asarray(v, np.float32)] for part, v in run.logits.items()}
+    payload["logits"] = {
+        part: [float(str(x)) for x in np.asarray(v, np.float32)] for part, v in run.logits.items()
+    }
     payload["labels"] = {part: "".join(str(int(x)) for x in v) for part, v in run.labels.items()}
     path = Path(folder) / f"{name}.json"
     write_json(path, payload)
@@ -188,18 +230,28 @@ def save(folder: Path, run: Run, name: str) -> Path:
 
 
 def append(folder: Path, run: Run, name: str) -> None:
-    """Add a run to folder/runs.jsonl in short: without its history and its validation logits. Raises OSError.
+    """Add a run to folder/runs.jsonl in short: without its history and its validation logits.
+    Raises OSError.
 
-    One line a run, with its checksum; of two lines of one name the later counts. A line that a killed process left
-    unfinished is closed by the next one and passed over when read.
+    One line a run, with its checksum; of two lines of one name the later counts. A line that a
+    killed process left unfinished is closed by the next one and passed over when read.
     """
     payload = {"format": FORMAT, "name": name} | asdict(run)
     del payload["file"], payload["history"], payload["weights"]
-    payload["logits"] = {part: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
-                         for part, values in run.logits.items() if part == "test"}
-    payload["labels"] = {part: "".join(str(int(x)) for x in run.labels[part]) for part in payload["logits"]}
-    payload["environment"] = {key: value for key, value in run.environment.items() if key != "epoch_seconds"}
-    line = json.dumps(payload | {"checksum": _checksum(payload)}, ensure_ascii=False, allow_nan=False)
+    payload["logits"] = {
+        part: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+        for part, values in run.logits.items()
+        if part == "test"
+    }
+    payload["labels"] = {
+        part: "".join(str(int(x)) for x in run.labels[part]) for part in payload["logits"]
+    }
+    payload["environment"] = {
+        key: value for key, value in run.environment.items() if key != "epoch_seconds"
+    }
+    line = json.dumps(
+        payload | {"checksum": _checksum(payload)}, ensure_ascii=False, allow_nan=False
+    )
     path = Path(folder) / COMPACT
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,15 +288,23 @@ def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
         except (ValueError, KeyError, AttributeError):
             continue  # blank, or cut off
         if checksum != _checksum(payload):
-            raise Damaged(f"{path}: the checksum of line {number} does not match; delete the line and train again")
+            raise Damaged(
+                f"{path}: the checksum of line {number} does not match; delete the line and train again"
+            )
         if payload.pop("format") != FORMAT:
-            raise ResultsError(f"{path}: line {number} is of another format than {FORMAT}; update the program")
+            raise ResultsError(
+                f"{path}: line {number} is of another format than {FORMAT}; update the program"
+            )
         name = payload.pop("name")
         payload["spec"] = ModelSpec(**payload["spec"])
-        payload["logits"] = {part: np.frombuffer(base64.b64decode(text), "<f4")
-                             for part, text in payload["logits"].items()}
-        payload["labels"] = {part: np.array([int(x) for x in text], np.int64)
-                             for part, text in payload["labels"].items()}
+        payload["logits"] = {
+            part: np.frombuffer(base64.b64decode(text), "<f4")
+            for part, text in payload["logits"].items()
+        }
+        payload["labels"] = {
+            part: np.array([int(x) for x in text], np.int64)
+            for part, text in payload["labels"].items()
+        }
         found[name] = Run(**payload, history={}, file=path)
     return found
 
@@ -257,7 +317,9 @@ def load_run(path: Path) -> Run:
         payload["spec"] = ModelSpec(**payload["spec"])
         payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
         payload["logits"] = {part: np.array(v, np.float32) for part, v in payload["logits"].items()}
-        payload["labels"] = {part: np.array([int(x) for x in v], np.int64) for part, v in payload["labels"].items()}
+        payload["labels"] = {
+            part: np.array([int(x) for x in v], np.int64) for part, v in payload["labels"].items()
+        }
         run = Run(**payload, file=Path(path))
         known = run.spec.id in MODELS | LEARNING_RATE_SEARCH
     except (TypeError, KeyError, ValueError, AttributeError):
@@ -276,20 +338,26 @@ def load(folder: Path) -> list[Run]:
     if not folder.is_dir():
         raise ResultsError(f"{folder}: no such folder; train something first")
     runs = [load_run(path) for path in sorted(folder.rglob("*-seed*.json"))]
-    runs += [run for path in sorted(folder.rglob(COMPACT)) for run in load_compact(path.parent).values()]
+    runs += [
+        run for path in sorted(folder.rglob(COMPACT)) for run in load_compact(path.parent).values()
+    ]
     if not runs:
         raise ResultsError(f"{folder}: holds no run; train something first")
     order = list(MODELS | LEARNING_RATE_SEARCH)
-    return sorted(runs, key=lambda run: (order.index(run.spec.id), run.split, run.seed, str(run.file)))
+    return sorted(
+        runs, key=lambda run: (order.index(run.spec.id), run.split, run.seed, str(run.file))
+    )
 
 
 def select(runs: list[Run]) -> dict[str, list[Run]]:
-    """For each model the runs to show, one a seed: those nearest to the paper's, and alike among themselves.
+    """For each model the runs to show, one a seed: those nearest to the paper's, and alike among
+    themselves.
 
-    Of a model's runs alike in epochs, image size, matched step, precision and choice of engine, the group with the
-    paper's epochs comes first, then matched steps, then the setting in which its class has most runs (up to SEEDS a
-    model, so that a CNN trained once at 640×640 is not compared with ten trained five times at a smaller size), then the
-    largest images, then fp32, then an engine that was not forced, then more seeds.
+    Of a model's runs alike in epochs, image size, matched step, precision and choice of engine, the
+    group with the paper's epochs comes first, then matched steps, then the setting in which its
+    class has most runs (up to SEEDS a model, so that a CNN trained once at 640×640 is not compared
+    with ten trained five times at a smaller size), then the largest images, then fp32, then an
+    engine that was not forced, then more seeds.
     """
     groups, there = defaultdict(list), Counter()
     for run in runs:
@@ -303,7 +371,16 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
     def nearness(key):
         _, whole, epochs, setting = key
         _, size, matched, precision, forced = setting
-        return (whole, epochs, matched, there[whole, setting], size, precision == "fp32", not forced, len(groups[key]))
+        return (
+            whole,
+            epochs,
+            matched,
+            there[whole, setting],
+            size,
+            precision == "fp32",
+            not forced,
+            len(groups[key]),
+        )
 
     best = {}
     for key in sorted(groups, key=nearness):
@@ -313,14 +390,18 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
 
 
 def studies(results: Path) -> dict[str, Path]:
-    """The studies under a results folder: "<data>/<split>" -> folder, those with at least one record."""
+    """The studies under a results folder: "<data>/<split>" -> folder, those with at least one
+    record.
+    """
     results = Path(results)
     folders = {path.parent for path in results.glob("*/*/*-seed*.json")}
     return {str(folder.relative_to(results)): folder for folder in sorted(folders)}
 
 
 def latest(results: Path) -> str:
-    """The study that train.py worked on last, which the file `latest` names: "<data>/<split>", or ""."""
+    """The study that train.py worked on last, which the file `latest` names: "<data>/<split>", or
+    "".
+    """
     try:
         return (Path(results) / "latest").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):

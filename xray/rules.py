@@ -1,5 +1,6 @@
-"""The conditions of the claims that need more than one of effects.py's: each function takes the evidence and returns
-findings. Which claim uses which, and what is said of it to readers, stands in claims.py."""
+"""The conditions of the claims that need more than one of effects.py's: each function takes the
+evidence and returns findings. Which claim uses which, and what is said of it to readers, stands in
+claims.py."""
 
 import math
 from collections import Counter
@@ -7,8 +8,19 @@ from collections import Counter
 import numpy as np
 
 from xray import curves, metrics, paper
-from xray.effects import (FAILS, HOLDS, NOISE, Finding, NotRun, at_least, better, convergence, effect, rougher,
-                          score_of)
+from xray.effects import (
+    FAILS,
+    HOLDS,
+    NOISE,
+    Finding,
+    NotRun,
+    at_least,
+    better,
+    convergence,
+    effect,
+    rougher,
+    score_of,
+)
 from xray.study import is_dead
 
 
@@ -18,17 +30,25 @@ def _fact(words: str, holds: bool) -> Finding:
 
 # ---- the data (sections 2.1, 2.2)
 
+
 def split_sizes(e):
-    return [_fact(f"{split} {e.count(split):,}", e.count(split) == size) for split, size in paper.SPLIT_SIZES.items()]
+    return [
+        _fact(f"{split} {e.count(split):,}", e.count(split) == size)
+        for split, size in paper.SPLIT_SIZES.items()
+    ]
 
 
 def audit(e):
     e.count("train")
     found = e.facts["audit"]
-    return [_fact(f"{found['missing']} missing", not found["missing"]),
-            _fact(f"{len(found['unreadable'])} unreadable", not found["unreadable"]),
-            *(_fact(f"{found[key]['surplus']} copies by {words}", not found[key]["surplus"])
-              for key, words in (("identical_bytes", "file content"), ("identical_pixels", "pixels")))]
+    return [
+        _fact(f"{found['missing']} missing", not found["missing"]),
+        _fact(f"{len(found['unreadable'])} unreadable", not found["unreadable"]),
+        *(
+            _fact(f"{found[key]['surplus']} copies by {words}", not found[key]["surplus"])
+            for key, words in (("identical_bytes", "file content"), ("identical_pixels", "pixels"))
+        ),
+    ]
 
 
 def class_ratio(e):
@@ -39,22 +59,30 @@ def class_ratio(e):
 def sample_size(e):
     e.count("train")
     sizes = Counter(e.facts["sizes"])
-    words = ", ".join(f"{count:,} of {size.replace('x', '×')}" for size, count in sizes.most_common(3))
+    words = ", ".join(
+        f"{count:,} of {size.replace('x', '×')}" for size, count in sizes.most_common(3)
+    )
     more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
     return [_fact(words + more, set(sizes) == {"640x640"})]
 
 
 def batches(e):
     counts = {split: math.ceil(e.count(split) / 32) for split in paper.SPLIT_SIZES}
-    return [_fact(f"{split} {count}", count == paper.BATCHES[32][split]) for split, count in counts.items()]
+    return [
+        _fact(f"{split} {count}", count == paper.BATCHES[32][split])
+        for split, count in counts.items()
+    ]
 
 
 # ---- curves (sections 3.1 to 3.5)
 
+
 def layers_against_units(e):
     rows = e.matched("0", "1", "2", "3", "4")
     length = min(len(run.history["train_accuracy"]) for row in rows for run in row)
-    levels = np.array([[curves.level(run.history["train_accuracy"][:length]) for run in row] for row in rows])
+    levels = np.array(
+        [[curves.level(run.history["train_accuracy"][:length]) for run in row] for row in rows]
+    )
     layers, units = np.ptp(levels[:, [0, 1, 2]], axis=1), np.ptp(levels[:, [0, 3, 4]], axis=1)
     return [effect("range over layers − range over units", layers - units, "points")]
 
@@ -71,8 +99,11 @@ def cnn_oscillation(e):
     cnn, others = ("10", "11", "12"), ("0", "1", "2", "3", "4", "5", "8", "9")
     values = []
     for row in e.matched(*cnn, *others):
-        found = [curves.oscillation(curve) for curve in curves.shared(*(run.history["validation_loss"] for run in row))]
-        values.append(curves.relative(np.mean(found[:len(cnn)]), np.mean(found[len(cnn):])))
+        found = [
+            curves.oscillation(curve)
+            for curve in curves.shared(*(run.history["validation_loss"] for run in row))
+        ]
+        values.append(curves.relative(np.mean(found[: len(cnn)]), np.mean(found[len(cnn) :])))
     return [effect("oscillation of validation loss, CNNs over the others", values, "oscillation")]
 
 
@@ -87,13 +118,19 @@ def adam_unstable(e):
 def same_shape(e):
     values = []
     for plain, decayed in e.matched("22b", "26b"):
-        gaps = [curves.shape_difference(run.history["train_loss"], run.history["validation_loss"])
-                for run in (plain, decayed)]
+        gaps = [
+            curves.shape_difference(run.history["train_loss"], run.history["validation_loss"])
+            for run in (plain, decayed)
+        ]
         values.append(curves.relative(*gaps))
     good, runs = convergence(e, "26b")["26b"]
-    return [_fact(f"26b converged in {good} of {runs}", 2 * good > runs),
-            effect("shape difference of training and validation loss, 22b over 26b", values, "oscillation"),
-            rougher(e, "22b", "26b", "validation_loss", "validation_accuracy")]
+    return [
+        _fact(f"26b converged in {good} of {runs}", 2 * good > runs),
+        effect(
+            "shape difference of training and validation loss, 22b over 26b", values, "oscillation"
+        ),
+        rougher(e, "22b", "26b", "validation_loss", "validation_accuracy"),
+    ]
 
 
 # ---- test scores (sections 3.3 to 4)
@@ -111,8 +148,9 @@ def _finished(e, model):
 
 
 def _interval(e, model):
-    return metrics.bootstrap_runs([metrics.confusion(run.logits["test"], run.labels["test"])
-                                   for run in _finished(e, model)])
+    return metrics.bootstrap_runs(
+        [metrics.confusion(run.logits["test"], run.labels["test"]) for run in _finished(e, model)]
+    )
 
 
 def confusion_20(e):
@@ -120,23 +158,38 @@ def confusion_20(e):
     wanted = metrics.count_scores(**counts)
     interval = _interval(e, "20")
     findings = []
-    for score, cells in (("recall", f"{row.tp} of {row.tp + row.fn}"),
-                         ("specificity", f"{row.tn} of {row.tn + row.fp}")):
+    for score, cells in (
+        ("recall", f"{row.tp} of {row.tp + row.fn}"),
+        ("specificity", f"{row.tn} of {row.tn + row.fp}"),
+    ):
         low, high = interval[score]
         words = f"{score} {100 * low:.1f} to {100 * high:.1f} %, mean {100 * _mean_score(e, '20', score):.1f}"
-        findings.append(_fact(f"{words} (paper {100 * wanted[score]:.1f}, {cells})", low <= wanted[score] <= high))
+        findings.append(
+            _fact(
+                f"{words} (paper {100 * wanted[score]:.1f}, {cells})", low <= wanted[score] <= high
+            )
+        )
     return findings
 
 
 def best_of_six(e):
     e.finished("20", "21", "22", "23", "24", "25")  # names all that diverged at once
-    findings = [better(e, a, b, score) for a in ("20", "21") for b in ("22", "23", "24", "25") for score in SCORES]
+    findings = [
+        better(e, a, b, score)
+        for a in ("20", "21")
+        for b in ("22", "23", "24", "25")
+        for score in SCORES
+    ]
     for model in ("20", "21"):
         (row,) = paper.implied(model)
         low, high = _interval(e, model)["accuracy"]
         findings.append(at_least(e, model, "f1", 0.95))
-        findings.append(_fact(f"accuracy of {model}: {100 * low:.1f} to {100 * high:.1f} %",
-                              low <= row.accuracy / 100 <= high))
+        findings.append(
+            _fact(
+                f"accuracy of {model}: {100 * low:.1f} to {100 * high:.1f} %",
+                low <= row.accuracy / 100 <= high,
+            )
+        )
     return findings
 
 
@@ -146,9 +199,17 @@ def all_better(e, pairs):
 
 
 def none_better(e, pairs, least: float = 0.0):
-    """That the second of no pair beats the first: no effect beyond noise, of `least` points or more."""
-    return [Finding(found.words, FAILS if found.outcome == HOLDS and found.mean >= least else HOLDS, found.mean)
-            for found in all_better(e, [(b, a) for a, b in pairs])]
+    """That the second of no pair beats the first: no effect beyond noise, of `least` points or
+    more.
+    """
+    return [
+        Finding(
+            found.words,
+            FAILS if found.outcome == HOLDS and found.mean >= least else HOLDS,
+            found.mean,
+        )
+        for found in all_better(e, [(b, a) for a, b in pairs])
+    ]
 
 
 def most_about_95(e):
@@ -157,20 +218,31 @@ def most_about_95(e):
     f1 = {model: _mean_score(e, model, "f1") for model in models}
     near = sum(abs(value - 0.95) <= 0.01 for value in f1.values())
     accuracy = {model: _mean_score(e, model, "accuracy") for model in models}
-    mlp, other = (max(group, key=accuracy.get) for group in (("21b", "24b"), ("20b", "22b", "23b", "25b")))
-    return [_fact(f"F1 of {near} of 6 within 94–96 %", near >= 4), better(e, mlp, other, "accuracy"),
-            _fact(f"accuracy of {mlp}: {100 * accuracy[mlp]:.1f} %", abs(accuracy[mlp] - 0.93) <= 0.01)]
+    mlp, other = (
+        max(group, key=accuracy.get) for group in (("21b", "24b"), ("20b", "22b", "23b", "25b"))
+    )
+    return [
+        _fact(f"F1 of {near} of 6 within 94–96 %", near >= 4),
+        better(e, mlp, other, "accuracy"),
+        _fact(f"accuracy of {mlp}: {100 * accuracy[mlp]:.1f} %", abs(accuracy[mlp] - 0.93) <= 0.01),
+    ]
 
 
 def mlp_most_consistent(e):
     mlps, findings = ("21", "24", "21b", "24b"), []
-    for family, others in (("Linear", ("20", "23", "20b", "23b")), ("CNN", ("22", "25", "22b", "25b"))):
-        # A dead net says the same of every image, whatever the setting: that is not the consistency meant.
+    for family, others in (
+        ("Linear", ("20", "23", "20b", "23b")),
+        ("CNN", ("22", "25", "22b", "25b")),
+    ):
+        # A dead net says the same of every image, whatever the setting: that is not the consistency
+        # meant.
         rows = [row for row in e.matched(*others, *mlps) if not any(map(is_dead, row[4:]))]
         if not rows:
             raise NotRun(mlps, "dead in every seed", None)
         for score in SCORES:
-            table = np.array([[score_of(run, score) for run in row] for row in rows]).reshape(len(rows), 2, 4)
+            table = np.array([[score_of(run, score) for run in row] for row in rows]).reshape(
+                len(rows), 2, 4
+            )
             other, mlp = np.ptp(table, axis=2).T
             name = "accuracy" if score == "accuracy" else "F1"
             findings.append(effect(f"range of {name}, {family} − MLP", other - mlp, "points"))
@@ -179,22 +251,35 @@ def mlp_most_consistent(e):
 
 # ---- durations (sections 3.6, 4)
 
-def durations(runs) -> dict[str, list[float]]:
-    """Model -> seconds of training, for 26b, 27b and 28b trained pixel by pixel, alike in all but the model.
 
-    Of the groups of such runs (same image size, device, precision and epochs) the one with the largest images that has
-    all three; raises NotRun where there is none. Seconds are the epochs' where they were kept, else the whole run's.
+def durations(runs) -> dict[str, list[float]]:
+    """Model -> seconds of training, for 26b, 27b and 28b trained pixel by pixel, alike in all but
+    the model.
+
+    Of the groups of such runs (same image size, device, precision and epochs) the one with the
+    largest images that has all three; raises NotRun where there is none. Seconds are the epochs'
+    where they were kept, else the whole run's.
     """
     groups = {}
     for run in runs:
-        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and run.status == "finished":
+        if (
+            run.spec.id in paper.DURATIONS[28]
+            and run.engine == "direct"
+            and run.status == "finished"
+        ):
             machine = run.environment.get("device"), run.environment.get("device_name")
-            place = groups.setdefault((run.image_size, *machine, run.precision, run.spec.epochs), {})
+            place = groups.setdefault(
+                (run.image_size, *machine, run.precision, run.spec.epochs), {}
+            )
             seconds = sum(run.environment.get("epoch_seconds") or []) or run.environment["seconds"]
             place.setdefault(run.spec.id, []).append(seconds)
     whole = [key for key in groups if len(groups[key]) == 3]
     if not whole:
-        raise NotRun(paper.DURATIONS[28], "not trained pixel by pixel alike, on one device", "--engine direct")
+        raise NotRun(
+            paper.DURATIONS[28],
+            "not trained pixel by pixel alike, on one device",
+            "--engine direct",
+        )
     return groups[max(whole, key=lambda key: (key[0], key[4]))]
 
 
@@ -206,8 +291,14 @@ def _durations(e):
 
 def much_longer(e):
     seconds = _durations(e)
-    return [_fact(f"26b takes {seconds['26b'] / seconds[model]:.1f} times as long as {model} ({seconds['26b']:.0f} s, "
-                  f"{seconds[model]:.0f} s)", seconds["26b"] >= 2 * seconds[model]) for model in ("27b", "28b")]
+    return [
+        _fact(
+            f"26b takes {seconds['26b'] / seconds[model]:.1f} times as long as {model} ({seconds['26b']:.0f} s, "
+            f"{seconds[model]:.0f} s)",
+            seconds["26b"] >= 2 * seconds[model],
+        )
+        for model in ("27b", "28b")
+    ]
 
 
 def gain_and_cost(e):
@@ -215,5 +306,8 @@ def gain_and_cost(e):
     seconds = _durations(e)
     ratio = seconds["26b"] / seconds["27b"]
     small = HOLDS if gain.mean < 0.01 else gain.outcome if gain.outcome == NOISE else FAILS
-    return [gain, Finding(f"{'less than' if gain.mean < 0.01 else 'not less than'} 1 point", small),
-            _fact(f"26b takes {ratio:.1f} times as long as 27b", ratio > 1.2)]
+    return [
+        gain,
+        Finding(f"{'less than' if gain.mean < 0.01 else 'not less than'} 1 point", small),
+        _fact(f"26b takes {ratio:.1f} times as long as 27b", ratio > 1.2),
+    ]

@@ -1,9 +1,11 @@
-"""What runs of `xray.samplespace` do together: Stream for those with the same batches, Group for those of one shape.
+"""What runs of `xray.samplespace` do together: Stream for those with the same batches, Group for
+those of one shape.
 
-A run here has: job, split, epoch, shape (batch size, hidden layers, hidden units), pos_weight; coefficients (n, units),
-start (N, units), scale () and the list of parameters: the first layer's bias, then weight and bias of each later layer.
-Everything is float64. A Stream brings h of the epoch's next images up to date from K, a Group takes the steps of their
-batches, and the Stream adds those to its coefficients.
+A run here has: job, split, epoch, shape (batch size, hidden layers, hidden units), pos_weight;
+coefficients (n, units), start (N, units), scale () and the list of parameters: the first layer's
+bias, then weight and bias of each later layer. Everything is float64. A Stream brings h of the
+epoch's next images up to date from K, a Group takes the steps of their batches, and the Stream adds
+those to its coefficients.
 """
 
 import math
@@ -18,12 +20,17 @@ FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 class Stream:
-    """Runs that see the same batches in an epoch: their coefficients side by side, a column a unit."""
+    """Runs that see the same batches in an epoch: their coefficients side by side, a column a
+    unit.
+    """
 
     def __init__(self, runs):
         self.runs, self.split = runs, runs[0].split
-        self.order = batch_order(len(self.split.train), runs[0].job.seed, runs[0].epoch).to(self.split.gram.device)
-        self.coefficients = torch.cat([run.coefficients.T for run in runs])  # (columns, n): the faster way to multiply
+        self.order = batch_order(len(self.split.train), runs[0].job.seed, runs[0].epoch).to(
+            self.split.gram.device
+        )
+        # (columns, n): the faster way to multiply
+        self.coefficients = torch.cat([run.coefficients.T for run in runs])
         self.start = torch.cat([run.start for run in runs], 1)
         self.scale = torch.cat([run.scale.expand(run.start.shape[1]) for run in runs])
         ends = np.cumsum([0] + [run.start.shape[1] for run in runs]).tolist()
@@ -34,12 +41,13 @@ class Stream:
 
     def open_block(self, start, block):
         """Bring `hidden` (images, columns) of the epoch's next images up to date."""
-        self.block = self.order[start:start + block]
+        self.block = self.order[start : start + block]
         rows = self.split.train[self.block]
         gram = self.split.gram[rows]
         self.hidden = self.pre_activations(rows, gram)
         self.gram = gram[:, self.block]
-        self.steps = torch.zeros_like(self.hidden)  # to be set: what the block adds to its images' coefficients,
+        # to be set: what the block adds to its images' coefficients,
+        self.steps = torch.zeros_like(self.hidden)
         self.decay = torch.ones_like(self.scale)  # and what it multiplies everything before by
 
     def close_block(self):
@@ -51,19 +59,30 @@ class Stream:
         rows = self.split.rows["validation"]
         hidden = self.pre_activations(rows, self.split.gram[rows])
         for run, (first, last) in self.columns.items():
-            run.coefficients, run.scale = self.coefficients[first:last].T.clone(), self.scale[first].clone()
+            run.coefficients, run.scale = (
+                self.coefficients[first:last].T.clone(),
+                self.scale[first].clone(),
+            )
             run.validation = hidden[:, first:last]
 
 
 def stack(runs):
-    """The parameters of R runs of one shape, (R, out, in) and for biases (R, 1, out), and which of them have ReLUs."""
+    """The parameters of R runs of one shape, (R, out, in) and for biases (R, 1, out), and which of
+    them have ReLUs.
+    """
     stacked = [torch.stack(tensors) for tensors in zip(*(run.parameters for run in runs))]
-    relu = torch.tensor([run.job.spec.family == "Linear+ReLU" for run in runs], device=stacked[0].device)
-    return [tensor[:, None] if tensor.ndim == 2 else tensor for tensor in stacked], relu[:, None, None]
+    relu = torch.tensor(
+        [run.job.spec.family == "Linear+ReLU" for run in runs], device=stacked[0].device
+    )
+    return [tensor[:, None] if tensor.ndim == 2 else tensor for tensor in stacked], relu[
+        :, None, None
+    ]
 
 
 def forward(parameters, relu, hidden, tape=None):
-    """hidden (R, B, units) without bias -> logits (R, B, 1). tape collects each layer's output and its closed ReLUs."""
+    """hidden (R, B, units) without bias -> logits (R, B, 1). tape collects each layer's output and
+    its closed ReLUs.
+    """
     value = hidden + parameters[0]
     for weight, bias in [(None, None), *zip(parameters[1::2], parameters[2::2])]:
         if weight is not None:
@@ -87,7 +106,9 @@ def backward(parameters, gradient, tape):
 
 
 def _losses(logits, labels, weight):
-    """Each image's loss, (images, R); beyond float32's range it is infinite, as it is in the direct loop."""
+    """Each image's loss, (images, R); beyond float32's range it is infinite, as it is in the direct
+    loop.
+    """
     losses = binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
     return losses.masked_fill(losses > FLOAT32_MAX, math.inf)
 
@@ -115,14 +136,18 @@ class Group:
                 self.spans.append((stream, here[0], here[-1] + 1, columns))
 
     def train_block(self, block):
-        """The steps of the streams' open blocks. A stream's block may be short or empty: what is missing weighs 0."""
+        """The steps of the streams' open blocks. A stream's block may be short or empty: what is
+        missing weighs 0.
+        """
         runs = len(self.runs)
         hidden = self.rate.new_zeros((block, runs, self.units))
         steps, logits = torch.zeros_like(hidden), self.rate.new_zeros((block, runs))
         present, labels = torch.zeros_like(logits), torch.zeros_like(logits)
         for stream, first, last, columns in self.spans:
             length = len(stream.block)
-            hidden[:length, first:last] = stream.hidden[:, columns].unflatten(1, (last - first, self.units))
+            hidden[:length, first:last] = stream.hidden[:, columns].unflatten(
+                1, (last - first, self.units)
+            )
             present[:length, first:last] = 1
             labels[:length, first:last] = stream.split.labels["train"][stream.block, None]
         counts = present.unflatten(0, (-1, self.batch)).sum(1)  # (batches, R)
@@ -139,8 +164,8 @@ class Group:
             gradient = value.sigmoid_().mul_(both[:, rows]).sub_(positive[:, rows])
             gradient, gradients = backward(self.parameters, gradient, tape)
             if self.decays:
-                steps[:rows.start] *= decay[batch, :, 0]
-                hidden[rows.stop:] *= decay[batch, :, 0]
+                steps[: rows.start] *= decay[batch, :, 0]
+                hidden[rows.stop :] *= decay[batch, :, 0]
                 for parameter in self.parameters:
                     parameter *= decay[batch]
             for parameter, change in zip(self.parameters, gradients):
@@ -149,11 +174,14 @@ class Group:
             for stream, first, last, _ in self.spans:
                 if len(stream.block) > rows.stop:
                     own = slice(first * self.units, last * self.units)
-                    hidden.flatten(1)[rows.stop:len(stream.block), own].addmm_(
-                        stream.gram[rows.stop:, rows], steps.flatten(1)[rows, own])
+                    hidden.flatten(1)[rows.stop : len(stream.block), own].addmm_(
+                        stream.gram[rows.stop :, rows], steps.flatten(1)[rows, own]
+                    )
         for stream, first, last, columns in self.spans:
-            stream.steps[:, columns] = steps[:len(stream.block), first:last].flatten(1)
-            stream.decay[columns] = decay.prod(0)[first:last].flatten().repeat_interleave(self.units)
+            stream.steps[:, columns] = steps[: len(stream.block), first:last].flatten(1)
+            stream.decay[columns] = (
+                decay.prod(0)[first:last].flatten().repeat_interleave(self.units)
+            )
         losses = _losses(logits, labels, self.pos_weight)
         self.loss += (losses * present).sum(0)
         self.correct += (((logits > 0) == (labels > 0)) * present).sum(0)
@@ -168,5 +196,7 @@ class Group:
             losses = _losses(logits, labels, self.pos_weight[i])
             hits = ((logits > 0) == (labels > 0)).double()
             count = len(run.split.train)
-            numbers = torch.stack([self.loss[i] / count, self.correct[i] / count, losses.mean(), hits.mean()])
+            numbers = torch.stack(
+                [self.loss[i] / count, self.correct[i] / count, losses.mean(), hits.mean()]
+            )
             run.values = dict(zip(HISTORY, numbers.tolist()))

@@ -1,20 +1,22 @@
-"""The paper's 35 models (Tables 1 and 2) and the learning-rate search of its section 3.1. Facts only."""
+"""The paper's 35 models (Tables 1 and 2) and the learning-rate search of its section 3.1. Facts
+only.
+"""
 
 from dataclasses import dataclass, replace
 
 IMAGE_SIZE = 640  # pixels a side, section 2.1
 
 
-
-
 def pixel_step(image_size: int) -> float:
-    """By how much the step of the layer with one weight per pixel is multiplied at this image size: (640 / size)².
+    """By how much the step of the layer with one weight per pixel is multiplied at this image size:
+    (640 / size)².
 
-    That layer is the first Linear one, or the CNN's classifier. A film scaled up from S×S to 640×640 holds each pixel
-    k² times, k = 640 / S; as each copy's weight takes the paper's step, the sum of the copies' weights, which is what the
-    logit depends on, takes k² times that step. So a net at S×S takes it too and learns as at the paper's size: exactly so
-    for Linear and MLP nets where each pixel is repeated k×k, approximately for others. The start needs no change: the
-    sum of k² draws from U(-1/640, 1/640) has the variance of one from U(-1/S, 1/S).
+    That layer is the first Linear one, or the CNN's classifier. A film scaled up from S×S to
+    640×640 holds each pixel k² times, k = 640 / S; as each copy's weight takes the paper's step,
+    the sum of the copies' weights, which is what the logit depends on, takes k² times that step. So
+    a net at S×S takes it too and learns as at the paper's size: exactly so for Linear and MLP nets
+    where each pixel is repeated k×k, approximately for others. The start needs no change: the sum
+    of k² draws from U(-1/640, 1/640) has the variance of one from U(-1/S, 1/S).
     """
     return (IMAGE_SIZE / image_size) ** 2
 
@@ -40,15 +42,25 @@ def _rows(table: str, batch_size: int) -> dict[str, ModelSpec]:
     rows = [line.split() for line in table.strip().splitlines()]
     return {
         name: ModelSpec(
-            name, family, int(layers), int(units), None if kernel == "-" else int(kernel), weight == "yes",
-            optimizer, float(rate), int(epochs), batch_size, float(decay),
+            name,
+            family,
+            int(layers),
+            int(units),
+            None if kernel == "-" else int(kernel),
+            weight == "yes",
+            optimizer,
+            float(rate),
+            int(epochs),
+            batch_size,
+            float(decay),
         )
         for name, family, layers, units, kernel, weight, optimizer, rate, epochs, decay in rows
     }
 
 
 # id  class        layers units kernel weight optimizer rate epochs decay
-TABLE_1 = _rows("""
+TABLE_1 = _rows(
+    """
 0     Linear       1      10    -      no     SGD       1e-4 10     0
 1     Linear       2      10    -      no     SGD       1e-4 10     0
 2     Linear       3      10    -      no     SGD       1e-4 10     0
@@ -75,9 +87,12 @@ TABLE_1 = _rows("""
 23    Linear       1      10    -      yes    SGD       1e-4 50     0
 24    Linear+ReLU  1      10    -      yes    SGD       1e-4 50     0
 25    CNN          5      10    3      yes    SGD       1e-2 50     0
-""", batch_size=32)
+""",
+    batch_size=32,
+)
 
-TABLE_2 = _rows("""
+TABLE_2 = _rows(
+    """
 20b   Linear       1      10    -      no     SGD       1e-4 60     0
 21b   Linear+ReLU  1      10    -      no     SGD       1e-4 60     0
 22b   CNN          5      10    3      no     SGD       1e-2 60     0
@@ -87,11 +102,14 @@ TABLE_2 = _rows("""
 26b   CNN          5      10    3      no     SGD       1e-2 60     0.1
 27b   Linear       1      10    -      no     SGD       1e-4 60     0.1
 28b   Linear+ReLU  1      10    -      no     SGD       1e-4 60     0.1
-""", batch_size=64)
+""",
+    batch_size=64,
+)
 
 MODELS: dict[str, ModelSpec] = TABLE_1 | TABLE_2
 
-# Section 3.1: the MLPs that did not converge, at each learning rate from 1e-1 to 1e-5. Ids such as "6@1e-1".
+# Section 3.1: the MLPs that did not converge, at each learning rate from 1e-1 to 1e-5. Ids such as
+# "6@1e-1".
 LEARNING_RATES = ("1e-1", "1e-2", "1e-3", "1e-4", "1e-5")
 LEARNING_RATE_SEARCH: dict[str, ModelSpec] = {
     f"{name}@{rate}": replace(MODELS[name], id=f"{name}@{rate}", learning_rate=float(rate))
@@ -99,6 +117,7 @@ LEARNING_RATE_SEARCH: dict[str, ModelSpec] = {
     for rate in LEARNING_RATES
 }
 
-# The models of Figs 20, 23 and 25, which are trained on other splits of the same images too; CNNs where asked for.
+# The models of Figs 20, 23 and 25, which are trained on other splits of the same images too; CNNs
+# where asked for.
 RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b", "27b", "28b")
 RESPLIT_CNN = ("22", "25", "22b", "25b", "26b")

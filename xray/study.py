@@ -1,4 +1,6 @@
-"""A study read from its records and summed up: what every figure, table and verdict of the report starts from."""
+"""A study read from its records and summed up: what every figure, table and verdict of the report
+starts from.
+"""
 
 import shlex
 from dataclasses import dataclass
@@ -8,10 +10,26 @@ import numpy as np
 
 from xray import metrics, results
 from xray.results import ResultsError, Run
-from xray.tables import PAPER
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
+from xray.tables import PAPER
 
-EVALUATED = ("20", "21", "22", "23", "24", "25", "20b", "21b", "22b", "23b", "24b", "25b", "26b", "27b", "28b")
+EVALUATED = (
+    "20",
+    "21",
+    "22",
+    "23",
+    "24",
+    "25",
+    "20b",
+    "21b",
+    "22b",
+    "23b",
+    "24b",
+    "25b",
+    "26b",
+    "27b",
+    "28b",
+)
 RESAMPLES = 1000  # of the test images, for each run
 
 
@@ -19,9 +37,9 @@ RESAMPLES = 1000  # of the test images, for each run
 class Summary:
     """One model's runs on the test split; fractions in 0-1.
 
-    scores: one dict a finished run (metrics.scores). mean, spread: over those runs; spread is the standard deviation
-    (n - 1), 0 for one run. interval: count metric -> (low, high), 95 %, of one run of another seed on another test set
-    of that size (the runs' bootstrap draws together).
+    scores: one dict a finished run (metrics.scores). mean, spread: over those runs; spread is the
+    standard deviation (n - 1), 0 for one run. interval: count metric -> (low, high), 95 %, of one
+    run of another seed on another test set of that size (the runs' bootstrap draws together).
     """
 
     runs: list[Run]
@@ -33,7 +51,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Study:
-    """All that is known of one study. `chosen` is results.select's answer: the runs that the report shows."""
+    """All that is known of one study. `chosen` is results.select's answer: the runs that the report
+    shows.
+    """
 
     name: str  # "<data>/<split>"
     folder: Path
@@ -42,30 +62,38 @@ class Study:
     facts: dict  # data.json, empty where there is none
     summaries: dict[str, Summary]  # of the models that the paper tests, those with a finished run
     baseline: dict  # metrics.always_pneumonia on the test split; empty without a finished run
-    resplits: dict[str, dict[str, list[Run]]]  # "image-0" -> model -> runs, of sibling folders of the same data
+    # "image-0" -> model -> runs, of sibling folders of the same data
+    resplits: dict[str, dict[str, list[Run]]]
 
 
 def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     """The study to report, and the names of the others.
 
-    Without a wish: the one that train.py worked on last, which folder/latest names; else of the studies on the data's
-    given split (of all, where none is) the one whose last run ended last. Raises ResultsError where there is none, or
-    none of that name ("<data>" alone means its given split).
+    Without a wish: the one that train.py worked on last, which folder/latest names; else of the
+    studies on the data's given split (of all, where none is) the one whose last run ended last.
+    Raises ResultsError where there is none, or none of that name ("<data>" alone means its given
+    split).
     """
     if not Path(folder).is_dir():
-        raise ResultsError(f"{folder}: no such folder; train something first, or name another with --results")
+        raise ResultsError(
+            f"{folder}: no such folder; train something first, or name another with --results"
+        )
     found = results.studies(folder)
     if not found:
         raise ResultsError(f"{folder}: holds no study (DATA/SPLIT/RUN.json); train something first")
     if wanted is not None:
         name = wanted if wanted in found else f"{wanted}/given"
         if name not in found:
-            raise ResultsError(f"{folder}: holds no study named {wanted!r}; there is {', '.join(found)}")
+            raise ResultsError(
+                f"{folder}: holds no study named {wanted!r}; there is {', '.join(found)}"
+            )
         return name, [other for other in found if other != name]
     candidates = [name for name in found if name.endswith("/given")] or list(found)
     chosen = results.latest(folder)
     if chosen not in found:
-        chosen = max(candidates, key=lambda name: (max(map(_finished_at, results.load(found[name]))), name))
+        chosen = max(
+            candidates, key=lambda name: (max(map(_finished_at, results.load(found[name]))), name)
+        )
     return chosen, [name for name in candidates if name != chosen]
 
 
@@ -74,21 +102,37 @@ def _finished_at(run: Run) -> str:
 
 
 def read(folder: Path, name: str, progress=None) -> Study:
-    """Read and sum up one study. progress(words) is called before each slow step. Raises ResultsError."""
+    """Read and sum up one study. progress(words) is called before each slow step. Raises
+    ResultsError.
+    """
     tell = progress or (lambda words: None)
     place = results.studies(folder)[name]
     tell(f"reading the records of {name}")
     runs = results.load(place)
     if len({run.data["fingerprint"] for run in runs}) > 1:
-        raise ResultsError(f"{place}: holds runs on different data; a study is of one data set, move the others away")
+        raise ResultsError(
+            f"{place}: holds runs on different data; a study is of one data set, move the others away"
+        )
     facts_file = place.parent / "data.json"
     facts = results.read_json(facts_file) if facts_file.exists() else {}
     chosen = results.select(runs)
     tell(f"scoring {len(runs)} runs")
-    summaries = {model: summarise(chosen[model]) for model in EVALUATED if any(map(finished, chosen.get(model, [])))}
+    summaries = {
+        model: summarise(chosen[model])
+        for model in EVALUATED
+        if any(map(finished, chosen.get(model, [])))
+    }
     labels = next((run.labels["test"] for run in runs if finished(run)), None)
-    return Study(name, place, runs, chosen, facts, summaries,
-                 {} if labels is None else metrics.always_pneumonia(labels), _siblings(place, tell))
+    return Study(
+        name,
+        place,
+        runs,
+        chosen,
+        facts,
+        summaries,
+        {} if labels is None else metrics.always_pneumonia(labels),
+        _siblings(place, tell),
+    )
 
 
 def _siblings(place: Path, tell) -> dict:
@@ -101,8 +145,10 @@ def _siblings(place: Path, tell) -> dict:
             tell(f"reading the records of {place.parent.name}/{sibling.name}")
             runs = results.load(sibling)
             if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
-                raise ResultsError(f"{sibling}: holds runs on different splits; the older ones are an earlier version's, "
-                                   "move them away")
+                raise ResultsError(
+                    f"{sibling}: holds runs on different splits; the older ones are an earlier version's, "
+                    "move them away"
+                )
             found[sibling.name] = results.select(runs)
     return found
 
@@ -113,7 +159,9 @@ def finished(run: Run) -> bool:
 
 
 def is_dead(run: Run) -> bool:
-    """Whether a finished run gives no image a logit above 0: its last ReLU shuts every image off."""
+    """Whether a finished run gives no image a logit above 0: its last ReLU shuts every image
+    off.
+    """
     return not any((values > 0).any() for values in run.logits.values())
 
 
@@ -128,9 +176,16 @@ def summarise(runs: list[Run]) -> Summary:
     scores = [on_test(run) for run in done]
     table = {key: np.array([row[key] for row in scores], float) for key in scores[0]}
     counts = [{cell: row[cell] for cell in ("tp", "tn", "fp", "fn")} for row in scores]
-    return Summary(runs, scores, {key: float(values.mean()) for key, values in table.items()},
-                   {key: float(values.std(ddof=1)) if len(values) > 1 else 0.0 for key, values in table.items()},
-                   metrics.bootstrap_runs(counts, RESAMPLES))
+    return Summary(
+        runs,
+        scores,
+        {key: float(values.mean()) for key, values in table.items()},
+        {
+            key: float(values.std(ddof=1)) if len(values) > 1 else 0.0
+            for key, values in table.items()
+        },
+        metrics.bootstrap_runs(counts, RESAMPLES),
+    )
 
 
 def describe(spec: ModelSpec) -> str:
@@ -139,7 +194,9 @@ def describe(spec: ModelSpec) -> str:
         words = [f"CNN, {spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}"]
     else:
         plural = "s" if spec.hidden_layers > 1 else ""
-        words = [f"{spec.family}, {spec.hidden_layers} hidden layer{plural}, {spec.hidden_units} units"]
+        words = [
+            f"{spec.family}, {spec.hidden_layers} hidden layer{plural}, {spec.hidden_units} units"
+        ]
     words += ["weighted"] * spec.class_weight + ["Adam"] * (spec.optimizer != "SGD")
     return ", ".join(words + ["L2"] * (spec.weight_decay > 0))
 
@@ -157,7 +214,9 @@ def seeds(runs: list[Run]) -> str:
 
 
 def command(study: Study, models: list[str], *extra: str) -> str:
-    """The command that trains these models on the study's data, at its image size where all its runs share one."""
+    """The command that trains these models on the study's data, at its image size where all its
+    runs share one.
+    """
     words = ["python", "scripts/train.py", "--model", *models]
     source, split = study.runs[0].data["source"], study.runs[0].split
     if source != PAPER:
@@ -182,5 +241,7 @@ def spread(summary: Summary, key: str) -> str:
 
 
 def not_trained(study: Study) -> list[str]:
-    """The models of Tables 1 and 2 and of the learning-rate search without a run, in the paper's order."""
+    """The models of Tables 1 and 2 and of the learning-rate search without a run, in the paper's
+    order.
+    """
     return [model for model in MODELS | LEARNING_RATE_SEARCH if model not in study.chosen]

@@ -1,4 +1,6 @@
-"""A matplotlib figure becomes an SVG: one to stand inside the HTML page, one to stand alone as a file."""
+"""A matplotlib figure becomes an SVG: one to stand inside the HTML page, one to stand alone as a
+file.
+"""
 
 import io
 import re
@@ -7,8 +9,9 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-# What a figure may be coloured with: name -> colour on white. Inside the page each becomes the CSS variable of that
-# name, so that the page's light and dark schemes apply. The class hues are Okabe and Ito's, safe for the colour-blind.
+# What a figure may be coloured with: name -> colour on white. Inside the page each becomes the CSS
+# variable of that name, so that the page's light and dark schemes apply. The class hues are Okabe
+# and Ito's, safe for the colour-blind.
 COLOURS = {
     "ink": "#1d2329",
     "quiet": "#5c6670",
@@ -30,12 +33,15 @@ COLOURS = {
     "on": "#fefeff",
     "on-2": "#0b0d0f",
 }
-FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, sans-serif"
+FONTS = (
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, sans-serif"
+)
 
 STYLE = {
     "svg.fonttype": "none",
     "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, and is wide: what fits in it fits in the reader's font
+    # comes with matplotlib, and is wide: what fits in it fits in the reader's font
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.5,
     "text.parse_math": False,
     "text.color": COLOURS["ink"],
@@ -75,8 +81,8 @@ def draw(name: str, title: str, description: str, size: tuple[float, float], pai
     """Call paint(figure) on an empty figure of `size` inches and give back the picture.
 
     name: unique on the page, [a-z0-9-]; title and description: its text alternative, any text.
-    Returns {"inline": Markup for the HTML page, "file": str, a whole SVG file on white, "alt": description}. The same
-    picture gives the same bytes.
+    Returns {"inline": Markup for the HTML page, "file": str, a whole SVG file on white, "alt":
+    description}. The same picture gives the same bytes.
     """
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
@@ -84,10 +90,14 @@ def draw(name: str, title: str, description: str, size: tuple[float, float], pai
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     body, width, height = _bare(stream.getvalue(), name)
-    label = (f'<title id="{name}-t">{escape(title)}</title>\n'
-             f'<desc id="{name}-d">{escape(description)}</desc>\n')
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-            f'aria-labelledby="{name}-t {name}-d"')
+    label = (
+        f'<title id="{name}-t">{escape(title)}</title>\n'
+        f'<desc id="{name}-d">{escape(description)}</desc>\n'
+    )
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-labelledby="{name}-t {name}-d"'
+    )
     inline = body
     for key, value in COLOURS.items():
         inline = inline.replace(value, f"var(--{key})")
@@ -95,15 +105,17 @@ def draw(name: str, title: str, description: str, size: tuple[float, float], pai
     return {
         "inline": Markup(f'{head} class="drawing" width="{width}" {font}>\n{label}{inline}</svg>'),
         "file": f'{head} width="{width}pt" height="{height}pt" {font}>\n{label}'
-                f'<rect width="100%" height="100%" fill="#fff"/>\n{body}</svg>\n',
+        f'<rect width="100%" height="100%" fill="#fff"/>\n{body}</svg>\n',
         "alt": description,
     }
 
 
 def _bare(text: str, name: str) -> tuple[str, str, str]:
-    """matplotlib's SVG without prolog, metadata, fonts and unused ids; ids prefixed; width and height in points."""
+    """matplotlib's SVG without prolog, metadata, fonts and unused ids; ids prefixed; width and
+    height in points.
+    """
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
-    body = text[text.index("</metadata>") + len("</metadata>"):text.rindex("</svg>")]
+    body = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.S)
     body = re.sub(r"\bxlink:href", "href", body)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
@@ -119,5 +131,7 @@ def _bare(text: str, name: str) -> tuple[str, str, str]:
 
 def _short_path(match) -> str:
     """A path's data with one decimal (a tenth of a point cannot be seen) and no needless blanks."""
-    text = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), match[0])
+    text = re.sub(
+        r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), match[0]
+    )
     return re.sub(r"\s+", " ", text).strip().replace("-0 ", "0 ")

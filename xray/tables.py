@@ -1,6 +1,8 @@
-"""Sources that are tables: parquet files and data sets of the Hub, both read with the `datasets` library.
+"""Sources that are tables: parquet files and data sets of the Hub, both read with the `datasets`
+library.
 
-No code that comes with a data set is ever run: `datasets` refuses it, and the Hub's parquet copy is taken instead.
+No code that comes with a data set is ever run: `datasets` refuses it, and the Hub's parquet copy is
+taken instead.
 """
 
 import errno
@@ -23,9 +25,12 @@ HUB_SECONDS = 4  # how long the Hub may take to answer at all
 
 @contextmanager
 def _quiet():
-    """`datasets`, with its progress bars, log and warnings off: what is printed is for the calling script to decide."""
+    """`datasets`, with its progress bars, log and warnings off: what is printed is for the calling
+    script to decide.
+    """
     import datasets  # here, since it takes a second that reading from the cache need not spend
     from datasets.utils import logging as log
+
     bars, level = datasets.are_progress_bars_disabled(), log.get_verbosity()
     hub_log = logging.getLogger("huggingface_hub")
     hub_level = hub_log.level
@@ -45,7 +50,9 @@ def _quiet():
 
 @contextmanager
 def _errors(given: str, doing: str):
-    """Turns whatever goes wrong inside `datasets` into one DataError: its innermost cause, as one line."""
+    """Turns whatever goes wrong inside `datasets` into one DataError: its innermost cause, as one
+    line.
+    """
     try:
         yield
     except DataError:
@@ -54,18 +61,27 @@ def _errors(given: str, doing: str):
         while error.__cause__ is not None:
             error = error.__cause__
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"{shown(given)}: no space left to read it; free some, or set XRAY_CACHE, and HF_HOME for "
-                            "what the Hub sends, to other folders") from None
+            raise DataError(
+                f"{shown(given)}: no space left to read it; free some, or set XRAY_CACHE, and HF_HOME for "
+                "what the Hub sends, to other folders"
+            ) from None
         reason = shown(" ".join(str(error).split())[:200]) or type(error).__name__
         raise DataError(f"{shown(given)}: {doing}: {reason}") from None
 
 
 def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
-    """Open a folder's parquet files, see Source.open. `datasets` puts its own copy into the temporary folder."""
-    patterns = {split: [glob.escape(str(path.resolve())) for path in paths] for split, paths in files.items()}
+    """Open a folder's parquet files, see Source.open. `datasets` puts its own copy into the
+    temporary folder.
+    """
+    patterns = {
+        split: [glob.escape(str(path.resolve())) for path in paths]
+        for split, paths in files.items()
+    }
     with _quiet() as datasets, _errors(given, "its parquet files cannot be read"):
         import pyarrow.parquet
-        for split, paths in files.items():  # `datasets` gives an unclear message for a split without rows
+
+        # `datasets` gives an unclear message for a split without rows
+        for split, paths in files.items():
             if not sum(pyarrow.parquet.read_metadata(path).num_rows for path in paths):
                 raise DataError(f"{shown(given)}: the {split} split is empty")
         loaded = datasets.load_dataset("parquet", data_files=patterns, cache_dir=str(temporary))
@@ -73,7 +89,9 @@ def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
 
 
 def _columns(given: str, loaded, datasets):
-    """The image, label and path columns of a DatasetDict, whatever they are called, as Source.open returns them."""
+    """The image, label and path columns of a DatasetDict, whatever they are called, as Source.open
+    returns them.
+    """
     splits, order, used = {}, {}, set()
     for name, table in loaded.items():
         split = SPLIT_NAMES.get(name.lower())
@@ -90,15 +108,23 @@ def _columns(given: str, loaded, datasets):
         with _errors(given, f"its column {shown(image)} holds no images"):
             images = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         inside = table[path] if path else ((cell or {}).get("path") for cell in images[image])
-        splits[split] = Split([str(text or f"{split}/{row:06d}") for row, text in enumerate(inside)], titles,
-                              lambda row, images=images, image=image: (images[row][image] or {}).get("bytes"))
+        splits[split] = Split(
+            [str(text or f"{split}/{row:06d}") for row, text in enumerate(inside)],
+            titles,
+            lambda row, images=images, image=image: (images[row][image] or {}).get("bytes"),
+        )
     return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), []
 
 
 def _column_names(given: str, split: str, features, datasets) -> tuple[str, str, str | None]:
-    """The image, label and path columns. Raises DataError where there is no image or no label column."""
+    """The image, label and path columns. Raises DataError where there is no image or no label
+    column.
+    """
+
     def first(test):
-        return next((name for name, feature in features.items() if test(name.lower(), feature)), None)
+        return next(
+            (name for name, feature in features.items() if test(name.lower(), feature)), None
+        )
 
     def holds_bytes(feature):
         binary = getattr(feature, "dtype", "") in ("binary", "large_binary")
@@ -107,15 +133,23 @@ def _column_names(given: str, split: str, features, datasets) -> tuple[str, str,
     def is_text(feature):
         return getattr(feature, "dtype", "") in ("string", "large_string")
 
-    image = (first(lambda name, feature: isinstance(feature, datasets.Image))
-             or first(lambda name, feature: name in ("image", "images", "img") and holds_bytes(feature)))
-    label = (first(lambda name, feature: name in ("labels", "label"))
-             or first(lambda name, feature: isinstance(feature, datasets.ClassLabel)))
-    path = first(lambda name, feature: is_text(feature) and name != label and ("path" in name or "file" in name))
+    image = first(lambda name, feature: isinstance(feature, datasets.Image)) or first(
+        lambda name, feature: name in ("image", "images", "img") and holds_bytes(feature)
+    )
+    label = first(lambda name, feature: name in ("labels", "label")) or first(
+        lambda name, feature: isinstance(feature, datasets.ClassLabel)
+    )
+    path = first(
+        lambda name, feature: (
+            is_text(feature) and name != label and ("path" in name or "file" in name)
+        )
+    )
     for column, what in ((image, "image"), (label, "label")):
         if column is None:
-            raise DataError(f"{shown(given)}: the {split} split has no {what} column; it has "
-                            + (", ".join(map(shown, features)) or "none"))
+            raise DataError(
+                f"{shown(given)}: the {split} split has no {what} column; it has "
+                + (", ".join(map(shown, features)) or "none")
+            )
     return image, label, path
 
 
@@ -124,35 +158,46 @@ def _endpoint() -> str:
 
 
 def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
-    """Whether the Hub (HF_ENDPOINT) answers within a few seconds; `datasets` itself tries for half a minute."""
+    """Whether the Hub (HF_ENDPOINT) answers within a few seconds; `datasets` itself tries for half
+    a minute.
+    """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     answers = []
 
     def ask():
         try:
-            urllib.request.urlopen(urllib.request.Request(_endpoint(), method="HEAD"), timeout=seconds).close()
+            urllib.request.urlopen(
+                urllib.request.Request(_endpoint(), method="HEAD"), timeout=seconds
+            ).close()
             answers.append(True)
         except urllib.error.HTTPError:
             answers.append(True)  # any answer is one
         except (OSError, ValueError):
             pass
-    thread = threading.Thread(target=ask, daemon=True)  # a name server's own wait cannot be limited otherwise
+
+    # a name server's own wait cannot be limited otherwise
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
     return bool(answers)
 
 
 def hub_source(given: str) -> Source:
-    """The source that a Hub id names. Raises HubUnreachable, and DataError where there is no such data set."""
+    """The source that a Hub id names. Raises HubUnreachable, and DataError where there is no such
+    data set.
+    """
     if not hub_reachable():
-        raise HubUnreachable(f"{given}: the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom")
+        raise HubUnreachable(
+            f"{given}: the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom"
+        )
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
     def ask(revision):
         info = HfApi(endpoint=_endpoint()).dataset_info(given, revision=revision, timeout=20)
         return info.sha, [sibling.rfilename for sibling in info.siblings or []]
+
     try:
         with _errors(given, "the Hub refuses it"):
             revision = CONVERTED if given.lower() == PAPER else None
@@ -162,13 +207,19 @@ def hub_source(given: str) -> Source:
                 commit, files = ask(revision)
     except DataError as error:
         if isinstance(error.__context__, RepositoryNotFoundError):
-            raise DataError(f"{given}: no such folder, and no such data set on the Hub (or it needs a login)") from None
+            raise DataError(
+                f"{given}: no such folder, and no such data set on the Hub (or it needs a login)"
+            ) from None
         raise
     tops = {name.split("/")[0] for name in files if "/" in name}
-    folder = next((top for top in ("full", "default") if top in tops), None)  # else `datasets` merges full and mini
+    # else `datasets` merges full and mini
+    folder = next((top for top in ("full", "default") if top in tops), None)
 
     def open_(temporary, image_size):
         with _quiet() as datasets, _errors(given, "cannot be loaded from the Hub"):
-            loaded = datasets.load_dataset(given, data_dir=folder, revision=revision, cache_dir=str(temporary))
+            loaded = datasets.load_dataset(
+                given, data_dir=folder, revision=revision, cache_dir=str(temporary)
+            )
         return _columns(given, loaded, datasets)
+
     return Source(given.split("/")[1], "hub", {"kind": "hub", "id": given, "commit": commit}, open_)

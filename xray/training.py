@@ -8,7 +8,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,10 +63,11 @@ def finished(job: Job) -> bool:
 
 @contextmanager
 def claim(job: Job, wait: bool):
-    """Yields True while this process alone holds the job, False where another has it (never with wait).
+    """Yields True while this process alone holds the job, False where another has it (never with
+    wait).
 
-    A lock on one byte of the study folder's .lock file, its place given by the run's name: it lets go when a process
-    dies, works on shared folders, and leaves one small file a study.
+    A lock on one byte of the study folder's .lock file, its place given by the run's name: it lets
+    go when a process dies, works on shared folders, and leaves one small file a study.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     place = int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:6])
@@ -88,28 +89,37 @@ class DeviceError(RuntimeError):
 
 @contextmanager
 def device_errors(job: Job):
-    """Turns a device's failures during a job into DeviceError. Finished runs are on disk, the job's checkpoint too."""
+    """Turns a device's failures during a job into DeviceError. Finished runs are on disk, the job's
+    checkpoint too.
+    """
     asked = f"with batches of {job.spec.batch_size} images of {job.image_size}×{job.image_size}"
     try:
         yield
     except torch.cuda.OutOfMemoryError:
-        raise DeviceError(f"{job.name}: out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
-                          "memory, or --device cpu. What is finished is kept") from None
+        raise DeviceError(
+            f"{job.name}: out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
+            "memory, or --device cpu. What is finished is kept"
+        ) from None
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            raise DeviceError(f"{job.name}: out of main memory {asked}; use a smaller --image-size, or fewer models in one "
-                              "call. What is finished is kept") from None
+            raise DeviceError(
+                f"{job.name}: out of main memory {asked}; use a smaller --image-size, or fewer models in one "
+                "call. What is finished is kept"
+            ) from None
         if "CUDA" not in str(error) and "cuDNN" not in str(error):
             raise
-        raise DeviceError(f"{job.name}: the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
-                          "this one stopped, with --device cpu without the GPU") from None
+        raise DeviceError(
+            f"{job.name}: the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
+            "this one stopped, with --device cpu without the GPU"
+        ) from None
 
 
 _lock_files: dict[Path, int] = {}
 
 
 def _lock_file(folder: Path) -> int:
-    # one handle a folder and process: closing any handle on a file drops all of a process's locks on it
+    # one handle a folder and process: closing any handle on a file drops all of a process's locks
+    # on it
     if folder not in _lock_files:
         _lock_files[folder] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     return _lock_files[folder]
@@ -119,15 +129,19 @@ def environment(device: str) -> dict:
     """Where a run was made: device name, threads, versions, code revision."""
     device = torch.device(device)
     try:
-        revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
-                                  capture_output=True, text=True).stdout.strip()
+        revision = subprocess.run(
+            ["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
     except OSError:  # there is no git
         revision = ""
     packages = ("torch", "torchvision", "datasets", "numpy")
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in packages},
         "revision": revision or "unknown",
     }
 
@@ -135,16 +149,24 @@ def environment(device: str) -> dict:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        name = next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
     return f"CPU, {name}, {os.cpu_count()} cores"
 
 
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
-    """Remove what killed processes left behind: half-written files, and checkpoints of the jobs that are done."""
+    """Remove what killed processes left behind: half-written files, and checkpoints of the jobs
+    that are done.
+    """
     study = jobs[0].folder
-    for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent, Path(cache) / "checkpoints"}:
+    for folder in {job.folder for job in jobs} | {
+        study.parent,
+        study.parent.parent,
+        Path(cache) / "checkpoints",
+    }:
         results.clear_leftovers(folder)
     for job in done:
         checkpoints.forget(checkpoints.locate(job, data, cache))
@@ -152,13 +174,19 @@ def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -
 
 # ---- one run, the direct loop
 
-def train_direct(job: Job, data: Data, train, validation, device: str, cache: Path, bar, note) -> Run:
-    """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its record.
 
-    train, validation: engine.place of the data's splits. bar: called as bar(total, initial, label), returns an object
-    with update, set_postfix and close, as tqdm's. note: see work.
+def train_direct(
+    job: Job, data: Data, train, validation, device: str, cache: Path, bar, note
+) -> Run:
+    """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its
+    record.
+
+    train, validation: engine.place of the data's splits. bar: called as bar(total, initial, label),
+    returns an object with update, set_postfix and close, as tqdm's. note: see work.
     """
-    model = models.build(job.spec, job.image_size, job.seed, device).to(memory_format=torch.channels_last)
+    model = models.build(job.spec, job.image_size, job.seed, device).to(
+        memory_format=torch.channels_last
+    )
     optimizer = engine.make_optimizer(model, job.spec, job.pixel_step)
     history, epoch_seconds = {key: [] for key in engine.HISTORY}, []
     path = checkpoints.locate(job, data, cache)
@@ -167,17 +195,31 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
         history, epoch_seconds = progress["history"], progress["epoch_seconds"]
         checkpoints.restore(model, optimizer, tensors)
     batches = -(-len(train[1]) // job.spec.batch_size)
-    steps = bar(total=job.spec.epochs * batches, initial=len(epoch_seconds) * batches, label=job.name)
+    steps = bar(
+        total=job.spec.epochs * batches, initial=len(epoch_seconds) * batches, label=job.name
+    )
     status = "finished"
     started = time.perf_counter()
-    for history in engine.fit(model, optimizer, job.spec, train, validation, job.seed, history, job.precision,
-                              steps.update):
+    for history in engine.fit(
+        model,
+        optimizer,
+        job.spec,
+        train,
+        validation,
+        job.seed,
+        history,
+        job.precision,
+        steps.update,
+    ):
         epoch_seconds.append(time.perf_counter() - started)
         if not np.isfinite([history["train_loss"][-1], history["validation_loss"][-1]]).all():
             history = {key: values[:-1] for key, values in history.items()}
             status = "diverged"
             break
-        steps.set_postfix(loss=f"{history['train_loss'][-1]:.3f}", accuracy=f"{history['validation_accuracy'][-1]:.3f}")
+        steps.set_postfix(
+            loss=f"{history['train_loss'][-1]:.3f}",
+            accuracy=f"{history['validation_accuracy'][-1]:.3f}",
+        )
         if len(epoch_seconds) < job.spec.epochs:
             progress = {"history": history, "epoch_seconds": epoch_seconds}
             checkpoints.keep(path, checkpoints.state(model, optimizer), progress, note)
@@ -186,37 +228,65 @@ def train_direct(job: Job, data: Data, train, validation, device: str, cache: Pa
     logits = {}
     if status == "finished":
         test = engine.place(data.test, "cpu")[0]
-        logits = {"validation": engine.predict(model, validation[0], device, job.precision).cpu().numpy(),
-                  "test": engine.predict(model, test, device, job.precision).cpu().numpy()}
+        logits = {
+            "validation": engine.predict(model, validation[0], device, job.precision).cpu().numpy(),
+            "test": engine.predict(model, test, device, job.precision).cpu().numpy(),
+        }
     run = write_run(job, data, history, logits, status, epoch_seconds, device, model.state_dict())
     checkpoints.forget(path)
     return run
 
 
-def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, epoch_seconds: list, device: str,
-              weights: dict | None) -> Run:
+def write_run(
+    job: Job,
+    data: Data,
+    history: dict,
+    logits: dict,
+    status: str,
+    epoch_seconds: list,
+    device: str,
+    weights: dict | None,
+) -> Run:
     """Write the weights (where the job keeps them), then the record, and return the run."""
     if not all(np.isfinite(values).all() for values in logits.values()):
         status, logits = "diverged", {}
     kept = {}
     if job.keep_weights and status == "finished" and weights is not None:
-        content = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+        content = to_bytes(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        )
         results.write_atomically(job.folder / f"{job.name}.safetensors", content)
         kept = {"file": f"{job.name}.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
     seconds = float(sum(epoch_seconds))
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     run = Run(
-        spec=job.spec, seed=job.seed, image_size=job.image_size, split=job.split,
-        data={"name": data.name, "source": data.source, "fingerprint": data.fingerprint, "phantom": data.phantom,
-              "skipped": len(data.facts["skipped"])},
-        engine=job.engine, engine_reason=job.engine_reason, precision=job.precision, pixel_step=job.pixel_step,
+        spec=job.spec,
+        seed=job.seed,
+        image_size=job.image_size,
+        split=job.split,
+        data={
+            "name": data.name,
+            "source": data.source,
+            "fingerprint": data.fingerprint,
+            "phantom": data.phantom,
+            "skipped": len(data.facts["skipped"]),
+        },
+        engine=job.engine,
+        engine_reason=job.engine_reason,
+        precision=job.precision,
+        pixel_step=job.pixel_step,
         status=status,
         history={key: [float(x) for x in values] for key, values in history.items()},
         logits=logits,
         labels={part: data.labels[data.index[part]] for part in PARTS} if logits else {},
-        environment=environment(device) | {"finished": now, "seconds": round(seconds, 3),
-                                           "epoch_seconds": [round(x, 4) for x in epoch_seconds]},
-        weights=kept, file=job.record,
+        environment=environment(device)
+        | {
+            "finished": now,
+            "seconds": round(seconds, 3),
+            "epoch_seconds": [round(x, 4) for x in epoch_seconds],
+        },
+        weights=kept,
+        file=job.record,
     )
     (results.append if job.compact else results.save)(job.folder, run, job.name)
     return run
@@ -224,8 +294,11 @@ def write_run(job: Job, data: Data, history: dict, logits: dict, status: str, ep
 
 # ---- many runs
 
+
 def assign(jobs: list[Job], seconds: list[float], ranks: int) -> list[list[Job]]:
-    """Share jobs out over ranks by estimated seconds, longest first to the rank with least; the same on every rank."""
+    """Share jobs out over ranks by estimated seconds, longest first to the rank with least; the
+    same on every rank.
+    """
     shares, loads = [[] for _ in range(ranks)], [0.0] * ranks
     for cost, index in sorted(zip(seconds, range(len(jobs))), key=lambda pair: (-pair[0], pair[1])):
         rank = loads.index(min(loads))
@@ -237,9 +310,9 @@ def assign(jobs: list[Job], seconds: list[float], ranks: int) -> list[list[Job]]
 def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool = False):
     """Train the jobs that have no record yet; yields each Run when its record is written.
 
-    load(image_size, split) gives the Data. Jobs that another process holds are left for the end and then waited for: a
-    process that dies lets go of them. force: train again what is finished. note(text): called with what a person should
-    be told.
+    load(image_size, split) gives the Data. Jobs that another process holds are left for the end and
+    then waited for: a process that dies lets go of them. force: train again what is finished.
+    note(text): called with what a person should be told.
     """
     for wait in (False, True):
         held = []
@@ -265,34 +338,59 @@ def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool
                         data = load(job.image_size, job.split)
                         with device_errors(job):
                             if placed.get("of") != (job.image_size, job.split):
-                                placed = {}  # let go of the last size before the next takes its place
-                                placed = {"of": (job.image_size, job.split), "train": engine.place(data.train, device),
-                                          "validation": engine.place(data.validation, device)}
-                            run = train_direct(job, data, placed["train"], placed["validation"], device, cache, bar, note)
+                                # let go of the last size before the next takes its place
+                                placed = {}
+                                placed = {
+                                    "of": (job.image_size, job.split),
+                                    "train": engine.place(data.train, device),
+                                    "validation": engine.place(data.validation, device),
+                                }
+                            run = train_direct(
+                                job,
+                                data,
+                                placed["train"],
+                                placed["validation"],
+                                device,
+                                cache,
+                                bar,
+                                note,
+                            )
                         yield run
-        jobs, force = sorted(held, key=lambda job: job.record), False  # waiting in one order, none waits for the other
+        # waiting in one order, none waits for the other
+        jobs, force = sorted(held, key=lambda job: job.record), False
 
 
 def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
     """Train jobs in sample space, side by side; yields each Run when its record is written.
 
-    The records of runs whose weights are kept come last: their weights are recovered in one pass over the images.
+    The records of runs whose weights are kept come last: their weights are recovered in one pass
+    over the images.
     """
     for size in sorted({job.image_size for job in jobs}):
         group = [job for job in jobs if job.image_size == size]
         data = {split: load(size, split) for split in {job.split for job in group}}
         images = next(iter(data.values())).images
-        labels, fingerprint = (getattr(next(iter(data.values())), key) for key in ("labels", "fingerprint"))
+        labels, fingerprint = (
+            getattr(next(iter(data.values())), key) for key in ("labels", "fingerprint")
+        )
         blocks = bar(total=100, initial=0, label="Gram matrix")
-        matrix, notes = gram.gram_matrix(images, fingerprint, cache, device,
-                                         lambda done, total: blocks.update(100 * done / total - blocks.n))
+        matrix, notes = gram.gram_matrix(
+            images,
+            fingerprint,
+            cache,
+            device,
+            lambda done, total: blocks.update(100 * done / total - blocks.n),
+        )
         blocks.close()
         for text in notes:
             note(text)
         of = {samplespace.Job(job.spec, job.seed, data[job.split].index): job for job in group}
         paths = {job: checkpoints.locate(job, data[job.split], cache) for job in group}
-        epochs = bar(total=sum(job.spec.epochs for job in group), initial=0,
-                     label=f"{len(group)} Linear and MLP runs side by side")
+        epochs = bar(
+            total=sum(job.spec.epochs for job in group),
+            initial=0,
+            label=f"{len(group)} Linear and MLP runs side by side",
+        )
         saved = dict.fromkeys(group, time.monotonic())
 
         def save(inner, tensors, history):
@@ -307,8 +405,17 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
 
         waiting = []
         step = pixel_step(size)
-        for result in samplespace.fit_together(list(of), matrix, images, labels, device, step, save=save, resume=resume,
-                                               on_epoch=lambda *_: epochs.update()):
+        for result in samplespace.fit_together(
+            list(of),
+            matrix,
+            images,
+            labels,
+            device,
+            step,
+            save=save,
+            resume=resume,
+            on_epoch=lambda *_: epochs.update(),
+        ):
             job = of[result.job]
             if job.keep_weights and result.status == "finished":
                 waiting.append(result)
@@ -325,5 +432,13 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
 def _write_result(job, data, result, device, weights) -> Run:
     logits = result.logits if result.status == "finished" else {}
     epochs = len(result.history["train_loss"])
-    return write_run(job, data, result.history, logits, result.status, [result.seconds / max(epochs, 1)] * epochs,
-                     device, weights)
+    return write_run(
+        job,
+        data,
+        result.history,
+        logits,
+        result.status,
+        [result.seconds / max(epochs, 1)] * epochs,
+        device,
+        weights,
+    )

@@ -11,7 +11,7 @@ import pytest
 from xray import claims, effects, paper
 from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN
 from xray.results import Run
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import LEARNING_RATE_SEARCH, MODELS, pixel_step
 
 SPECS = MODELS | LEARNING_RATE_SEARCH
 DATA = {
@@ -134,6 +134,7 @@ def made(
         engine,
         "made up",
         "fp32",
+        pixel_step(size),
         "diverged" if diverged else "finished",
         {name: np.asarray(values, float).tolist() for name, values in history.items()},
         logits,
@@ -369,13 +370,15 @@ def test_durations_are_compared_alike():
     """
     shown = study({"27b": dict(engine="gram", seconds=1), "28b": dict(engine="gram", seconds=1)})
     timed = [made("26b"), made("27b"), made("28b"), made("27b", size=64, seconds=1)]
+    threads = made("27b", seconds=1)  # alike in all but the threads
+    timed.append(replace(threads, environment=threads.environment | {"threads": 1}))
     (verdict,) = [found for found in claims.judge(shown, FACTS, timed) if found.id == "C30"]
     assert verdict.verdict == HOLDS and "6.7 times as long as 27b" in verdict.figures
 
 
 def test_notes_say_what_is_not_the_papers_study():
     runs = study({"22b": dict(size=64), "26b": dict(size=64)})
-    assert judge("C28", runs).note == "64×64 pixels instead of 640×640"
+    assert judge("C28", runs).note == "64×64 pixels instead of 640×640, with matched steps"
     assert "22b, 26b: 64×64 pixels" in judge("C29", runs).note
     runs["14"] = [replace(run, spec=replace(run.spec, epochs=3)) for run in runs["14"]]
     assert "14: 3 epochs instead of 10" in judge("C14", runs).note

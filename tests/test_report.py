@@ -127,7 +127,7 @@ def full(tmp_path_factory) -> Path:
             data=data,
             image_size=32,
             **sizes,
-            weights={"file": f"{model}-seed0-32px.safetensors"},
+            weights={"file": f"{model}-seed0-32px-matched.safetensors"},
         )
         path = records.save(out / "results", kept)
         for beside in path.parent.glob(f"{model}-seed?.json"):

@@ -9,7 +9,7 @@ from scipy.special import expit
 from xray import metrics
 from xray.figures import DASH, WIDTH, colour
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study, finished, percent
+from xray.study import EVALUATED, Study, finished, is_dead
 from xray.svg import COLOURS, draw
 
 FAMILIES = ("Linear", "Linear+ReLU", "CNN")
@@ -159,81 +159,53 @@ def calibration(name: str, title: str, study: Study) -> dict:
     )
 
 
-def resplits(name: str, title: str, groups: dict[str, dict[str, list]]) -> dict:
-    """Test accuracy and F1 over re-splits: model -> protocol ("given", "image", "patient") -> list
-    of scores dicts.
-    """
-    models = list(groups)
-    rows = [
-        (model, protocol)
-        for model in models
-        for protocol in PROTOCOL_WORDS
-        if groups[model].get(protocol)
-    ]
+def resplits(name: str, title: str, study: Study, found: list) -> dict:
+    """Test accuracy and F1 over re-splits: found is what resplits.compare gives. A dot is a split,
+    on the given split a run that learned; the bar is their mean."""
+    values = {}  # (model, protocol) -> score -> values in percent
+    for row in found:
+        summary = study.summaries.get(row.model)
+        learned = (
+            [
+                scores[row.score]
+                for run, scores in zip(filter(finished, summary.runs), summary.scores)
+                if not is_dead(run)
+            ]
+            if summary
+            else []
+        )
+        for protocol, side in {"given": learned, **row.sides}.items():
+            if len(side):
+                values.setdefault((row.model, protocol), {})[row.score] = 100 * np.asarray(side)
 
     def paint(figure):
         axes = figure.subplots(1, 2, sharey=True)
+        bar = {"marker": "|", "color": COLOURS["ink"], "markersize": 12, "markeredgewidth": 1.8}
         for axis, (key, heading) in zip(axes, (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))):
-            for row, (model, protocol) in enumerate(rows):
-                values = [100 * scores[key] for scores in groups[model][protocol]]
+            for row, ((model, protocol), scores) in enumerate(values.items()):
                 hue = colour(MODELS[model], light=protocol == "patient")
-                axis.plot(
-                    values,
-                    [row] * len(values),
-                    "o",
-                    color=hue,
-                    markersize=4,
-                    alpha=0.55,
-                    markeredgewidth=0,
-                )
-                axis.plot(
-                    np.mean(values),
-                    row,
-                    "|",
-                    color=COLOURS["ink"],
-                    markersize=12,
-                    markeredgewidth=1.8,
-                )
+                dots = {"color": hue, "markersize": 4, "alpha": 0.45, "markeredgewidth": 0}
+                axis.plot(scores[key], [row] * len(scores[key]), "o", **dots)
+                axis.plot(scores[key].mean(), row, **bar)
             axis.set_title(heading)
             axis.grid(axis="y", visible=False)
-        axes[0].set_yticks(
-            range(len(rows)), [f"{model}  {PROTOCOL_WORDS[protocol]}" for model, protocol in rows]
-        )
+        names = [f"{model}  {PROTOCOL_WORDS[protocol]}" for model, protocol in values]
+        axes[0].set_yticks(range(len(names)), names)
         axes[0].tick_params(axis="y", labelcolor=COLOURS["ink"])
-        axes[0].set_ylim(len(rows) - 0.4, -0.6)
-        grey = COLOURS["quiet"]
-        figure.legend(
-            handles=[
-                Line2D(
-                    [], [], marker="o", linestyle="none", color=grey, markersize=4, label="a run"
-                ),
-                Line2D(
-                    [],
-                    [],
-                    marker="|",
-                    linestyle="none",
-                    color=COLOURS["ink"],
-                    markersize=10,
-                    markeredgewidth=1.8,
-                    label="mean",
-                ),
-            ],
-            loc="outside lower left",
-            ncols=2,
-        )
+        axes[0].set_ylim(len(names) - 0.4, -0.6)
+        dot = {"marker": "o", "linestyle": "none", "color": COLOURS["quiet"], "markersize": 4}
+        handles = [
+            Line2D([], [], label="a split (of the given one, a run)", **dot),
+            Line2D([], [], linestyle="none", label="mean", **bar),
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=2)
 
     words = [
-        f"model {model}, {PROTOCOL_WORDS[protocol]}: "
-        f"{percent(float(np.mean([scores['accuracy'] for scores in groups[model][protocol]])))} %"
-        for model, protocol in rows
+        f"model {model}, {PROTOCOL_WORDS[protocol]}: {scores['accuracy'].mean():.1f} %"
+        for (model, protocol), scores in values.items()
     ]
-    return draw(
-        name,
-        title,
-        f"{title}. Mean accuracy: " + "; ".join(words) + ".",
-        (WIDTH, 1.0 + 0.25 * len(rows)),
-        paint,
-    )
+    alt = f"{title}. Mean accuracy: " + "; ".join(words) + "."
+    return draw(name, title, alt, (WIDTH, 1.0 + 0.2 * len(values)), paint)
 
 
 def missed(logits, labels) -> np.ndarray:

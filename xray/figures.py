@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from xray.specs import MODELS
-from xray.study import EVALUATED, Study, describe, percent
+from xray.specs import IMAGE_SIZE, MODELS
+from xray.study import EVALUATED, Study, describe, percent, seconds_of
 from xray.svg import COLOURS, draw
 
 HUE = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
@@ -132,6 +132,44 @@ def _curve(axis, runs, quantity: str, hue: str, factor: float) -> None:
             marker="o" if len(mean) == 1 else None,
             markersize=3,
         )
+
+
+def sizes(name: str, title: str, found: list) -> dict:
+    """Validation accuracy by epoch at the paper's size over that of the matched seeds, a panel a CNN.
+
+    found: what study.sizes_compared gives.
+    """
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+
+    def paint(figure):
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+        for axis, one in zip(axes, found):
+            for runs, style in ((one.matched, SEED), (one.full, FULL)):
+                for run in runs:
+                    line = 100 * np.asarray(run.history["validation_accuracy"])
+                    axis.plot(np.arange(1, len(line) + 1), line, **style)
+            axis.set_title(one.model)
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axis.set_xlabel("epoch")
+        for axis in list(axes)[len(found) :]:
+            axis.set_visible(False)
+        figure.axes[0].set_ylabel("validation accuracy, %")
+        size = found[0].matched[0].image_size
+        handles = [
+            Line2D([], [], label=f"{size}×{size}, matched, each seed", **SEED),
+            Line2D([], [], label=f"{IMAGE_SIZE}×{IMAGE_SIZE}", **FULL),
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=2)
+
+    words = [f"model {one.model}: agreement {one.agreement:.2f}" for one in found]
+    return draw(
+        name, title, f"{title}. " + "; ".join(words) + ".", (WIDTH, 0.9 + 1.7 * rows), paint
+    )
+
+
+SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
+FULL = {"color": COLOURS["ink"], "linewidth": 1.3}
 
 
 def _mean_line(lines) -> np.ndarray:
@@ -507,7 +545,7 @@ def durations(name: str, title: str, rows: list[tuple[str, list]]) -> dict:
     """Training time in minutes, a bar a model: (model, runs). Each run a dot on the bar of their
     mean.
     """
-    minutes = {model: [run.environment["seconds"] / 60 for run in runs] for model, runs in rows}
+    minutes = {model: [seconds_of(run) / 60 for run in runs] for model, runs in rows}
 
     def paint(figure):
         axis = figure.subplots()

@@ -72,7 +72,7 @@ def study(tmp_path_factory):
                 "--epochs",
                 "2",
                 "--seeds",
-                "1",
+                "2",
                 "--device",
                 "cpu",
                 "--out",

@@ -51,8 +51,8 @@ class Run:
     history: lists of one float an epoch: train_loss, train_accuracy (running, while the weights
         move), validation_loss, validation_accuracy (after the epoch). Losses as trained on
         (pos_weight included), means over images.
-    logits, labels: 1-D arrays by split part, float32 and int64, in the data's order; both empty for
-        a diverged run.
+    logits, labels: 1-D arrays by split part, float32 and int64, in the data's order; computed
+        in fp32, whatever precision trained; both empty for a diverged run.
     """
 
     # as trained: differs from MODELS[spec.id] in epochs where the run was shortened

@@ -226,12 +226,10 @@ def train_direct(
         started = time.perf_counter()
     steps.close()
     logits = {}
-    if status == "finished":
+    if status == "finished":  # in fp32 always: bf16 would round them to 8 bits
         test = engine.place(data.test, "cpu")[0]
-        logits = {
-            "validation": engine.predict(model, validation[0], device, job.precision).cpu().numpy(),
-            "test": engine.predict(model, test, device, job.precision).cpu().numpy(),
-        }
+        for part, images in (("validation", validation[0]), ("test", test)):
+            logits[part] = engine.predict(model, images, device).cpu().numpy()
     run = write_run(job, data, history, logits, status, epoch_seconds, device, model.state_dict())
     checkpoints.forget(path)
     return run

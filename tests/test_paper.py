@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from xray import claims, paper
+from xray.references import REFERENCES
 from xray.specs import MODELS
 
 
@@ -126,12 +127,12 @@ def test_the_34_claims_each_have_a_rule():
 
 
 def test_references_are_cited_once_and_say_what_for():
-    keys = [reference.key for reference in paper.REFERENCES]
+    keys = [reference.key for reference in REFERENCES]
     assert len(set(keys)) == len(keys) and all(
-        reference.text and reference.use for reference in paper.REFERENCES
+        reference.text and reference.use for reference in REFERENCES
     )
     assert all(
-        reference.url.startswith("https://") for reference in paper.REFERENCES if reference.url
+        reference.url.startswith("https://") for reference in REFERENCES if reference.url
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xray import metrics, notes
+from xray import metrics
 from xray.predict import NOTICE, Chosen, PredictError, Rules
+from xray.references import REFERENCES
 from xray.results import write_atomically
 from xray.study import describe
 from xray.tables import PAPER
@@ -191,7 +192,7 @@ def _limits(run) -> list[str]:
     lines += ["", "## Sources", ""]
     real, hub = not run.data["phantom"], run.data["source"] == PAPER
     wanted = ["paper"] + ["kermany", "mendeley"] * real + ["dataset"] * hub
-    for reference in notes.REFERENCES:
+    for reference in REFERENCES:
         if reference.key in wanted:
             lines.append(f"- {reference.text} {reference.url}".rstrip() + f" ({reference.use})")
     if not run.data["phantom"]:

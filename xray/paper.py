@@ -7,7 +7,6 @@ their ids of Tables 1 and 2 (`xray.specs`), figures by their printed numbers.
 
 from typing import NamedTuple
 
-from xray.notes import CHOICES, MISPRINTS, REFERENCES, Note, Reference  # noqa: F401 (part of the paper's facts)
 from xray.specs import MODELS
 
 SPLIT_SIZES = {"train": 4077, "validation": 1165, "test": 582}  # section 2.1
@@ -61,7 +60,7 @@ FIG_25 = _scores("""
 """)
 SCORES = FIG_20 | FIG_23 | FIG_25
 
-# Figure number -> its models, in the paper's order (misprinted captions put right, see MISPRINTS).
+# Figure number -> its models, in the paper's order (misprinted captions put right).
 CURVES = {
     9: ["0", "1", "2"],
     10: ["3", "0", "4"],

@@ -32,6 +32,7 @@ EVALUATED = (
     "28b",
 )
 RESAMPLES = 1000  # of the test images, for each run
+RESULTS = Path(__file__).resolve().parent.parent / "report" / "results"  # train.py's, unless told
 
 
 @dataclass(frozen=True)
@@ -280,20 +281,23 @@ def seeds(runs: list[Run]) -> str:
     return ", ".join(parts)
 
 
-def command(study: Study, models: list[str], *extra: str) -> str:
-    """The command that trains these models on the study's data, at its image size where all its
-    runs share one.
+def command(runs: list[Run], models: list[str], *options: str) -> str:
+    """The command that trains these models where `runs` are: on their data, at their image size
+    where they share one, into their folder where that is not report/.
     """
     words = ["python", "scripts/train.py", "--model", *models]
-    source, split = study.runs[0].data["source"], study.runs[0].split
+    source, split = runs[0].data["source"], runs[0].split
     if source != PAPER:
         words += ["--data", source]
     if split != "given":
         words += ["--split", split.split("-")[0], "--split-seed", split.split("-")[1]]
-    sizes = {run.image_size for run in study.runs}
+    sizes = {run.image_size for run in runs}
     if len(sizes) == 1 and sizes != {IMAGE_SIZE}:
         words += ["--image-size", str(sizes.pop())]
-    return shlex.join([*words, *extra])
+    folder = Path(runs[0].file).parents[2] if runs[0].file else RESULTS
+    if folder.name == "results" and folder.resolve() != RESULTS:
+        words += ["--out", str(folder.parent)]
+    return shlex.join([*words, *options])
 
 
 def percent(value: float, digits: int = 1) -> str:

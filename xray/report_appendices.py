@@ -1,0 +1,227 @@
+"""Numbers, tables and pictures of the report's appendices B to D and F: what accuracy does not
+tell, patients, weights.
+"""
+
+import math
+from collections import defaultdict
+
+import numpy as np
+from scipy.special import expit
+
+from xray import diagnostics, metrics, paper, pictures, report_errors, resplits
+from xray.report_items import cell, image, item, plot, table
+from xray.specs import MODELS
+from xray.study import (
+    EVALUATED,
+    Study,
+    Summary,
+    finished,
+    percent,
+    plus_minus,
+    spread,
+    test_share,
+)
+
+SENSITIVITY = 0.95
+RANKING = ("roc_auc", "average_precision", "brier")
+# models whose first layer is drawn, where their weights were kept; the first two are asked for
+LOOKED_AT = ("20", "21", "20b", "27b")
+
+
+def sections(study: Study) -> tuple[dict, dict]:
+    """The numbers that templates/appendix-*.j2 say, and their items by id."""
+    found = resplits.compare(study.chosen, study.resplits, test_share(study))
+    missed, items = report_errors.missed(study)
+    numbers = {
+        "patients": study.facts.get("patients"),
+        "resplit": bool(found),
+        "missed": missed,
+        "weights": [],
+    }
+    items |= beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
+    if numbers["patients"]:
+        items["overlap"] = {"table": _overlap(numbers["patients"]["overlap"])}
+    items["resplits"] = _resplits(study, found)
+    for model in LOOKED_AT:
+        kept = next((run for run in study.chosen.get(model, []) if run.weights), None)
+        if kept or model in LOOKED_AT[:2]:
+            said, items[f"weights-{model}"] = _weights(study, model, kept)
+            numbers["weights"].append(said)
+    return numbers, items
+
+
+def _batch_means(study: Study) -> dict:
+    rows = []
+    for model in EVALUATED:
+        implied, summary = paper.implied(model), study.summaries.get(model)
+        one = implied[0] if len(implied) == 1 else None
+        theirs = [paper.SCORES[model]["accuracy"]]
+        theirs += [one.accuracy, one.batch_mean] if one else [math.nan, math.nan]
+        ours = ["–", "–", "–"]
+        if summary:
+            gap = summary.mean["batch_mean_accuracy"] - summary.mean["accuracy"]
+            ours = [spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
+            ours.append(_signed(gap))
+        printed = [cell(percent(value / 100), paper=True) for value in theirs]
+        rows.append([model, MODELS[model].batch_size, *printed, *ours])
+    names = (
+        "Model | >Batch size | >Paper: printed | >Paper: implied, exact"
+        " | >Paper: implied, batch mean | >Ours: exact | >Ours: batch mean | >Ours: difference"
+    )
+    return table(names, rows, sortable=True)
+
+
+# ---- beyond accuracy
+
+
+def beyond(study: Study) -> dict:
+    """Rankings, calibration, and a threshold for a given sensitivity."""
+    there = [model for model in EVALUATED if model in study.summaries]
+    names = ("ranking", "calibration", "ranking-scores", "threshold")
+    items = {name: item(study, EVALUATED) for name in names}
+    if not there:
+        return items
+    floor = study.baseline
+    if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
+        title = "ROC and precision-recall curves"
+        items["ranking"]["plot"] = plot("ranking", diagnostics.ranking, title, study)
+    drawn = plot("calibration", diagnostics.calibration, "Calibration", study)
+    items["calibration"]["plot"] = drawn
+    items["ranking-scores"]["table"] = _ranking(study, there)
+    columns = (
+        "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV | >Precision"
+    )
+    rows = [_at_sensitivity(model, study.summaries[model]) for model in there]
+    items["threshold"]["table"] = table(columns, rows, sortable=True)
+    return items
+
+
+def _ranking(study: Study, models: list[str]) -> dict:
+    rows = []
+    for model in models:
+        summary = study.summaries[model]
+        ranks = [_thousandths(summary.mean[key]) for key in RANKING]
+        more = [spread(summary, key) for key in ("specificity", "npv")]
+        rows.append([model, MODELS[model].family, *ranks, percent(summary.mean["ece"]), *more])
+    floor = study.baseline
+    ranks = [_thousandths(floor[key]) for key in RANKING]
+    more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
+    rows.append(["–", "always pneumonia", *ranks, *more])
+    names = (
+        "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, % | >NPV, %"
+    )
+    return table(names, rows, sortable=True)
+
+
+def _thousandths(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _signed(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _at_sensitivity(model: str, summary: Summary) -> list:
+    found = defaultdict(list)
+    for run in filter(finished, summary.runs):
+        validation = run.logits["validation"], run.labels["validation"]
+        try:
+            threshold = metrics.threshold_at_sensitivity(*validation, SENSITIVITY)
+        except ValueError:  # no positive in the validation split
+            continue
+        shifted = np.where(run.logits["test"] > threshold, 1.0, -1.0)
+        scores = metrics.scores(shifted, run.labels["test"])
+        found["threshold"].append(100 * expit(threshold))
+        for key in ("recall", "specificity", "npv", "precision"):
+            found[key].append(100 * scores[key])
+    keys = ("threshold", "recall", "specificity", "npv", "precision")
+    return [model, MODELS[model].family, *(plus_minus(found[key], 1) for key in keys)]
+
+
+# ---- patients
+
+
+def _overlap(overlap: dict) -> dict:
+    rows = []
+    for pair, classes in overlap.items():
+        for name in ("all", "NORMAL", "PNEUMONIA"):
+            images, shared, patients = (
+                classes[name][key] for key in ("images", "shared", "patients")
+            )
+            share = f"{100 * shared / images:.1f}" if images else "nan"
+            rows.append([pair, name.lower(), f"{images:,}", f"{shared:,}", share, f"{patients:,}"])
+    names = (
+        "Images of … in … | Class | >Images | >With a patient seen there | >Share, % | >Patients"
+    )
+    return table(names, rows)
+
+
+def _resplits(study: Study, found: list[resplits.Comparison]) -> dict:
+    if not found:
+        return item(study, runs=[], missing=["20", "21"], needs=["--resplits", "10"])
+    names = dict.fromkeys(row.model for row in found)
+    groups = study.resplits.values()
+    runs = [run for chosen in groups for name in names for run in chosen.get(name, [])]
+    title = "Test scores over re-splits"
+    drawn = plot("resplits", diagnostics.resplits, title, study, found)
+    return item(study, plot=drawn, table=_gaps(found), runs=runs)
+
+
+def _gaps(found: list[resplits.Comparison]) -> dict:
+    rows = []
+    for row in found:
+        sides = []
+        for protocol in resplits.PROTOCOLS:
+            dead, runs = row.dead[protocol]
+            values = plus_minus(100 * row.sides[protocol], 1)
+            more = f", {dead} of {runs} runs dead" if dead else ""
+            sides.append(f"{values} ({len(row.sides[protocol])}{more})")
+        interval = f"{_signed(row.gap)} ({_signed(row.low)} to {_signed(row.high)})"
+        cells = [
+            row.model,
+            "F1" if row.score == "f1" else row.score,
+            percent(row.given),
+            *sides,
+            interval if row.gap == row.gap else "–",
+            _thousandths(row.p),
+            percent(row.detectable),
+            percent(row.paper),
+            percent(row.percentile, 0),
+        ]
+        rows.append(cells)
+    names = (
+        "Model | Score | >Given split, % | >By image, % | >By patient, %"
+        " | >Gap, points (95 % interval) | >p | >Gap it could see, points | >The paper's, %"
+        " | >Re-splits by image below it, %"
+    )
+    return table(names, rows, sortable=True)
+
+
+# ---- weights
+
+
+def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
+    """What the template says of a model's first layer, and its pictures; run: one whose weights
+    were kept, or None.
+    """
+    said = {"model": model, "family": MODELS[model].family, "limit": None, "damaged": False}
+    try:
+        found = pictures.weight_pictures(run) if run else None
+    except pictures.WeightsError:
+        found, said["damaged"] = None, True
+    if found is None:
+        runs = [run] if run else []
+        return said, item(study, runs=runs, missing=[model], needs=["--force"])
+    said |= {"limit": found["limit"], "seed": run.seed, "size": run.image_size}
+    units, name = [], f"weights-{model}"
+    for n, (content, weight) in enumerate(found["units"], 1):
+        alt = f"First-layer weights of unit {n} of model {model} as an image."
+        caption = f"unit {n}, × {weight:+.3f}".replace("-", "−")
+        units.append(image(content, f"{name}-{n}", alt, caption))
+    groups = [units]
+    if found["product"]:
+        alt = f"The two layers of model {model} as one: a weight for each pixel."
+        limit = f"full colour at ±{found['product_limit']:.2g}"
+        caption = f"both layers as one: red speaks for pneumonia; {limit}"
+        groups.insert(0, [image(found["product"], name, alt, caption)])
+    return said, item(study, images=groups, runs=[run])

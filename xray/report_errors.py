@@ -1,0 +1,74 @@
+"""Numbers and tables of the report's appendix E: which test images are missed. No pixels."""
+
+import numpy as np
+
+from xray import diagnostics, metrics
+from xray.audit import kind, patient
+from xray.report_items import cell, item, table
+from xray.study import EVALUATED, Study, finished
+
+MOST_MISSED = 15
+
+
+def missed(study: Study) -> tuple[dict | None, dict]:
+    """The numbers that the appendix says, and its items by id, over all finished runs of the
+    evaluated models; None and none without such runs on the given split or the data's description.
+    """
+    chosen = [study.chosen[model] for model in EVALUATED if model in study.summaries]
+    runs = [run for group in chosen for run in group if finished(run)]
+    if not runs or study.name.split("/")[-1] != "given" or not study.facts:
+        return None, {}
+    labels = runs[0].labels["test"]
+    paths = study.facts["paths"][-len(labels) :]
+    wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
+    surety = np.array([diagnostics.missed(run.logits["test"], labels) for run in runs])
+    shown = [_shown(path, label) for path, label in zip(paths, labels)]
+    share = wrong.mean(0)
+    numbers = {
+        "runs": len(runs),
+        "images": len(labels),
+        "never": int((share == 0).sum()),
+        "mostly": int((share > 0.5).sum()),
+        "always": int((share == 1).sum()),
+    }
+    by_cause = _by_cause(runs, wrong, np.array(shown))
+    most = _most_missed(paths, shown, wrong, surety)
+    return numbers, {
+        "error-causes": item(study, table=by_cause, runs=runs),
+        "most-missed": item(study, table=most, runs=runs),
+    }
+
+
+def _shown(path: str, label: int) -> str:
+    return (kind(path) or "pneumonia, cause not named") if label else "normal"
+
+
+def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
+    """wrong: bool (runs, images); shown: str (images,)."""
+    families = {}
+    for family in diagnostics.FAMILIES:
+        mine = np.array([run.spec.family == family for run in runs])
+        if mine.any():
+            families[family] = wrong[mine]
+    rows = []
+    for name in sorted(set(shown)):
+        shares = [f"{100 * part[:, shown == name].mean():.1f}" for part in families.values()]
+        rows.append([name, int((shown == name).sum()), *shares])
+    return table(" | ".join(["Shown", ">Images", *(f">{name}" for name in families)]), rows)
+
+
+def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
+    """The images that most runs miss; surety: float (runs, images), the probability of the wrong
+    class.
+    """
+    share, sure = wrong.mean(0), surety.mean(0)
+    order = sorted(range(len(paths)), key=lambda i: (-share[i], -sure[i], paths[i]))
+    rows = []
+    for i in order[:MOST_MISSED]:
+        if wrong[:, i].any():
+            file = cell(paths[i].replace("\\", "/").split("/")[-1], code=True)
+            number = f"{wrong[:, i].sum()} of {len(wrong)}"
+            certain = f"{100 * surety[wrong[:, i], i].mean():.1f}"
+            rows.append([file, shown[i], patient(paths[i]) or "–", number, certain])
+    names = "File | Shown | Patient | >Missed by | >Mean probability of the wrong class, %"
+    return table(names, rows)

@@ -1,0 +1,113 @@
+"""What the report's templates ask for by name: pictures, tables and listings as plain dicts, with
+the records that they were drawn from.
+"""
+
+from pathlib import Path
+
+from xray.pictures import data_uri
+from xray.study import Study, command, seeds
+
+BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open", "not run": "none"}
+
+
+def item(
+    study: Study,
+    models: list[str] = (),
+    *,
+    plot: dict | None = None,
+    images: list[list[dict]] = (),
+    table: dict | None = None,
+    listing: str = "",
+    runs: list | None = None,
+    missing: list[str] | None = None,
+    needs: list[str] = (),
+) -> dict:
+    """One of the report's numbered pieces.
+
+    models: those shown, whose records are named; those without a run get the command that trains
+    them. runs, missing: the records and the models without one, where they are not the chosen ones.
+    needs: further options of that command. images: groups of what `image` makes. listing:
+    preformatted text.
+    """
+    if missing is None:
+        missing = [model for model in models if model not in study.chosen]
+    if runs is None:
+        runs = [run for model in models for run in study.chosen.get(model, [])]
+    return {
+        "plot": plot,
+        "images": images,
+        "table": table,
+        "listing": listing,
+        "sources": _sources(runs),
+        "count": len(runs),
+        "missing": missing,
+        "command": command(study.runs, missing, *needs) if missing else "",
+    }
+
+
+def _sources(runs: list) -> list[dict]:
+    """The records behind something, by model: {"model", "seeds", "files": [{"name", "path"}]}."""
+    by_model = {}
+    for run in runs:
+        by_model.setdefault(run.spec.id, []).append(run)
+    found = []
+    for model, group in by_model.items():
+        paths = [Path(run.file) for run in group if run.file]
+        files = [{"name": path.name, "path": str(path)} for path in paths]
+        found.append({"model": model, "seeds": seeds(group), "files": files})
+    return found
+
+
+def plot(name: str, draw, *about) -> dict:
+    """What draw(name, *about) drew (svg.draw), kept as figures/<name>.svg too."""
+    drawing = draw(name, *about)
+    return {
+        "inline": drawing["inline"],
+        "alt": drawing["alt"],
+        "file": f"figures/{name}.svg",
+        "content": drawing["file"].encode(),
+    }
+
+
+def image(content: bytes, name: str, alt: str, caption: str = "") -> dict:
+    """A PNG, kept as figures/<name>.png too."""
+    return {
+        "src": data_uri(content),
+        "alt": alt,
+        "caption": caption,
+        "file": f"figures/{name}.png",
+        "content": content,
+    }
+
+
+def files(shown: dict[str, dict]) -> dict[str, bytes]:
+    """The pictures of all items: file name, relative to the report's folder, -> content."""
+    found = {}
+    for one in shown.values():
+        drawn = [one["plot"]] if one.get("plot") else []
+        for picture in drawn + sum(one.get("images", []), []):
+            found[picture["file"]] = picture["content"]
+    return found
+
+
+def table(columns: str, rows: list[list], sortable: bool = False) -> dict:
+    """A table. columns: their names, with " | " between. One that starts with ">" is of numbers,
+    set to the right; the first column heads its row. A cell is any text or number, or what `cell`
+    makes.
+    """
+    names = columns.split(" | ")
+    return {
+        "sortable": sortable,
+        "columns": [{"name": name.lstrip(">"), "right": name.startswith(">")} for name in names],
+        "rows": [[each if isinstance(each, dict) else cell(each) for each in row] for row in rows],
+    }
+
+
+def cell(content, *, href="", badge="", paper=False, code=False) -> dict:
+    """A table's cell: text, or a link, a coloured word (badge: a value of BADGES), a value of the
+    paper's, or code.
+    """
+    return {"text": str(content), "href": href, "badge": badge, "paper": paper, "code": code}
+
+
+NOT_TRAINED = cell("not trained", badge="none")

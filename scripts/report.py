@@ -44,7 +44,8 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="the study's own data, to show its first radiograph in Figs 2 and 4 in place of a phantom",
+        help="the study's own data, to show its first radiograph in Figs 2 and 4 in place of a "
+        "phantom",
     )
     parser.error = fail
     return parser.parse_args(argv)

@@ -353,7 +353,7 @@ def test_other_ways_not_to_be_run():
     assert "image sizes" in judge("C14", study(seeds=1) | {"14": [made("14", size=64)]}).figures
     exact = judge("C30", study({"27b": dict(engine="gram")}))
     assert exact.verdict == NOT_RUN and exact.figures.endswith(
-        "--model 27b 28b 26b --engine direct"
+        "--model 27b 28b 26b --data made-up --engine direct"
     )
 
 

@@ -29,6 +29,7 @@ from xray.effects import (
     slower,
 )
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.study_command import command
 
 COMMON_RULE = (
     "Models are compared seed by seed. With three seeds or more an effect is within noise where its mean is at most "
@@ -333,10 +334,7 @@ def _judge_one(claim, evidence: Evidence) -> Verdict:
         verdict, missing, note = NOT_RUN, error.models, ""
         figures = f"{', '.join(missing)}: {error}" if missing else str(error)
         if error.options is not None:
-            figures += (
-                "; "
-                + " ".join(["python scripts/train.py --model", *missing, error.options]).strip()
-            )
+            figures += "; " + command(evidence.timed, missing, *error.options.split())
     return Verdict(
         claim.id,
         claim.section,

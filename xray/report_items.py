@@ -5,7 +5,8 @@ the records that they were drawn from.
 from pathlib import Path
 
 from xray.pictures import data_uri
-from xray.study import Study, command, seeds
+from xray.study import Study, seeds
+from xray.study_command import command
 
 BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open", "not run": "none"}
 

@@ -2,7 +2,6 @@
 starts from.
 """
 
-import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from xray import curves, metrics, paper, results
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
-from xray.tables import PAPER
 
 EVALUATED = (
     "20",
@@ -32,7 +30,6 @@ EVALUATED = (
     "28b",
 )
 RESAMPLES = 1000  # of the test images, for each run
-RESULTS = Path(__file__).resolve().parent.parent / "report" / "results"  # train.py's, unless told
 
 
 @dataclass(frozen=True)
@@ -68,15 +65,14 @@ class Study:
     resplits: dict[str, dict[str, list[Run]]]
 
 
-def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
-    """The study to report, and the names of the others.
+def in_order(folder: Path, wanted: str | None = None) -> dict[str, Path]:
+    """The studies under a results folder, the one that is meant first: what train.py worked on last
+    (folder/latest), then those on a given split, then others; among equals, what ended last.
 
-    Without a wish: the one that train.py worked on last, which folder/latest names; else of the
-    studies on the data's given split (of all, where none is) the one whose last run ended last.
-    Raises ResultsError where there is none, or none of that name ("<data>" alone means its given
-    split).
+    wanted: one alone; "<data>" means its given split. Raises ResultsError where it is not there.
     """
-    if not Path(folder).is_dir():
+    folder = Path(folder)
+    if not folder.is_dir():
         raise ResultsError(
             f"{folder}: no such folder; train something first, or name another with --results"
         )
@@ -86,21 +82,32 @@ def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     if wanted is not None:
         name = wanted if wanted in found else f"{wanted}/given"
         if name not in found:
-            raise ResultsError(
-                f"{folder}: holds no study named {wanted!r}; there is {', '.join(found)}"
-            )
-        return name, [other for other in found if other != name]
-    candidates = [name for name in found if name.endswith("/given")] or list(found)
-    chosen = results.latest(folder)
-    if chosen not in found:
-        chosen = max(
-            candidates, key=lambda name: (max(map(_finished_at, results.load(found[name]))), name)
-        )
-    return chosen, [name for name in candidates if name != chosen]
+            there = ", ".join(found)
+            raise ResultsError(f"{folder}: holds no study named {wanted!r}; there is {there}")
+        return {name: found[name]}
+    latest = results.latest(folder)
+
+    def rank(name):
+        return name == latest, name.endswith("/given"), _last_finished(found[name]), name
+
+    return {name: found[name] for name in sorted(found, key=rank, reverse=True)}
 
 
-def _finished_at(run: Run) -> str:
-    return str(run.environment.get("finished", ""))
+def _last_finished(place: Path) -> str:
+    """When the last run of a study ended; "" where its records cannot be read."""
+    try:
+        return max(str(run.environment.get("finished", "")) for run in results.load(place))
+    except ResultsError:
+        return ""
+
+
+def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
+    """The study to report, the first of `in_order`, and the names of the others: those on a given
+    split, or all where there is none. Raises ResultsError.
+    """
+    name, there = next(iter(in_order(folder, wanted))), list(results.studies(folder))
+    given = [other for other in there if other.endswith("/given")]
+    return name, [other for other in given or there if other != name]
 
 
 def read(folder: Path, name: str, progress=None) -> Study:
@@ -279,25 +286,6 @@ def seeds(runs: list[Run]) -> str:
             parts.append(str(number) if start == number else f"{start}–{number}")
             start = None
     return ", ".join(parts)
-
-
-def command(runs: list[Run], models: list[str], *options: str) -> str:
-    """The command that trains these models where `runs` are: on their data, at their image size
-    where they share one, into their folder where that is not report/.
-    """
-    words = ["python", "scripts/train.py", "--model", *models]
-    source, split = runs[0].data["source"], runs[0].split
-    if source != PAPER:
-        words += ["--data", source]
-    if split != "given":
-        words += ["--split", split.split("-")[0], "--split-seed", split.split("-")[1]]
-    sizes = {run.image_size for run in runs}
-    if len(sizes) == 1 and sizes != {IMAGE_SIZE}:
-        words += ["--image-size", str(sizes.pop())]
-    folder = Path(runs[0].file).parents[2] if runs[0].file else RESULTS
-    if folder.name == "results" and folder.resolve() != RESULTS:
-        words += ["--out", str(folder.parent)]
-    return shlex.join([*words, *options])
 
 
 def percent(value: float, digits: int = 1) -> str:

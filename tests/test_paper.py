@@ -131,9 +131,7 @@ def test_references_are_cited_once_and_say_what_for():
     assert len(set(keys)) == len(keys) and all(
         reference.text and reference.use for reference in REFERENCES
     )
-    assert all(
-        reference.url.startswith("https://") for reference in REFERENCES if reference.url
-    )
+    assert all(reference.url.startswith("https://") for reference in REFERENCES if reference.url)
 
 
 def test_l2_at_the_linear_rate_shrinks_little():

@@ -1,13 +1,9 @@
-"""The report: complete in both formats, safe, repeatable, and clear about what is missing."""
+"""The report of a whole study: complete in both formats, safe, repeatable."""
 
 import base64
 import hashlib
-import importlib.util
-import json
 import re
-import subprocess
-import sys
-from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,45 +11,14 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import records
-import samples
-from safetensors.torch import save as save_tensors
 
-from xray import claims, data, models, pictures, report, results, study
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray import claims, report, report_render, study
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "report.py"
 HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=alert(2)>'
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
-SECTIONS = [
-    "summary",
-    *(
-        f"section-{n}"
-        for n in (
-            "1",
-            "2",
-            "2-1",
-            "2-2",
-            "2-3",
-            "2-4",
-            "3",
-            "3-1",
-            "3-2",
-            "3-3",
-            "3-4",
-            "3-5",
-            "3-6",
-            "4",
-            "5",
-        )
-    ),
-    "claims",
-    "misprints",
-    "beyond",
-    "patients",
-    "errors",
-    "weights",
-    "reproduction",
-]
+NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5".split()
+APPENDICES = ["claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
+SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *APPENDICES]
 
 
 def facts(validation: int, test: int) -> dict:
@@ -218,25 +183,6 @@ def test_nothing_hostile_gets_through(page, markdown, full):
         assert "<script" not in file.read_text(encoding="utf-8")
 
 
-def test_escape_markdown_leaves_no_markup():
-    assert report.escape_markdown("a|b\nc <i> *x* `y` [z](w) # & $1$") == (
-        "a\\|b c &lt;i&gt; \\*x\\* \\`y\\` \\[z\\](w) \\# &amp; \\$1\\$"
-    )
-    assert report.escape_markdown("- x").startswith("\\-") and report.escape_markdown(
-        "1. x"
-    ).startswith("\\1.")
-
-
-def test_fenced_code_cannot_end_its_own_block():
-    assert str(report.fenced("a\n```\nb")).startswith("````\n")
-
-
-def test_prose_knows_code_strong_and_links_and_escapes_the_rest():
-    assert report.prose_html("`a<b` **c** [d](#fig-9) <e> [f](javascript:1)") == (
-        '<code>a&lt;b</code> <strong>c</strong> <a href="#fig-9">d</a> &lt;e&gt; [f](javascript:1)'
-    )
-
-
 def test_the_page_loads_nothing_and_its_policy_names_its_script(page):
     tags = Tags(page)
     assert all(value.startswith("data:image/png;base64,") for value in tags.values("src"))
@@ -295,172 +241,69 @@ def test_dead_nets_and_divergence_are_told(page):
     assert rows.count("2 of 2") == 9 and rows.count("0.693 ± 0.000") == 9
 
 
-def test_the_banner_tells_what_differs(tmp_path):
-    data = records.DATA | {"phantom": True, "skipped": 3}
-    short = results.ModelSpec(**{**MODELS["20"].__dict__, "epochs": 2})
-    records.save(tmp_path, records.run("20", data=data, spec=short))
-    records.save(tmp_path, records.run("22", data=data, image_size=64))
-    notes = " ".join(report.banner(study.read(tmp_path, study.choose(tmp_path)[0])))
-    for words in (
-        "phantoms",
-        "3 unreadable",
-        "Model 20: 2 epochs instead of 50",
-        "Model 22: 64×64",
-        "33 of the 35 models",
-    ):
-        assert words in notes, words
+class Asked(dict):
+    """A dict that keeps the keys that it was asked for."""
+
+    def __getitem__(self, key):
+        self.__dict__.setdefault("keys_asked", set()).add(key)
+        return super().__getitem__(key)
 
 
-def test_the_banner_is_empty_for_the_papers_own_study(tmp_path):
-    data = records.DATA | {"source": "keremberke/chest-xray-classification"}
-    for model in MODELS | LEARNING_RATE_SEARCH:
-        records.save(tmp_path, records.run(model, data=data))
-    assert report.banner(study.read(tmp_path, study.choose(tmp_path)[0])) == []
+@pytest.mark.parametrize("write", [report_render.html, report_render.markdown])
+def test_every_placeholder_resolves_and_nothing_is_computed_in_vain(full, write):
+    content = report.context(study.read(full / "results", study.choose(full / "results")[0]))
+    content["shown"] = Asked(content["shown"])
+    text = write(content, full)  # StrictUndefined: a name that is not handed over raises
+    assert not re.search(r"\{\{|\{%|%\}|\}\}", text)
+    assert content["shown"].keys_asked == set(content["shown"])
 
 
-def test_runs_that_no_figure_shows_are_named(tmp_path):
-    for made in (
-        records.run("22", image_size=96),
-        records.run("26b", image_size=96),
-        records.run("20"),
-    ):
-        records.save(tmp_path, made)
-    name = study.choose(tmp_path)[0]
-    assert "Set aside" not in dict(report._facts(study.read(tmp_path, name)))
-    for made in (
-        records.run("26b", image_size=224),
-        records.run("20", image_size=64),
-        records.run("22", image_size=64),
-    ):
-        records.save(tmp_path, made)
-    read = study.read(tmp_path, name)
-    assert dict(report._facts(read))["Set aside"] == "20, 22 at 64×64; 26b at 224×224"
-    assert [run.image_size for run in read.chosen["26b"]] == [96]
+@pytest.fixture(scope="module")
+def body(page) -> str:
+    """The report between banner and foot."""
+    return page[page.index("<section") : page.index("</main>")]
 
 
-def test_the_script_reports_one_run_and_asks_for_the_rest(tmp_path):
-    records.save(tmp_path / "results", records.run("20", image_size=64))
-    older = records.DATA | {"fingerprint": "f" * 64}
-    made = records.run("20", data=older)
-    made.environment["finished"] = "2020-01-01T00:00:00+00:00"
-    records.save(tmp_path / "results", made)
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--results", "results", "--out", "out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "study made-up-01234567/given" in done.stdout and "made-up-ffffffff/given" in done.stdout
-    # as train.py leaves it, records or not
-    (tmp_path / "results" / "latest").write_text("made-up-ffffffff/given\n")
-    assert study.choose(tmp_path / "results") == (
-        "made-up-ffffffff/given",
-        ["made-up-01234567/given"],
-    )
-    assert study.choose(tmp_path / "results", "made-up-01234567")[0] == "made-up-01234567/given"
-    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
-    assert "python scripts/train.py --model 22b 26b --data made-up --image-size 64" in page
-    for id in NUMBERED:
-        assert f'id="{id}"' in page
-    # the records lie outside of the report's folder, so they are not linked
-    assert "results/made-up" not in page
-    assert not Path(tmp_path / "out" / "results").exists()
+@pytest.fixture(scope="module")
+def text(markdown) -> str:
+    """The Markdown without code blocks, which show what they hold."""
+    return re.sub(r"^(`{3,})\n.*?^\1$", "", markdown, flags=re.S | re.M)
 
 
-def load_script():
-    spec = importlib.util.spec_from_file_location("report_script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+def plain(html: str) -> str:
+    """The text of a piece of HTML, blanks made one."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
 
 
-def test_the_data_sets_own_image_is_shown_only_where_asked_and_only_if_it_is_the_same_data(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setenv("XRAY_CACHE", str(tmp_path / "cache"))
-    source = samples.class_folders(tmp_path / "images")
-    found = data.load(str(source), 16)
-    about = {
-        "name": found.name,
-        "source": str(source),
-        "fingerprint": found.fingerprint,
-        "phantom": False,
-        "skipped": 0,
-    }
-    records.save(
-        tmp_path / "results",
-        records.run("20", data=about, image_size=16, validation=4, test=3),
-        found.facts,
-    )
-    script = load_script()
-    runs = results.load(tmp_path / "results")
-    assert (script.first_radiograph(str(source), runs) == found.train.images[0, 0]).all()
-    phantom = report.context(
-        study.read(tmp_path / "results", study.choose(tmp_path / "results")[0])
-    )
-    assert "the report carries no pixel of the data" in report.html(phantom, tmp_path)
-    next(source.rglob("*.png")).unlink()
-    with pytest.raises(SystemExit):
-        script.first_radiograph(str(source), runs)
+def unmarked(line: str) -> str:
+    """The text of a piece of Markdown, blanks made one."""
+    line = re.sub(r"(?<!\\)\[((?:[^\]\\]|\\.)*)\]\([^)]*\)", r"\1", line)
+    line = re.sub(r"\\(.)", r"\1", unescape(re.sub(r"(?<!\\)(\*\*|`)", "", line)))
+    return " ".join(line.split())
 
 
-def test_the_script_refuses_what_it_cannot_report(tmp_path, capsys):
-    damaged = records.save(tmp_path / "damaged", records.run("20"))
-    text = json.loads(damaged.read_text())
-    damaged.write_text(json.dumps(text | {"seed": 7}))
-    (tmp_path / "empty").mkdir()
-    script = load_script()
-    for arguments, words in (
-        (["--results", "nowhere"], "nowhere"),
-        (["--results", "empty"], "no study"),
-        (["--results", "damaged"], damaged.name),
-        (["--wrong"], "--wrong"),
-    ):
-        arguments = [
-            str(tmp_path / word) if word in ("nowhere", "empty", "damaged") else word
-            for word in arguments
-        ]
-        with pytest.raises(SystemExit) as stop:
-            script.main([*arguments, "--out", str(tmp_path / "out")])
-        said = capsys.readouterr().err
-        assert stop.value.code == 2 and words in said
-        assert said.startswith("error: ") and said.count("\n") == 1
-        assert not (tmp_path / "out").exists()
+def test_both_formats_carry_the_same_headings_in_the_same_order(body, text):
+    found = [plain(words) for words in re.findall(r"<h[234] [^>]*>(.*?)</h[234]>", body, re.S)]
+    found = [words.removesuffix("#") for words in found if not re.match(r"C\d\d ", words)]
+    theirs = [unmarked(line) for line in re.findall(r"^#{2,4} (.*)$", text, re.M)]
+    # "Figure 9. Title" there is "Figure 9 Title" here, where its number is set apart by colour
+    assert [words.replace(". ", " ") for words in theirs] == found
+    assert len(found) > 60
 
 
-def test_a_test_split_of_one_class_and_runs_without_data_description_still_make_a_report(tmp_path):
-    made = records.run("21", validation=12, test=8)
-    for part in made.labels:
-        made.labels[part][:] = 1
-    records.save(tmp_path, made)
-    records.save(tmp_path, records.run("26b", diverged=True))
-    content = report.context(study.read(tmp_path, study.choose(tmp_path)[0]))
-    page = report.html(content, tmp_path)
-    assert ">nan<" not in page and "does not lie beside these records" in page
-    for id in NUMBERED:
-        assert f'id="{id}"' in page
+def test_both_formats_carry_the_same_tables(body, text):
+    found = re.findall(r"<caption>(.*?)</caption>.*?<tbody>(.*?)</tbody>", body, re.S)
+    theirs = re.findall(r"^\*([^*\n]+)\*\n\n\|.*\n\n?\|[ :|-]+\|\n\n?((?:\|.*\n)+)", text, re.M)
+    assert [(unmarked(caption), rows.count("\n")) for caption, rows in theirs] == [
+        (plain(caption), rows.count("<tr>")) for caption, rows in found
+    ]
+    assert len(found) > 35
 
 
-def test_an_unknown_study_is_refused_by_name(tmp_path):
-    records.save(tmp_path, records.run("20"))
-    with pytest.raises(results.ResultsError, match="other/given.*made-up-01234567/given"):
-        study.choose(tmp_path, "other/given")
-
-
-def test_pictures_of_weights_stay_when_the_weights_go(tmp_path):
-    made = records.run("20", image_size=16)
-    content = save_tensors(models.build(made.spec, 16, 0).state_dict())
-    (tmp_path / "w.safetensors").write_bytes(content)
-    kept_weights = {"file": "w.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
-    run = replace(made, file=tmp_path / "20-seed0.json", weights=kept_weights)
-    drawn = pictures.weight_pictures(run)
-    (tmp_path / "w.safetensors").unlink()
-    assert pictures.weight_pictures(run) == drawn
-    with pytest.raises(pictures.WeightsError):  # pictures of other weights are not these
-        pictures.weight_pictures(replace(run, weights=kept_weights | {"sha256": "0" * 64}))
-    kept = tmp_path / "20-seed0.pictures"
-    kept.write_text(kept.read_text().replace('"limit": ', '"limit": 1', 1))
-    with pytest.raises(pictures.WeightsError):
-        pictures.weight_pictures(run)
+def test_both_formats_carry_the_same_figures_and_prose(body, text):
+    found = re.findall(r"<desc [^>]*>(.*?)</desc>|<img [^>]*alt=\"([^\"]*)\"", body, re.S)
+    theirs = re.findall(r"^!\[(.*)\]\(figures/", text, re.M)
+    assert [unmarked(words) for words in theirs] == [plain(svg or alt) for svg, alt in found]
+    said, everything = re.findall(r"<p>(.*?)</p>", body, re.S), unmarked(text)
+    assert len(said) > 60
+    assert [words for words in map(plain, said) if words not in everything] == []

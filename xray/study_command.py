@@ -1,5 +1,6 @@
 """The command that trains what a study lacks, as a line for a shell."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -33,9 +34,8 @@ def train_command(
     words = ["python", "scripts/train.py", "--model", *models]
     if source != PAPER:
         words += ["--data", source]
-    if split != "given":
-        protocol, seed = split.split("-")
-        words += ["--split", protocol, "--split-seed", seed]
+    if match := re.fullmatch(r"(image|patient)-(\d+)", split):
+        words += ["--split", match[1], "--split-seed", match[2]]
     if image_size is not None:
         words += ["--image-size", str(image_size)]
     words += options

@@ -5,6 +5,7 @@ import numpy as np
 from xray import diagnostics, metrics
 from xray.audit import kind, patient
 from xray.report_items import cell, item, table
+from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished
 
 MOST_MISSED = 15
@@ -46,7 +47,7 @@ def _shown(path: str, label: int) -> str:
 def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
     """wrong: bool (runs, images); shown: str (images,)."""
     families = {}
-    for family in diagnostics.FAMILIES:
+    for family in dict.fromkeys(spec.family for spec in MODELS.values()):
         mine = np.array([run.spec.family == family for run in runs])
         if mine.any():
             families[family] = wrong[mine]

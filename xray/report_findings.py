@@ -85,7 +85,8 @@ def _curves(study: Study, number: int) -> dict:
     panels = []
     for model, word in zip(models, words):
         panels.append((f"Model {model}: {word}", [line(model)] if model in there else []))
-    for family in figures.HUE if not words else ():
+    families = dict.fromkeys(MODELS[model].family for model in models)
+    for family in families if not words else ():
         group = [model for model in there if MODELS[model].family == family]
         heading = f"{family}: {' and '.join(group)}" if group else family
         panels.append((heading, [line(model) for model in group]))
@@ -188,7 +189,8 @@ def _bars(study: Study, number: int) -> dict:
     if any(model in study.summaries for model in models):
         groups = [(MODELS[pair[0]].family, list(pair)) for pair in pairs]
         title = f"Accuracy and F1 on the test split, {' and '.join(BARS[number])}"
-        drawn = plot(name, figures.bars, title, study, paper.SCORES, groups, BARS[number])
+        about = study, paper.SCORES, groups, BARS[number]
+        drawn = plot(name, figures.bars, title, *about)
     return item(study, models, plot=drawn)
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import torchvision.transforms.v2  # noqa: F401  (what the command needs is loaded once, here, for all forks)
 
-from xray import audit, data, engine, results, samplespace, training  # noqa: F401
+from xray import audit, data, engine, gram_training, results, training  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ("--image-size", "8", "--device", "cpu")
+# fp32: alike on processors with and without bf16
+TINY = ("--image-size", "8", "--device", "cpu", "--precision", "fp32")
 # in sample space, and a CNN by Adam
 MIXED = (*TINY, "--model", "20", "19", "--seeds", "0", "--epochs", "2")
 

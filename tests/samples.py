@@ -16,6 +16,15 @@ def pixels(seed: int, height: int = 24, width: int | None = None) -> np.ndarray:
     return ((x * 3 + y * (1 + seed % 5) + seed * 11) % 200).astype(np.uint8)
 
 
+def noise_images(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noise images (n, 1, size, size), brighter in one half for label 1, and their labels."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random(n) < 0.7).astype(np.int64)
+    images = generator.integers(0, 200, (n, 1, size, size))
+    images[labels == 1, :, : size // 2] += 55
+    return images.astype(np.uint8), labels
+
+
 def encode(image, kind: str = "PNG", **options) -> bytes:
     """An array or Pillow image as a file's bytes."""
     stream = io.BytesIO()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, TINY, assert_same, command, record_files, records, script, train
 
+from xray import results
 from xray.specs import MODELS
 
 SOURCE = object()  # stands for a folder of images in the cases below
@@ -54,7 +55,7 @@ REFUSED = [  # arguments, words of the one line
     (["--model", "20", "--split", "image", "--split-seed", "-1"], "--split-seed"),
     (["--model", "20", "--split", "image", "--resplits", "2"], "leave out --split"),
     (
-        ["--model", "26b", "--resplits", "2", *TINY, "--data", SOURCE],
+        ["--model", "11", "--resplits", "2", *TINY, "--data", SOURCE],
         "--resplits are of the models 20",
     ),
     (["--model", "20", "--weights", "some"], "some"),
@@ -231,22 +232,36 @@ def test_splits_weights_and_precisions(images, tmp_path):
     assert train(*some, "--resplits", "2", "--weights", "none") == 0
     assert train(*some, "--precision", "bf16", "--weights", "all") == 0
     given = {
-        f"given/{model}-seed3-8px-1epochs{more}" for model in ("20", "11") for more in ("", "-bf16")
+        f"given/{model}-seed3-8px-matched-1epochs{more}"
+        for model in ("20", "11")
+        for more in ("", "-bf16")
     }
-    new = {
-        f"{kind}-{number}/20-seed0-8px-1epochs"
-        for kind in ("image", "patient")
-        for number in (0, 1)
+    assert set(record_files(tmp_path)) == given | {
+        "image-3/20-seed3-8px-matched-1epochs",
+        "image-3/11-seed3-8px-matched-1epochs",
     }
-    assert set(record_files(tmp_path)) == given | new | {
-        "image-3/20-seed3-8px-1epochs",
-        "image-3/11-seed3-8px-1epochs",
-    }
-    assert not any(
-        path.with_suffix(".safetensors").exists()
-        for path in record_files(tmp_path).values()
-        if path.parent.name in ("image-0", "patient-1")
-    )
+    (facts,) = tmp_path.glob("results/*/data.json")
+    study = facts.parent
+    for split in ("image-0", "image-1", "patient-0", "patient-1"):
+        assert list(results.load_compact(study / split)) == ["20-seed3-8px-matched-1epochs"]
+        assert not list((study / split).glob("*.safetensors"))
+    before = {path: path.stat().st_mtime_ns for path in study.rglob(results.COMPACT)}
+    assert train(*some, "--resplits", "2", "--weights", "none") == 0
+    assert {path: path.stat().st_mtime_ns for path in study.rglob(results.COMPACT)} == before
+
+
+@pytest.mark.parametrize("able, precision", [({"avx512_bf16": True}, "-bf16"), ({}, "")])
+def test_cnns_take_bf16_where_the_processor_has_it(
+    images, tmp_path, monkeypatch, capsys, able, precision
+):
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    some = ("--data", images, "--image-size", "8", "--device", "cpu", "--model", "11", "20")
+    assert train(*some, "--epochs", "1", "--seeds", "0", "--out", tmp_path) == 0
+    names = {name.split("/")[1] for name in record_files(tmp_path)}
+    assert names == {"20-seed0-8px-matched-1epochs", f"11-seed0-8px-matched-1epochs{precision}"}
+    assert ("no bf16 instructions" in capsys.readouterr().out) == (not able)
 
 
 PLACES = [

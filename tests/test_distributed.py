@@ -181,7 +181,7 @@ def test_waiting_processes_do_not_wait_for_each_other(images, tmp_path):
 
 def test_two_real_commands_at_once(alone, images, tmp_path):
     backwards = list(STUDY)
-    backwards[5:9] = reversed(backwards[5:9])
+    backwards[7:11] = reversed(backwards[7:11])
     started = [
         command(
             SCRIPT,

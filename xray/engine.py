@@ -5,7 +5,6 @@ of loss and hits stay on the device until an epoch ends, and convolutions run in
 order.
 """
 
-import ctypes
 from contextlib import nullcontext
 
 import torch
@@ -147,19 +146,3 @@ def predict(model, images, device="cpu", precision="fp32", batch_size=64) -> tor
         with _autocast(device, precision):
             logits.append(model(_batch(images, rows, device)).float())
     return torch.cat(logits)
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep freed memory for the next allocation instead of giving each large block back
-    to the system.
-
-    A CPU step allocates and frees the same few large activations; giving them back makes each step
-    fault the pages in again. Measured on 2 cores: 1.2 to 1.4 times faster CNN steps. Elsewhere than
-    glibc it does nothing.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for a large allocation
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep the top of the heap
-    except (OSError, AttributeError):
-        pass

@@ -38,6 +38,13 @@ class ModelSpec:
     weight_decay: float  # L2, applied by the optimizer to every parameter
 
 
+def trains_in_sample_space(spec: ModelSpec) -> bool:
+    """Whether a spec's training stays in the span of the images: SGD, and pixels enter through one
+    Linear layer (see gram_training).
+    """
+    return spec.family != "CNN" and spec.optimizer == "SGD"
+
+
 def _rows(table: str, batch_size: int) -> dict[str, ModelSpec]:
     rows = [line.split() for line in table.strip().splitlines()]
     return {

@@ -25,6 +25,7 @@ def made_up(name: str, stored, labels, **changes) -> Run:
         "direct",
         "",
         "fp32",
+        1.0,
         "finished",
         {},
         {"validation": stored, "test": stored},

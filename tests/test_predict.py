@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from xray import models, phantoms, predict, results
+from xray import models, phantoms, predict, predict_export, predict_weights, results
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 16
@@ -72,7 +72,7 @@ def study(tmp_path_factory):
                 "--epochs",
                 "2",
                 "--seeds",
-                "1",
+                "3",
                 "--device",
                 "cpu",
                 "--out",
@@ -116,7 +116,7 @@ def test_an_image_gets_the_logit_that_training_stored_for_it(study, capsys, name
     found = ask(
         capsys, study / "out" / "results", "--model", name, "--no-map", study / "films" / "test"
     )
-    run = predict.choose(study / "out" / "results", name).run
+    run = predict_weights.choose(study / "out" / "results", name).run
     facts = results.read_json(next((study / "out" / "results").glob("*/data.json")))
     order = {path: row for row, path in enumerate(facts["paths"][-8:])}
     assert len(found["images"]) == 8 and found["data"] == run.data
@@ -131,7 +131,7 @@ def test_an_image_gets_the_logit_that_training_stored_for_it(study, capsys, name
 
 
 def test_many_images_are_judged_as_each_alone(study, capsys, tmp_path):
-    for number in range(PREDICT.AT_ONCE + 3):
+    for number in range(predict.AT_ONCE + 3):
         Image.fromarray(phantoms.draw(900 + number, number % 2 == 1, 24)).save(
             tmp_path / f"{number:03}.png"
         )
@@ -139,7 +139,7 @@ def test_many_images_are_judged_as_each_alone(study, capsys, tmp_path):
         "images"
     ]
     assert [Path(image["image"]).stem for image in together] == [
-        f"{n:03}" for n in range(PREDICT.AT_ONCE + 3)
+        f"{n:03}" for n in range(predict.AT_ONCE + 3)
     ]
     last = ask(
         capsys, study / "out" / "results", "--model", "11", "--no-map", tmp_path / "034.png"
@@ -185,7 +185,7 @@ def test_maps_take_safe_names_and_overwrite_no_input(study, tmp_path, capsys, mo
 
 
 def test_a_dead_model_decides_nothing(records, tmp_path, capsys):
-    run = predict.choose(records, "21").run
+    run = predict_weights.choose(records, "21").run
     tensors = {
         key: torch.zeros_like(value)
         for key, value in load_file(run.file.with_suffix(".safetensors")).items()
@@ -232,7 +232,7 @@ def test_a_colour_photograph_is_warned_about_and_a_gray_rgb_file_is_not(study, t
 
 
 def test_the_run_of_the_lowest_seed_and_the_largest_size_is_taken(records):
-    run = predict.choose(records, "20").run
+    run = predict_weights.choose(records, "20").run
     content = run.file.with_suffix(".safetensors").read_bytes()
     for seed, size in ((0, SIZE), (0, 8), (2, SIZE)):
         name = results.run_name(run.spec, seed, size)
@@ -248,27 +248,34 @@ def test_the_run_of_the_lowest_seed_and_the_largest_size_is_taken(records):
             name,
         )
     found = [
-        predict.choose(records, "20", seed=seed, image_size=size).run
-        for seed, size in ((None, None), (1, None), (None, 8))
+        predict_weights.choose(records, "20", seed=seed, image_size=size).run
+        for seed, size in ((None, None), (3, None), (None, 8))
     ]
-    assert [(run.seed, run.image_size) for run in found] == [(0, SIZE), (1, SIZE), (0, 8)]
+    assert [(run.seed, run.image_size) for run in found] == [(0, SIZE), (3, SIZE), (0, 8)]
 
 
 def test_a_study_is_found_by_latest_or_by_name(records):
-    first = predict.choose(records, "20").study
+    first = predict_weights.choose(records, "20").study
     other = records / "other-00000000" / "given"
     subprocess.run(["cp", "-r", records / first.split("/")[0], other.parent], check=True)
-    assert (records / "latest").read_text().strip() == first == predict.choose(records, "20").study
+    assert (
+        (records / "latest").read_text().strip()
+        == first
+        == predict_weights.choose(records, "20").study
+    )
     (records / "latest").write_text("other-00000000/given\n")
-    assert predict.choose(records, "20").study == "other-00000000/given"
+    assert predict_weights.choose(records, "20").study == "other-00000000/given"
     assert [
-        predict.choose(records, "20", study=name).study for name in (first, first.split("/")[0])
+        predict_weights.choose(records, "20", study=name).study
+        for name in (first, first.split("/")[0])
     ] == [first] * 2
     for path in other.glob("20-*.safetensors"):
         path.unlink()
-    assert predict.choose(records, "20").study == first  # the latest has no weights of that model
-    with pytest.raises(predict.PredictError, match="holds no study 'no-such'"):
-        predict.choose(records, "20", study="no-such")
+    assert (
+        predict_weights.choose(records, "20").study == first
+    )  # the latest has no weights of that model
+    with pytest.raises(predict_weights.PredictError, match="holds no study 'no-such'"):
+        predict_weights.choose(records, "20", study="no-such")
 
 
 def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys, monkeypatch):
@@ -283,7 +290,7 @@ def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys
     )
     code, out, err = call(capsys, "--results", records, "--no-map", film)
     assert code == 0 and "model 20" in out + err, "without --model the best with weights at hand"
-    monkeypatch.setattr(predict, "DEFAULTS", ("26b",))
+    monkeypatch.setattr(predict_weights, "DEFAULTS", ("26b",))
     code, out, err = call(capsys, "--results", records, film)
     assert code == 2 and "no --model is given" in err and "--model 26b" in err
     for path in records.rglob("20-*.safetensors"):
@@ -291,7 +298,7 @@ def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys
     code, out, err = call(capsys, "--results", records, "--model", "20", film)
     assert (
         code == 2
-        and "--image-size 16 --seeds 1 --epochs 2" in err
+        and "--image-size 16 --seeds 3 --epochs 2" in err
         and "--force" in err
         and "11, 21" in err
     )
@@ -306,7 +313,7 @@ def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys
 def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
     film = tmp_path / "x.png"
     Image.fromarray(phantoms.draw(1, True, 24)).save(film)
-    run = predict.choose(records, "20").run
+    run = predict_weights.choose(records, "20").run
     path = run.file.with_suffix(".safetensors")
     content = path.read_bytes()
 
@@ -325,7 +332,7 @@ def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
     assert "checksum differs" in refused(altered) and "checksum differs" in refused(content[:-100])
     assert "checksum differs" in refused(b"")
     assert refused(content[:-100], digest(content[:-100]))
-    other = predict.choose(records, "11").run.file.with_suffix(".safetensors").read_bytes()
+    other = predict_weights.choose(records, "11").run.file.with_suffix(".safetensors").read_bytes()
     assert "not the weights of model 20" in refused(other, digest(other))
     path.write_bytes(content)
     infinite = {key: value / 0 for key, value in load_file(path).items()}
@@ -459,7 +466,7 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
     np.testing.assert_allclose(together, expected, atol=1e-5)
     np.testing.assert_allclose(alone, expected[:1], atol=1e-5)
     card = (tmp_path / "m-card.md").read_text()
-    run = predict.choose(study / "out" / "results", "11").run
+    run = predict_weights.choose(study / "out" / "results", "11").run
     for text in (
         predict.NOTICE,
         run.data["fingerprint"],
@@ -474,16 +481,13 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
 
 
 def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
-    from xray import export
-
-    chosen = predict.choose(study / "out" / "results", "20")
-    module = predict.load_weights(chosen.run)
+    chosen = predict_weights.choose(study / "out" / "results", "20")
+    module = predict_weights.load_weights(chosen.run)
     other = models.build(chosen.run.spec, SIZE, seed=9)
     real = torch.export.export
     monkeypatch.setattr(
         torch.export, "export", lambda _, *rest, **options: real(other, *rest, **options)
     )
-    pixels = phantoms.draw(1, True, SIZE)[None, None]
-    with pytest.raises(predict.PredictError, match="other logits"):
-        export.write(chosen, module, predict.rules(chosen.run), pixels, tmp_path / "m.pt2")
+    with pytest.raises(predict_weights.PredictError, match="other logits"):
+        predict_export.write(chosen, module, predict.rules(chosen.run), [], tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []

@@ -59,7 +59,7 @@ def device_name(text: str) -> str:
     return text
 
 
-def arguments(argv=None) -> argparse.Namespace:
+def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description="Train the paper's models and write one record a run."
     )
@@ -115,7 +115,11 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
     add("--force", action="store_true", help="train again what is finished")
     parser.error = fail
-    args = parser.parse_args(argv)
+    return parser
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    args = options().parse_args(argv)
     if args.split_seed is not None and args.split == "given":
         fail("--split-seed needs --split image or --split patient")
     if args.resplits and args.split != "given":
@@ -202,10 +206,10 @@ def train(args, specs: list) -> None:
     source, default = args.data or SOURCE, args.data is None
     load = training_jobs.open_source(source, args.skip_unreadable, default, bar, say)
     folder = args.out / "results"
-    options = {field: getattr(args, field) for field in ("seeds", "image_size", "resplits")}
-    options |= {field: getattr(args, field) for field in ("engine", "precision", "weights")}
+    asked = ("seeds", "image_size", "resplits", "engine", "precision", "weights")
+    given = {name: getattr(args, name) for name in asked}
     split = args.split if args.split == "given" else f"{args.split}-{args.split_seed or 0}"
-    order = training_jobs.Order(folder, device, args.model, split=split, **options)
+    order = training_jobs.Order(folder, device, args.model, split=split, **given)
     jobs = training_jobs.plan(order, specs, load, note)
     first, study = load(jobs[0].image_size), jobs[0].folder
     write_facts(folder, study, first, note)

@@ -32,33 +32,8 @@ from commands import (
 )
 
 SCRIPT = ROOT / "scripts" / "train.py"
-STUDY = (
-    *TINY,
-    "--model",
-    "20",
-    "21",
-    "11",
-    "18",
-    "--seeds",
-    "0-2",
-    "--epochs",
-    "20",
-    "--weights",
-    "all",
-)
-LONG = (
-    *TINY,
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "11",
-    "--seeds",
-    "0,1",
-    "--epochs",
-    "80",
-)
+STUDY = (*TINY, *"--model 20 21 11 18 --seeds 0-2 --epochs 20 --weights all".split())
+LONG = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 80".split())
 ONCE = Counter(f"{model} seed {seed}" for model in ("20", "21", "11", "18") for seed in range(3))
 
 
@@ -145,13 +120,7 @@ def test_waiting_processes_do_not_wait_for_each_other(images, tmp_path):
         "--data",
         images,
         *TINY,
-        "--engine",
-        "gram",
-        "--epochs",
-        "2",
-        "--seeds",
-        "0",
-        "--out",
+        *"--engine gram --epochs 2 --seeds 0 --out".split(),
         tmp_path / "out",
     )
     assert run_fork(*some, "--model", "5", cache=tmp_path / "cache", log=tmp_path / "log")[0] == 0
@@ -188,8 +157,7 @@ def test_two_real_commands_at_once(alone, images, tmp_path):
             "--data",
             images,
             *arguments,
-            "--out",
-            "out",
+            *"--out out".split(),
             cache=tmp_path / "cache",
             cwd=tmp_path,
         )
@@ -209,10 +177,7 @@ def test_two_real_commands_at_once(alone, images, tmp_path):
 
 def torchrun(ranks, *arguments, cache, cwd):
     return command(
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
+        *"-m torch.distributed.run --standalone --nproc-per-node".split(),
         ranks,
         SCRIPT,
         *arguments,
@@ -309,14 +274,7 @@ def test_only_the_first_rank_draws_bars(images, tmp_path, rank, bars):
         "--data",
         images,
         *TINY,
-        "--model",
-        "20",
-        "11",
-        "--seeds",
-        "0",
-        "--epochs",
-        "2",
-        "--out",
+        *"--model 20 11 --seeds 0 --epochs 2 --out".split(),
         tmp_path,
         cache=tmp_path / "cache",
         log=tmp_path / "log",

@@ -30,37 +30,11 @@ from commands import (
 
 from xray import checkpoints, results, training
 
-DIRECT = (
-    *TINY,
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "11",
-    "--seeds",
-    "0,1",
-    "--epochs",
-    "4",
-)
+DIRECT = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 4".split())
 GRAM = (*TINY, "--engine", "gram", "--model", "20", "21", "23", "--seeds", "0-2", "--epochs", "15")
 
 LONG = (*TINY, "--engine", "direct", "--model", "20", "18", "--seeds", "0", "--epochs", "100")
-WIDE = (
-    "--image-size",
-    "32",
-    "--device",
-    "cpu",
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "--seeds",
-    "0",
-    "--epochs",
-    "3",
-)
+WIDE = (*"--image-size 32 --device cpu --engine direct --model 20 18 --seeds 0 --epochs 3".split(),)
 
 
 # ---- killed
@@ -202,11 +176,8 @@ def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
 
 
 def test_only_what_nobody_writes_is_cleared(tmp_path):
-    dead, alive, record = (
-        tmp_path / ".writing-dead",
-        tmp_path / ".writing-alive",
-        tmp_path / "x.json",
-    )
+    names = ".writing-dead", ".writing-alive", "x.json"
+    dead, alive, record = (tmp_path / name for name in names)
     for path in (dead, alive, record):
         path.write_text("x")
     with open(alive, "r+b") as stream:
@@ -245,10 +216,8 @@ def test_no_room_for_a_record_or_its_weights(whole, images, tmp_path, what):
     arguments = (*WIDE, "--weights", "none" if what == "json" else "all")
     expected, cache = whole(arguments)
     study = Study(tmp_path / "study", images, arguments, cache)
-    whole_study, study.arguments = (
-        study.arguments,
-        [word for word in study.arguments if word != "18"],
-    )
+    whole_study = study.arguments
+    study.arguments = [word for word in whole_study if word != "18"]
     assert study.run()[0] == 0
     study.check()
     [(name, record)] = record_files(study.out).items()

@@ -120,9 +120,7 @@ def eager_epoch(spec, batches, size, device):
 
 
 def one_epoch(spec, placed, size, device, precision="fp32", compiled=False):
-    """placed: engine.place of the training images. The prediction after the epoch is of one
-    image.
-    """
+    """placed: engine.place of the training images. One image is predicted after the epoch."""
     model = models.build(spec, size, 0, device).to(memory_format=torch.channels_last)
     optimizer, spec = engine.make_optimizer(model, spec), replace(spec, epochs=1)
     model = torch.compile(model) if compiled else model
@@ -131,9 +129,7 @@ def one_epoch(spec, placed, size, device, precision="fp32", compiled=False):
 
 
 def pipeline(found, device, n=96):
-    """An epoch over n images through the paper's pipeline and loop against ours, scaled to the
-    whole training split.
-    """
+    """An epoch over n images by the paper's pipeline and by ours, scaled to the training split."""
     size, whole = found.image_size, len(found.train.labels)
     n = min(n, whole)
     part = first_of(found.train, n, np.tile([0, 1, 1], n)[:n])
@@ -168,9 +164,7 @@ def fit_all(specs, seeds, found, matrix, device) -> list:
 
 
 def sample_space(found, device):
-    """The Gram matrix against a plain float32 product, and the 22 models against the direct loop's
-    measured epoch.
-    """
+    """The Gram matrix against a float32 product, the 22 models against the direct loop's epoch."""
     n, size, side = len(found.labels), found.image_size, 4096
     print(f"gram: {n:,} images at {size}×{size}")
     a = torch.rand(side, side, device=device)
@@ -197,9 +191,7 @@ def sample_space(found, device):
 
 
 def agreement(found, matrix, device, epochs=2):
-    """The losses of a few epochs, and the predictions after them, in sample space against the
-    direct loop.
-    """
+    """Losses and predictions after a few epochs, sample space against the direct loop."""
     specs = [replace(MODELS[name], epochs=epochs) for name in ("20", "21", "27b")]
     together = {fitted.net.spec.id: fitted for fitted in fit_all(specs, 1, found, matrix, device)}
     train, validation = engine.place(found.train, device), engine.place(found.validation, device)

@@ -1,6 +1,4 @@
-"""Checkpoints: the tensors and the history of an unfinished run, in the cache; gone when its record
-is written.
-"""
+"""An unfinished run's tensors and history, in the cache; gone when its record is written."""
 
 import hashlib
 import json
@@ -14,9 +12,7 @@ from xray import results
 
 
 def locate(job, data, cache: Path) -> Path:
-    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the
-    same run.
-    """
+    """Its name carries all that decides a run: no other run goes on from it."""
     identity = [
         job.spec.__dict__,
         *(job.seed, job.image_size, job.split, job.engine, job.precision, job.pixel_step),
@@ -50,9 +46,7 @@ def keep(path: Path, tensors: dict, progress: dict, note) -> None:
 
 
 def read(path: Path) -> tuple[dict, dict] | None:
-    """(tensors, progress), or None where there is none or it is damaged (the run then starts
-    again).
-    """
+    """(tensors, progress), or None where it is missing or damaged (the run starts again)."""
     try:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()

@@ -27,9 +27,7 @@ def batch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def pos_weight(spec, labels) -> float:
-    """BCEWithLogitsLoss's pos_weight (section 2.3 ii): negatives / positives of the training
-    labels, or 1.
-    """
+    """BCE's pos_weight (section 2.3 ii): negatives / positives of the training labels, or 1."""
     positives = int((labels == 1).sum())
     return (len(labels) - positives) / positives if spec.class_weight else 1.0
 
@@ -49,9 +47,7 @@ def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Rows of the images as float32 in 0-1, channels-last, on the device. rows: int64, where the
-    images are.
-    """
+    """Rows (int64, where the images are) as float32 in 0-1, channels-last, on the device."""
     if images.device.type == device.type:
         batch = images[rows]
     else:  # from page-locked memory the copy runs beside the steps that are still under way

@@ -175,9 +175,7 @@ def _multiply_float32(left, right):
 
 @functools.cache
 def _int8_is_faster(device: str) -> bool:
-    """Whether torch's int8 product (not a public function) exists here, is right, and beats
-    float32.
-    """
+    """Whether torch's int8 product (not public) exists here, is right, and beats float32."""
     generator = torch.Generator().manual_seed(0)
     left, right = (
         torch.randint(-128, 128, (size, 4096), dtype=torch.int8, generator=generator)
@@ -203,9 +201,7 @@ def _int8_is_faster(device: str) -> bool:
 
 
 def _chunks(images, device):
-    """(rows, pixels) chunk by chunk in the order of the file: a slice and uint8 (rows, S²) on the
-    device.
-    """
+    """(rows, pixels) chunk by chunk, in order: a slice and uint8 (rows, S²) on the device."""
     pixels = images.reshape(len(images), -1)
     rows = max(1, min(256, BUFFER // pixels.shape[1]))
     for start in range(0, len(pixels), rows):

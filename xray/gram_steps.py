@@ -23,9 +23,7 @@ FLOAT32_MAX = torch.finfo(torch.float32).max
 
 
 class Stream:
-    """Nets that see the same batches in an epoch: their coefficients side by side, a column a
-    unit.
-    """
+    """Nets that see the same batches in an epoch; coefficients side by side, a column a unit."""
 
     def __init__(self, fits):
         self.fits, self.view = fits, fits[0].view
@@ -105,9 +103,7 @@ def backward(parameters, gradient, tape):
 
 
 def _losses(logits, labels, weight):
-    """Each image's loss, (images, R); beyond float32's range it is infinite, as it is in the direct
-    loop.
-    """
+    """Each image's loss, (images, R); infinite beyond float32's range, as in the direct loop."""
     losses = binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
     return losses.masked_fill(losses > FLOAT32_MAX, math.inf)
 
@@ -135,9 +131,7 @@ class Group:
                 self.spans.append((stream, here[0], here[-1] + 1, columns))
 
     def train_block(self, block):
-        """The steps of the streams' open blocks. A stream's block may be short or empty: what is
-        missing weighs 0.
-        """
+        """The steps of the streams' open blocks; what is missing in a short one weighs 0."""
         hidden = self.rate.new_zeros((block, len(self.fits), self.units))  # (L, R, U)
         labels = self.rate.new_zeros((block, len(self.fits)))  # (L, R)
         present = torch.zeros_like(labels)  # (L, R): 1 where there is an image

@@ -151,9 +151,7 @@ def _names(spec, size) -> list[str]:
 
 
 class _View:
-    """K as one split sees it: the rows of its parts, their labels, and K's columns of its training
-    images.
-    """
+    """K as one split sees it: its parts' rows and labels, K's columns of its training images."""
 
     def __init__(self, gram, labels, index):
         device = gram.device

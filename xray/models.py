@@ -9,9 +9,7 @@ from xray.specs import IMAGE_SIZE, ModelSpec
 
 
 class LinearNet(nn.Module):
-    """Flatten, then Linear layers; with `relu`, each of them, the last one too, is followed by a
-    ReLU (Fig 7).
-    """
+    """Flatten, then Linear layers; with `relu`, a ReLU after each, the last one too (Fig 7)."""
 
     def __init__(self, image_size: int, hidden_layers: int, hidden_units: int, relu: bool = False):
         super().__init__()
@@ -96,9 +94,7 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
 
 
 def pixel_weight(model: nn.Module) -> nn.Parameter:
-    """The weight with one number per pixel (of the last feature maps, in a CNN): what
-    specs.pixel_step is about.
-    """
+    """The weight with one number per pixel (CNN: of the last feature maps); see pixel_step."""
     return next(layer.weight for layer in model.modules() if isinstance(layer, nn.Linear))
 
 

@@ -60,9 +60,7 @@ def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
 
 
 def read(path: Path) -> Film:
-    """Read one file, as training images are read (images.read). Raises Unreadable with the reason
-    in a few words.
-    """
+    """Read one file as training images are (images.read). Raises Unreadable with the reason."""
     try:
         size = os.stat(path).st_size
         if size > LARGEST_FILE:
@@ -134,9 +132,7 @@ def dicom(encoded: bytes) -> np.ndarray:
 
 
 def _displayed(file) -> np.ndarray:
-    """The displayed values of a pydicom data set, float64 (H, W) in 0-1, before MONOCHROME1 is
-    inverted.
-    """
+    """What a pydicom data set displays, float64 (H, W) in 0-1, MONOCHROME1 not yet inverted."""
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     stored = file.pixel_array

@@ -20,9 +20,7 @@ PNEUMONIA, NORMAL = np.array([235, 40, 45.0]), np.array([40, 120, 255.0])
 
 
 def fold(module) -> tuple[np.ndarray, float]:
-    """The layers of a Linear net as one: the weights that it gives the pixels, float64 (S * S,),
-    and its bias.
-    """
+    """A Linear net's layers as one: its weight for each pixel, float64 (S * S,), and its bias."""
     weights, bias = np.eye(1), 0.0
     layers = [layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear)]
     for layer in reversed(layers):
@@ -57,17 +55,13 @@ def contributions(spec: ModelSpec, module, images: np.ndarray) -> tuple[np.ndarr
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise,
-    regions are not.
-    """
+    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise."""
     values = np.asarray(values, np.float64)
     return gaussian_filter(values, values.shape[-1] * SMOOTHED, mode="constant")
 
 
 def thumbnail(gray: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) -> the same picture with SHOWN pixels on its longer side, 24 at least on the
-    other.
-    """
+    """uint8 (H, W) -> the picture with SHOWN pixels on its longer side, 24 or more on the other."""
     height, width = (max(24, round(side * SHOWN / max(gray.shape))) for side in gray.shape)
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.BICUBIC))
 

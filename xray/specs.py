@@ -1,6 +1,4 @@
-"""The paper's 35 models (Tables 1 and 2) and the learning-rate search of its section 3.1. Facts
-only.
-"""
+"""The paper's 35 models (Tables 1, 2) and its learning-rate search (section 3.1). Facts only."""
 
 from dataclasses import dataclass, replace
 
@@ -39,9 +37,7 @@ class ModelSpec:
 
 
 def trains_in_sample_space(spec: ModelSpec) -> bool:
-    """Whether a spec's training stays in the span of the images: SGD, and pixels enter through one
-    Linear layer (see gram_training).
-    """
+    """Whether training stays in the images' span: SGD, and pixels enter one Linear layer."""
     return spec.family != "CNN" and spec.optimizer == "SGD"
 
 

@@ -65,9 +65,7 @@ class DeviceError(RuntimeError):
 
 @contextmanager
 def device_errors(job: Job):
-    """Turns a device's failures during a job into DeviceError. Finished runs are on disk, the job's
-    checkpoint too.
-    """
+    """Turns a device's failures into DeviceError; finished runs and the checkpoint are on disk."""
     asked = f"with batches of {job.spec.batch_size} images of {job.image_size}×{job.image_size}"
     try:
         yield

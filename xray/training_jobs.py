@@ -83,9 +83,7 @@ def has_record(job: Job) -> bool:
 
 
 def choose_specs(models: list[str] | None, epochs: int | None = None) -> list[ModelSpec]:
-    """The specs of these models, each once, or of the study; with other epochs where they are
-    given. Raises OrderError.
-    """
+    """The specs of these models, each once, or of the study, at these epochs. Raises OrderError."""
     known = MODELS | LEARNING_RATE_SEARCH
     for name in models or ():
         if name not in known:
@@ -117,9 +115,7 @@ def choose_engine(spec: ModelSpec, n_images: int) -> tuple[str, str]:
 
 
 def choose_precision(asked: str, device: str, note) -> str:
-    """The CNNs' number format: bf16 on a processor with instructions for it, where it takes half
-    the time; else fp32.
-    """
+    """The CNNs' number format: bf16 on a CPU with instructions for it, half the time; else fp32."""
     from xray import machine
 
     if asked != "auto" or device != "cpu":

@@ -18,8 +18,7 @@ from xray.results import Run, write_atomically
 
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
 SENSITIVITY = 0.95
-# mean chroma of 255, see predict_inputs.Film; tinted scans of film stay under it, photographs do
-# not
+# mean chroma of 255, see predict_inputs.Film: tinted scans stay under it, photographs do not
 COLOURFUL = 12
 # How far out of the training images' 99 % range an image may lie, in such ranges. Of 582 test
 # radiographs 1 is then told, of their negatives all, on their side more than 99 %; upside down few,
@@ -137,18 +136,17 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
             )
     if chroma > COLOURFUL:
         found.append(f"it is in colour (chroma {chroma:.0f} of 255), radiographs are gray")
-    if intensity := facts.get("intensity"):
-        pixels = resize(gray, image_size)[None, None]
-        found += _unlike_intensity(pixels, intensity)
+    if ranges := facts.get("intensity"):
+        found += _unlike_from_afar(resize(gray, image_size)[None, None], ranges)
     return found
 
 
-def _unlike_intensity(pixels: np.ndarray, intensity: dict) -> list[str]:
-    """pixels: uint8 (1, 1, S, S). intensity: the training images' ranges, of audit.intensity."""
+def _unlike_from_afar(pixels: np.ndarray, ranges: dict) -> list[str]:
+    """pixels: uint8 (1, 1, S, S). ranges: those of the training images, of audit.intensity."""
     found = []
-    measured = audit.look(audit.from_afar(pixels), np.array(intensity["layout"]))
+    measured = audit.look(audit.from_afar(pixels), np.array(ranges["layout"]))
     for name, (value, *_) in measured.items():
-        low, _, high = intensity[name]
+        low, _, high = ranges[name]
         margin, likeness = MARGINS[name] * (high - low), name == "likeness"
         if value < low - margin or (value > high + margin and not likeness):
             words = "likeness to the mean image" if likeness else name

@@ -175,8 +175,8 @@ def progress_bars(shown: bool):
     from tqdm import tqdm
 
     look = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
-    options = {"leave": False, "disable": None if shown else True, "bar_format": look}
-    return lambda total, initial, label: tqdm(total=total, initial=initial, desc=label, **options)
+    style = {"leave": False, "disable": None if shown else True, "bar_format": look}
+    return lambda total, initial, label: tqdm(total=total, initial=initial, desc=label, **style)
 
 
 def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:

@@ -142,7 +142,7 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
 
 
 def _unlike_from_afar(pixels: np.ndarray, ranges: dict) -> list[str]:
-    """pixels: uint8 (1, 1, S, S). ranges: those of the training images, of audit.intensity."""
+    """pixels: uint8 (1, 1, S, S). ranges: of the training images, of audit.intensity."""
     found = []
     measured = audit.look(audit.from_afar(pixels), np.array(ranges["layout"]))
     for name, (value, *_) in measured.items():

@@ -42,23 +42,13 @@ def trains_in_sample_space(spec: ModelSpec) -> bool:
 
 
 def _rows(table: str, batch_size: int) -> dict[str, ModelSpec]:
-    rows = [line.split() for line in table.strip().splitlines()]
-    return {
-        name: ModelSpec(
-            name,
-            family,
-            int(layers),
-            int(units),
-            None if kernel == "-" else int(kernel),
-            weight == "yes",
-            optimizer,
-            float(rate),
-            int(epochs),
-            batch_size,
-            float(decay),
-        )
-        for name, family, layers, units, kernel, weight, optimizer, rate, epochs, decay in rows
-    }
+    specs = {}
+    for line in table.strip().splitlines():
+        name, family, layers, units, kernel, weight, optimizer, rate, epochs, decay = line.split()
+        structure = int(layers), int(units), None if kernel == "-" else int(kernel)
+        training = weight == "yes", optimizer, float(rate), int(epochs), batch_size, float(decay)
+        specs[name] = ModelSpec(name, family, *structure, *training)
+    return specs
 
 
 # id  class        layers units kernel weight optimizer rate epochs decay

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from xray import data, data_images
+
 SPLITS = {"train": (3, 4), "validation": (2, 2), "test": (1, 2)}  # NORMAL, PNEUMONIA
 COUNT = 14
 
@@ -23,6 +25,16 @@ def encode(image, kind: str = "PNG", **options) -> bytes:
         stream, kind, **options
     )
     return stream.getvalue()
+
+
+def gray(encoded: bytes, size: int = 24) -> np.ndarray:
+    """What an image file is decoded into."""
+    return data_images.decode(encoded, size).pixels
+
+
+def load(source, folder: Path, size: int = 8, **options) -> data.Data:
+    """A source, read with a cache in `folder`."""
+    return data.load(str(source), size, cache=folder / "cache", **options)
 
 
 def rows(splits=SPLITS, names=("NORMAL", "PNEUMONIA")):

@@ -12,7 +12,7 @@ from PIL import Image
 from samples import COUNT, SPLITS, class_folders, encode, parquet, pixels
 
 from xray import data
-from xray.data import DataError
+from xray.data_sources import DataError
 
 GRAY = pixels(1)
 PNG = encode(GRAY)
@@ -78,7 +78,7 @@ def error_of(tmp_path, source, **options) -> str:
         data.load(str(source), 8, cache=tmp_path / "cache", **options)
     text = str(caught.value)
     assert "\n" not in text and "Traceback" not in text and len(text) < 2500
-    assert not list((tmp_path / "cache").glob("images/.building-*")), (
+    assert not list((tmp_path / "cache").glob("images/.writing-*")), (
         "half-built images are left behind"
     )
     return text

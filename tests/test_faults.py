@@ -2,7 +2,6 @@
 nothing had happened.
 """
 
-import fcntl
 import json
 import os
 import random
@@ -199,23 +198,6 @@ def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
     [checkpoint] = (study.cache / "checkpoints").glob("*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1] + b"x")
     study.finish(expected)
-
-
-def test_only_what_nobody_writes_is_cleared(tmp_path):
-    dead, alive, record = (
-        tmp_path / ".writing-dead",
-        tmp_path / ".writing-alive",
-        tmp_path / "x.json",
-    )
-    for path in (dead, alive, record):
-        path.write_text("x")
-    with open(alive, "r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        results.clear_leftovers(tmp_path)
-        assert sorted(tmp_path.iterdir()) == [alive, record]
-    results.clear_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [record]
-    results.clear_leftovers(tmp_path / "missing")
 
 
 # ---- disks that are full, folders that cannot be written

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from xray import results
+from xray import files
 
 
 def locate(job, data, cache: Path) -> Path:
@@ -46,7 +46,7 @@ def _digest(tensors: dict) -> str:
 def write(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    results.write_atomically(
+    files.write_atomically(
         path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": _digest(tensors)})
     )
 
@@ -57,8 +57,8 @@ def keep(path: Path, tensors: dict, progress: dict, note) -> None:
         write(path, tensors, progress)
     except OSError as error:
         note(
-            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
-            "stopped starts again"
+            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, "
+            "but a run that is stopped starts again"
         )
 
 

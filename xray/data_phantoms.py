@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from xray.sources import DataError, Source, Split
+from xray.data_sources import DataError, Encoded, Source
 
 # images, 420 of them for training: model 20 gets 93 % of the test split right at 640 pixels
 COUNT = 600
@@ -31,18 +31,15 @@ def sizes(count: int) -> dict[str, tuple[int, int]]:
     paper.
     """
     test, validation = round(count * 0.1), round(count * 0.2)
+    images_of = {"train": count - validation - test, "validation": validation, "test": test}
     result = {}
-    for split, images in (
-        ("train", count - validation - test),
-        ("validation", validation),
-        ("test", test),
-    ):
+    for split, images in images_of.items():
         normal = round(images * NORMAL_PER_PNEUMONIA / (1 + NORMAL_PER_PNEUMONIA))
         result[split] = normal, images - normal
     return result
 
 
-def source(text: str) -> Source:
+def phantom_source(text: str) -> Source:
     """The source that "phantom" or "phantom:<number>" names. Raises DataError for a number under 20
     or over 100,000.
     """
@@ -61,16 +58,11 @@ def source(text: str) -> Source:
             start += normal + pneumonia
         return splits, ["NORMAL", "PNEUMONIA"], []
 
-    return Source(
-        "phantom",
-        "phantom",
-        identity,
-        open_,
-        hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
-    )
+    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return Source("phantom", "phantom", identity, open_, fingerprint)
 
 
-def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Split:
+def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Encoded:
     classes = ["NORMAL"] * normal + ["PNEUMONIA"] * pneumonia
     numbers = list(range(1, normal + 1)) + list(range(1, pneumonia + 1))
     paths = [f"phantom/{split}/{name}/{number:04d}.png" for name, number in zip(classes, numbers)]
@@ -80,7 +72,7 @@ def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Sp
         # as a file, so that it goes the way of all images
         return f"P5 {size} {size} 255\n".encode() + pixels.tobytes()
 
-    return Split(paths, classes, read)
+    return Encoded(paths, classes, read)
 
 
 def draw(number: int, pneumonia: bool, size: int) -> np.ndarray:

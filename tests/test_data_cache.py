@@ -121,7 +121,8 @@ def test_no_space_for_the_cache(tmp_path):
     """
     folder = class_folders(tmp_path / "set")
     code = (
-        "import resource, sys; from xray import data; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "import resource, sys; from xray import data\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: data.load(sys.argv[1], 64)\n"
         "except data.DataError as error: print(error)"
     )

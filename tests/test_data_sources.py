@@ -174,12 +174,13 @@ with hub.serve(name, folder / "files") as (os.environ["HF_ENDPOINT"], asked):
             found = data.load(name, 16)
         except data.DataError as error:
             return str(error)
-        return [found.name, {split: len(rows) for split, rows in found.index.items()}, found.facts["classes"],
-                found.fingerprint, found.notes]
+        counts = {split: len(rows) for split, rows in found.index.items()}
+        return [found.name, counts, found.facts["classes"], found.fingerprint, found.notes]
     result = {"first": read(name), "fetched": sum("/resolve/" in path for path in asked)}
     before = len(asked)
     result["again"] = read(name)
-    result |= {"fetched again": sum("/resolve/" in path for path in asked[before:]), "other": read(other)}
+    result["fetched again"] = sum("/resolve/" in path for path in asked[before:])
+    result["other"] = read(other)
 result["gone"] = read(name)
 print(json.dumps(result))
 """

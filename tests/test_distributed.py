@@ -35,33 +35,8 @@ from commands import (
 from xray import files
 
 SCRIPT = ROOT / "scripts" / "train.py"
-STUDY = (
-    *TINY,
-    "--model",
-    "20",
-    "21",
-    "11",
-    "18",
-    "--seeds",
-    "0-2",
-    "--epochs",
-    "20",
-    "--weights",
-    "all",
-)
-LONG = (
-    *TINY,
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "11",
-    "--seeds",
-    "0,1",
-    "--epochs",
-    "80",
-)
+STUDY = (*TINY, *"--model 20 21 11 18 --seeds 0-2 --epochs 20 --weights all".split())
+LONG = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 80".split())
 ONCE = Counter(f"{model} seed {seed}" for model in ("20", "21", "11", "18") for seed in range(3))
 
 
@@ -144,19 +119,8 @@ def slow_claims():
 
 
 def test_waiting_processes_do_not_wait_for_each_other(images, tmp_path):
-    some = (
-        "--data",
-        images,
-        *TINY,
-        "--engine",
-        "gram",
-        "--epochs",
-        "2",
-        "--seeds",
-        "0",
-        "--out",
-        tmp_path / "out",
-    )
+    some = ("--data", images, *TINY, *"--engine gram --epochs 2 --seeds 0 --out".split())
+    some = (*some, tmp_path / "out")
     assert run_fork(*some, "--model", "5", cache=tmp_path / "cache", log=tmp_path / "log")[0] == 0
     [record] = record_files(tmp_path / "out").values()
     with ExitStack() as held:

@@ -290,10 +290,12 @@ def test_models_of_a_class_are_shown_at_the_size_that_most_of_them_have():
 
 def test_what_differs_from_the_paper_is_said():
     assert run("20").differs == []
+    (old,) = replace(run("26b", image_size=96), pixel_step=1.0).differs
+    assert old.endswith("with steps that are not matched to them")
     odd = run("20", spec=replace(SPEC, epochs=3), image_size=96, data={"phantom": True})
     assert odd.differs == [
         "synthetic images (phantoms)",
-        "96×96 pixels instead of 640×640",
+        "96×96 pixels instead of 640×640, with matched steps",
         "3 epochs instead of 50",
     ]
 

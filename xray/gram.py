@@ -40,10 +40,8 @@ def gram_matrix(
     called as blocks are finished. Raises ValueError where images have another form.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
-        raise ValueError(
-            "images must be uint8 (N, 1, S, S) with N > 0, "
-            f"not {images.dtype} {tuple(images.shape)}"
-        )
+        form = f"{images.dtype} {tuple(images.shape)}"
+        raise ValueError(f"images must be uint8 (N, 1, S, S) with N > 0, not {form}")
     path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.safetensors"
     notes = []
     with contextlib.ExitStack() as stack:
@@ -137,7 +135,7 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     for i, j in blocks:
         if i != j:
             gram[j : j + SIDE, i : i + SIDE] = gram[i : i + SIDE, j : j + SIDE].T
-    # sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S²; the sums are of x = a + 128
+    # with x = a + 128: sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S²
     gram += 128 * sums[:, None]
     gram += 128 * sums[None, :] - 128**2 * total
     return gram.cpu()

@@ -29,7 +29,7 @@ from xray.data_sources import DataError
     ],
 )
 def test_patients_and_causes_are_read_off_the_name(path, expected, cause):
-    assert data_audit.patient(path) == expected and data_audit.cause(path) == cause
+    assert data_audit.patient(path) == expected and data_audit.cause_of(path) == cause
 
 
 def test_copies_are_found(tmp_path):

@@ -11,7 +11,7 @@ from scipy.special import expit
 from xray import diagnostics, metrics, paper, pictures, resplits
 from xray.blocks import cell, images, item, plot, section, table, text
 from xray.claims import COMMON_RULE, DEFINITIONS
-from xray.data_audit import cause, patient
+from xray.data_audit import cause_of, patient
 from xray.findings import BADGES, plus_minus
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, on_test, percent, seeds, spread
@@ -473,7 +473,7 @@ def errors(study: Study) -> dict:
     share, cause = (
         wrong.mean(0),
         [
-            "normal" if not label else cause(path) or "pneumonia, cause not named"
+            "normal" if not label else cause_of(path) or "pneumonia, cause not named"
             for path, label in zip(paths, labels)
         ],
     )

@@ -17,24 +17,10 @@ def locate(job, data, cache: Path) -> Path:
     """Its name carries all that decides a run, so that a checkpoint is only ever continued by the
     same run.
     """
-    identity = json.dumps(
-        [
-            job.spec.__dict__,
-            job.seed,
-            job.image_size,
-            job.split,
-            job.engine,
-            job.precision,
-            job.pixel_step,
-            data.fingerprint,
-        ],
-        sort_keys=True,
-    )
-    return (
-        Path(cache)
-        / "checkpoints"
-        / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-    )
+    identity = [job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision]
+    identity += [job.pixel_step, data.fingerprint]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(cache) / "checkpoints" / f"{job.name}-{digest}.safetensors"
 
 
 def _digest(tensors: dict) -> str:
@@ -70,11 +56,9 @@ def read(path: Path) -> tuple[dict, dict] | None:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        return (
-            (tensors, json.loads(metadata["progress"]))
-            if _digest(tensors) == metadata["sha256"]
-            else None
-        )
+        if _digest(tensors) != metadata["sha256"]:
+            return None
+        return tensors, json.loads(metadata["progress"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
@@ -95,17 +79,14 @@ def state(model, optimizer) -> dict:
 
 def restore(model, optimizer, tensors: dict) -> None:
     """Put back what state gave."""
-    model.load_state_dict(
-        {
-            name.removeprefix("model."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("model.")
-        }
-    )
-    state = {}
+    weights, moments = {}, {}
     for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    if state:
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        part, name = name.split(".", 1)
+        if part == "model":
+            weights[name] = tensor
+        else:
+            index, key = name.split(".", 1)
+            moments.setdefault(int(index), {})[key] = tensor
+    model.load_state_dict(weights)
+    if moments:
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})

@@ -157,8 +157,7 @@ def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable
                 )
             if not count:
                 notes.append(f"the {split} split has no {name} image")
-    bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
-    index = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
+    index = _given_index(facts)
     labels = np.frombuffer(facts["labels"].encode(), np.uint8).astype(np.int64) - ord("0")
     return Data(
         facts["name"],
@@ -174,6 +173,12 @@ def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable
         facts,
         notes,
     )
+
+
+def _given_index(facts: dict) -> dict[str, np.ndarray]:
+    """The rows of the source's own splits, which lie one after another."""
+    bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
+    return {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
 
 
 def _list_unreadable(source, paths, reasons) -> str:
@@ -204,22 +209,16 @@ def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
         keeps its number of images of each class exactly.
     Raises DataError for an unknown protocol, or where there are too few patients for three splits.
     """
-    sizes = [data.facts["splits"][split] for split in SPLITS]
-    bounds = np.cumsum([0] + sizes)
-    given = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
+    given = _given_index(data.facts)
     if protocol == "given":
         return replace(data, split="given", index=given)
     if protocol not in ("image", "patient"):
         raise DataError(f"no split protocol {protocol!r}; there are given, image and patient")
-    room = np.array(
-        [[(data.labels[given[split]] == label).sum() for label in (0, 1)] for split in SPLITS]
-    )
+    room = np.array([np.bincount(data.labels[given[split]], minlength=2) for split in SPLITS])
     generator = np.random.default_rng([seed, protocol == "patient"])
-    groups = (
-        _patient_groups(data.paths)
-        if protocol == "patient"
-        else [[row] for row in range(len(data.paths))]
-    )
+    groups = [[row] for row in range(len(data.paths))]
+    if protocol == "patient":
+        groups = _patient_groups(data.paths)
     owner = _deal(groups, data.labels, room, generator)
     index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
     if any(len(rows) == 0 for rows in index.values()):

@@ -43,7 +43,7 @@ def patient(path: str) -> str | None:
     return found[1] if found else None
 
 
-def cause(path: str) -> str | None:
+def cause_of(path: str) -> str | None:
     """The cause of a pneumonia that a file name carries, "bacteria" or "virus", else None."""
     found = re.match(r"person\d+_(bacteria|virus)_", re.split(r"[/\\]", path)[-1])
     return found[1] if found else None
@@ -82,7 +82,7 @@ def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray])
         overlap[f"{first} in {' or '.join(second)}"] = found
     causes = {}
     for split, rows in index.items():
-        found = Counter(cause(paths[row]) or "unknown" for row in rows if labels[row] == 1)
+        found = Counter(cause_of(paths[row]) or "unknown" for row in rows if labels[row] == 1)
         causes[split] = dict(sorted(found.items()))
     return {
         "named": sum(name is not None for name in names),

@@ -18,7 +18,7 @@ from xray import data_audit, data_images, files
 from xray.data_audit import Row, label_mapping
 from xray.data_sources import SPLITS, DataError, Source, shown
 
-FORMAT = 2  # 2: patients are number and cause
+ENTRY_FORMAT = 2  # 2: patients are number and cause
 CHECKED = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 def key_of(identity: dict, image_size: int) -> str:
     """The name of a cache entry: a digest of what the source is and the size."""
     return hashlib.sha256(
-        json.dumps([FORMAT, identity, image_size], sort_keys=True).encode()
+        json.dumps([ENTRY_FORMAT, identity, image_size], sort_keys=True).encode()
     ).hexdigest()[:32]
 
 
@@ -174,7 +174,7 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress) -
         if source.fingerprint:
             facts["fingerprint"] = source.fingerprint
         meta = {
-            "format": FORMAT,
+            "format": ENTRY_FORMAT,
             "identity": source.identity,
             "image_size": image_size,
             "notes": notes,

@@ -23,22 +23,16 @@ PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 
 CONVERTED = "refs/convert/parquet"  # the Hub's own copy of each data set as parquet files
 HUB_SECONDS = 4  # how long the Hub may take to answer at all
 SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+_NAMES = {
+    "train": "train training",
+    "validation": "validation valid val dev",
+    "test": "test testing",
 }
+SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names.split()}
 
 
 class DataError(ValueError):
-    """A source that cannot be used: the message is one line that names it, says why and what to
-    do.
-    """
+    """A source that cannot be used: one line that names it, says why and what to do."""
 
 
 class HubUnreachable(DataError):

@@ -118,7 +118,7 @@ def read(path: Path, facts: dict, size: int):
     cannot be read.
     """
     from xray import inputs, maps, predict
-    from xray.images import Unreadable, resize
+    from xray.data_images import Unreadable, resize
 
     try:
         gray, chroma = inputs.read(path)
@@ -142,7 +142,7 @@ def judge(
     from scipy.special import expit
 
     from xray import maps, predict
-    from xray.results import write_atomically
+    from xray.files import write_atomically
 
     run = chosen.run
     with ThreadPoolExecutor(2) as pool:
@@ -194,7 +194,7 @@ def judge(
 
 def describe(found: dict, rules) -> list[str]:
     """An image's lines."""
-    from xray.sources import shown
+    from xray.data_sources import shown
 
     decision = found["decision"] or "no decision (the model is dead)"
     other = []
@@ -235,7 +235,7 @@ def header(chosen, rules) -> list[str]:
 
 def plain(value):
     """A value as JSON carries it: nan is null, a name that is no valid text is escaped."""
-    from xray.sources import shown
+    from xray.data_sources import shown
 
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -262,7 +262,7 @@ def main(argv=None) -> int:
     from tqdm import tqdm
 
     from xray import maps, predict
-    from xray.sources import shown
+    from xray.data_sources import shown
 
     for path, reason in problems:
         fail_one(path, reason)
@@ -341,12 +341,12 @@ def export(args, chosen, module, rules, paths: list[Path]) -> dict:
     """
     import numpy as np
 
-    from xray import export, phantoms
+    from xray import data_phantoms, export
 
     size = chosen.run.image_size
     films = [film for film in (read(path, {}, size) for path in paths[:AT_ONCE]) if not film.reason]
     pixels = [film.pixels for film in films] or [
-        phantoms.draw(number, number % 2 == 1, size) for number in range(4)
+        data_phantoms.draw(number, number % 2 == 1, size) for number in range(4)
     ]
     worst, card = export.write(chosen, module, rules, np.stack(pixels)[:, None], args.export)
     return {

@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray.data_sources import PAPER as SOURCE  # noqa: E402
 from xray.specs import RESPLIT, RESPLIT_CNN  # noqa: E402
 
-SOURCE = "keremberke/chest-xray-classification"
 CPU_CNN_SIZE = 64  # pixels a side; see the README for the measurement it follows from
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
@@ -456,7 +456,8 @@ def write_facts(args, study: Path, data) -> None:
     """Say beside the study what its data is, unless that stands there, and which study was worked
     on last.
     """
-    from xray import audit, results
+    from xray import files, results
+    from xray.predict_likeness import intensity
 
     path = study.parent / "data.json"
     known = path.exists()
@@ -467,9 +468,9 @@ def write_facts(args, study: Path, data) -> None:
             known = False
             say(f"note: {path} was damaged and is written again")
     if not known:
-        seen = {"intensity": audit.intensity(data.train.images)}  # predict.py warns of other images
+        seen = {"intensity": intensity(data.train.images)}  # predict.py warns of other images
         results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
-    results.write_atomically(
+    files.write_atomically(
         args.out / "results" / "latest", f"{study.relative_to(args.out / 'results')}\n".encode()
     )
 
@@ -497,8 +498,8 @@ def main(argv=None) -> None:
             )
         return
     try:
+        from xray.data_sources import DataError
         from xray.results import ResultsError
-        from xray.sources import DataError
 
         specs = pick_specs(args)
         (args.out / "results").mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 loop.
 """
 
-import fcntl
 import threading
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from xray import gram, samplespace
+from xray import files, gram, samplespace
 from xray.engine import HISTORY, batch_order, pos_weight
 from xray.models import build
 from xray.samplespace import Job, fit_together, recover_weights
@@ -259,7 +258,7 @@ def exact(images):
 )
 def test_gram_is_exact(monkeypatch, int8, n, size, block, buffer):
     """Blocks and strips that do not divide the images; extreme pixels; both ways to multiply."""
-    monkeypatch.setattr(gram, "BLOCK", block)
+    monkeypatch.setattr(gram, "SIDE", block)
     monkeypatch.setattr(gram, "BUFFER", buffer)
     monkeypatch.setattr(gram, "FLOAT32_COLUMNS", 30)
     monkeypatch.setattr(gram, "_int8_is_faster", lambda device: int8)
@@ -275,7 +274,7 @@ def test_gram_of_many_pixels_does_not_overflow(monkeypatch):
     images = np.zeros((2, 1, 400, 400), np.uint8)
     images[1] = 255
     for int8 in (True, False):
-        monkeypatch.setattr(gram, "_int8_is_faster", lambda device: int8)
+        monkeypatch.setattr(gram, "_int8_is_faster", lambda device, int8=int8: int8)
         assert np.array_equal(gram.compute_gram(images).numpy(), exact(images))
 
 
@@ -331,8 +330,7 @@ def test_a_second_process_waits_for_the_first(tmp_path):
     thread = threading.Thread(
         target=lambda: answers.append(gram.gram_matrix(IMAGES, "a" * 64, tmp_path))
     )
-    with open(lock) as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with files.lock(lock):
         thread.start()
         thread.join(0.3)
         assert thread.is_alive() and not answers

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from xray import models, phantoms, predict, results
+from xray import data_phantoms, models, predict, results
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 16
@@ -42,7 +42,7 @@ def films(folder: Path) -> Path:
             (folder / split / name).mkdir(parents=True)
             for row in range(count):
                 number += 1
-                image = Image.fromarray(phantoms.draw(number, label == 1, 40))
+                image = Image.fromarray(data_phantoms.draw(number, label == 1, 40))
                 image = image if row % 2 else image.convert("RGB")
                 image.save(folder / split / name / f"{number}.{'jpg' if row % 3 == 2 else 'png'}")
     return folder
@@ -132,7 +132,7 @@ def test_an_image_gets_the_logit_that_training_stored_for_it(study, capsys, name
 
 def test_many_images_are_judged_as_each_alone(study, capsys, tmp_path):
     for number in range(PREDICT.AT_ONCE + 3):
-        Image.fromarray(phantoms.draw(900 + number, number % 2 == 1, 24)).save(
+        Image.fromarray(data_phantoms.draw(900 + number, number % 2 == 1, 24)).save(
             tmp_path / f"{number:03}.png"
         )
     together = ask(capsys, study / "out" / "results", "--model", "11", "--no-map", tmp_path)[
@@ -152,7 +152,7 @@ def test_many_images_are_judged_as_each_alone(study, capsys, tmp_path):
 
 def test_maps_take_safe_names_and_overwrite_no_input(study, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    film = phantoms.draw(1, True, 24)
+    film = data_phantoms.draw(1, True, 24)
     names = [
         "a/x.png",
         "b/x.png",
@@ -198,7 +198,7 @@ def test_a_dead_model_decides_nothing(records, tmp_path, capsys):
         logits={k: v * 0 for k, v in run.logits.items()},
     )
     results.save(run.file.parent, run, run.file.stem)
-    Image.fromarray(phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
     code, out, _ = call(
         capsys,
         "--results",
@@ -216,7 +216,7 @@ def test_a_dead_model_decides_nothing(records, tmp_path, capsys):
 
 
 def test_a_colour_photograph_is_warned_about_and_a_gray_rgb_file_is_not(study, tmp_path, capsys):
-    film = Image.fromarray(phantoms.draw(5000, True, 40))
+    film = Image.fromarray(data_phantoms.draw(5000, True, 40))
     film.convert("RGB").save(tmp_path / "gray.jpg")
     colours = np.stack([np.asarray(film), np.asarray(film) // 2, np.asarray(film) // 4], 2)
     Image.fromarray(colours).save(tmp_path / "photo.png")
@@ -273,7 +273,7 @@ def test_a_study_is_found_by_latest_or_by_name(records):
 
 def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys, monkeypatch):
     film = tmp_path / "x.png"
-    Image.fromarray(phantoms.draw(1, True, 24)).save(film)
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(film)
     code, out, err = call(capsys, "--results", records, "--model", "22", film)
     assert (
         code == 2
@@ -305,7 +305,7 @@ def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys
 
 def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
     film = tmp_path / "x.png"
-    Image.fromarray(phantoms.draw(1, True, 24)).save(film)
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(film)
     run = predict.choose(records, "20").run
     path = run.file.with_suffix(".safetensors")
     content = path.read_bytes()
@@ -346,7 +346,7 @@ def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
 def test_unreadable_images_are_named_and_the_others_predicted(study, tmp_path, capsys):
     place = tmp_path / "in"
     (place / "empty").mkdir(parents=True)
-    Image.fromarray(phantoms.draw(1, True, 24)).save(place / "good.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(place / "good.png")
     (place / "cut.png").write_bytes((place / "good.png").read_bytes()[:200])
     (place / "text\n.jpg").write_text("not an image")
     (place / "notes.txt").write_text("left alone")
@@ -402,7 +402,7 @@ def test_unreadable_images_are_named_and_the_others_predicted(study, tmp_path, c
 
 def test_own_maps_are_not_taken_for_input(study, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(phantoms.draw(1, True, 24)).save("x.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save("x.png")
     for _ in range(2):
         assert len(ask(capsys, study / "out" / "results", "--model", "20", ".")["images"]) == 1
     assert sorted(path.name for path in Path("maps").iterdir()) == ["x-20.png"]
@@ -419,7 +419,7 @@ def test_own_maps_are_not_taken_for_input(study, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_wrong_options_end_in_one_line(study, tmp_path, capsys, words):
-    Image.fromarray(phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
     code, _, err = call(
         capsys, "--results", study / "out" / "results", "--model", "20", *words, tmp_path / "x.png"
     )
@@ -430,7 +430,7 @@ def test_wrong_options_end_in_one_line(study, tmp_path, capsys, words):
 
 
 def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_path, capsys):
-    pixels = np.stack([phantoms.draw(number, True, SIZE) for number in range(3)])
+    pixels = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])
     np.save(tmp_path / "pixels.npy", pixels[:, None].astype(np.float32) / 255)
     for number, film in enumerate(pixels):
         Image.fromarray(film).save(tmp_path / f"{number}.png")
@@ -483,7 +483,7 @@ def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
     monkeypatch.setattr(
         torch.export, "export", lambda _, *rest, **options: real(other, *rest, **options)
     )
-    pixels = phantoms.draw(1, True, SIZE)[None, None]
+    pixels = data_phantoms.draw(1, True, SIZE)[None, None]
     with pytest.raises(predict.PredictError, match="other logits"):
         export.write(chosen, module, predict.rules(chosen.run), pixels, tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []

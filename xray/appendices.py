@@ -9,9 +9,9 @@ import numpy as np
 from scipy.special import expit
 
 from xray import diagnostics, metrics, paper, pictures, resplits
-from xray.audit import kind, patient
 from xray.blocks import cell, images, item, plot, section, table, text
 from xray.claims import COMMON_RULE, DEFINITIONS
+from xray.data_audit import cause_of, patient
 from xray.findings import BADGES
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, percent, plus_minus, seeds, spread, test_share
@@ -463,7 +463,7 @@ def errors(study: Study) -> dict:
     share, cause = (
         wrong.mean(0),
         [
-            "normal" if not label else kind(path) or "pneumonia, cause not named"
+            "normal" if not label else cause_of(path) or "pneumonia, cause not named"
             for path, label in zip(paths, labels)
         ],
     )

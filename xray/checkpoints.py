@@ -10,31 +10,17 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from xray import results
+from xray import files
 
 
 def locate(job, data, cache: Path) -> Path:
     """Its name carries all that decides a run, so that a checkpoint is only ever continued by the
     same run.
     """
-    identity = json.dumps(
-        [
-            job.spec.__dict__,
-            job.seed,
-            job.image_size,
-            job.split,
-            job.engine,
-            job.precision,
-            job.pixel_step,
-            data.fingerprint,
-        ],
-        sort_keys=True,
-    )
-    return (
-        Path(cache)
-        / "checkpoints"
-        / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-    )
+    identity = [job.spec.__dict__, job.seed, job.image_size, job.split, job.engine, job.precision]
+    identity += [job.pixel_step, data.fingerprint]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(cache) / "checkpoints" / f"{job.name}-{digest}.safetensors"
 
 
 def _digest(tensors: dict) -> str:
@@ -46,7 +32,7 @@ def _digest(tensors: dict) -> str:
 def write(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    results.write_atomically(
+    files.write_atomically(
         path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": _digest(tensors)})
     )
 
@@ -57,8 +43,8 @@ def keep(path: Path, tensors: dict, progress: dict, note) -> None:
         write(path, tensors, progress)
     except OSError as error:
         note(
-            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
-            "stopped starts again"
+            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, "
+            "but a run that is stopped starts again"
         )
 
 
@@ -70,11 +56,9 @@ def read(path: Path) -> tuple[dict, dict] | None:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        return (
-            (tensors, json.loads(metadata["progress"]))
-            if _digest(tensors) == metadata["sha256"]
-            else None
-        )
+        if _digest(tensors) != metadata["sha256"]:
+            return None
+        return tensors, json.loads(metadata["progress"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
@@ -95,17 +79,14 @@ def state(model, optimizer) -> dict:
 
 def restore(model, optimizer, tensors: dict) -> None:
     """Put back what state gave."""
-    model.load_state_dict(
-        {
-            name.removeprefix("model."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("model.")
-        }
-    )
-    state = {}
+    weights, moments = {}, {}
     for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    if state:
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        part, name = name.split(".", 1)
+        if part == "model":
+            weights[name] = tensor
+        else:
+            index, key = name.split(".", 1)
+            moments.setdefault(int(index), {})[key] = tensor
+    model.load_state_dict(weights)
+    if moments:
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from xray import metrics, notes
+from xray.data_sources import PAPER
+from xray.files import write_atomically
 from xray.predict import NOTICE, Chosen, PredictError, Rules
-from xray.results import write_atomically
 from xray.study import describe
-from xray.tables import PAPER
 
 TOLERANCE = 1e-4  # of a logit, absolute and relative: float32 sums in another order
 SHOWN = (

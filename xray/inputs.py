@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from xray import images
-from xray.images import Unreadable
+from xray import data_images as images
+from xray.data_images import Unreadable
 
 SUFFIXES = (
     ".png",

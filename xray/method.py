@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from xray import curves, figures, models, paper, phantoms, pictures
+from xray import curves, data_phantoms, figures, models, paper, pictures
 from xray.blocks import cell, code, images, item, plot, section, table, text
-from xray.sources import SPLITS, shown
+from xray.data_sources import SPLITS, shown
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2, ModelSpec
 from xray.study import Study, on_test, plus_minus, seeds, sizes_compared
 
@@ -181,7 +181,7 @@ def audit(found: dict, sizes: dict) -> dict:
 
 
 def preparation(study: Study, sample) -> dict:
-    shown = sample if sample is not None else phantoms.draw(0, False, IMAGE_SIZE)
+    shown = sample if sample is not None else data_phantoms.draw(0, False, IMAGE_SIZE)
     size = shown.shape[0]
     low, high = shown.min() / 255, shown.max() / 255
     sizes = sorted({run.image_size for run in study.runs}, reverse=True)
@@ -238,7 +238,7 @@ def _no_facts() -> dict:
 
 def _picture(study: Study, sample, name: str) -> dict:
     if sample is None:
-        content = pictures.radiograph(phantoms.draw(0, False, IMAGE_SIZE))
+        content = pictures.radiograph(data_phantoms.draw(0, False, IMAGE_SIZE))
         words = "A drawn stand-in for a chest radiograph: two dark lungs on a light ground."
     else:
         content, words = (

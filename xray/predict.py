@@ -18,12 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from scipy.special import expit
 
-from xray import audit, engine, metrics, models, results
-from xray.images import resize
+from xray import engine, metrics, models, predict_likeness, results
+from xray.data_images import resize
+from xray.data_sources import PAPER, shown
 from xray.results import ResultsError, Run
-from xray.sources import shown
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.tables import PAPER
 
 DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
@@ -324,7 +323,7 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
 
     gray: uint8 (H, W). Told are: the ratio of its sides, where that is more than a tenth outside of
     the training images' range; its size, where its longer side is less than half of theirs; colour,
-    above COLOURFUL; and what audit.look measures, where it lies outside of the 99 % range of the
+    above COLOURFUL; and what predict_likeness.look measures, where it lies outside of the 99 % range of the
     training images by more than MARGINS of that range (a likeness can only be too low). What
     data.json does not say is not compared.
     """
@@ -357,7 +356,9 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
             "contrast": "contrast",
             "likeness": "likeness to the mean image",
         }
-        measured = audit.look(audit.from_afar(pixels), np.array(intensity["layout"]))
+        measured = predict_likeness.look(
+            predict_likeness.from_afar(pixels), np.array(intensity["layout"])
+        )
         for name, value in measured.items():
             low, _, high = intensity[name]
             margin = MARGINS[name] * (high - low)

@@ -11,8 +11,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xray import appendices, claims, curves, figures, findings, method, paper, resplits, results
+from xray import appendices, claims, curves, figures, files, findings, method, paper, resplits
 from xray.blocks import cell, item, link_to, plot, section, table, text, walk
+from xray.data_sources import PAPER
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
     EVALUATED,
@@ -25,7 +26,6 @@ from xray.study import (
     test_share,
 )
 from xray.svg import FONTS
-from xray.tables import PAPER
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -456,10 +456,10 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
                 if block["kind"] == "plot"
                 else []
             ):
-                results.write_atomically(out / picture["file"], picture["content"])
+                files.write_atomically(out / picture["file"], picture["content"])
                 written.append(out / picture["file"])
     for name, page in (("report.md", markdown(content, out)), ("index.html", html(content, out))):
-        results.write_atomically(out / name, page.encode())
+        files.write_atomically(out / name, page.encode())
         written.append(out / name)
     return written
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from xray import curves, metrics, paper, results
+from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
-from xray.tables import PAPER
 
 EVALUATED = (
     "20",

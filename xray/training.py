@@ -1,6 +1,5 @@
 """Jobs become records: who trains which run, alone or side by side, and the record at the end."""
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 
-from xray import checkpoints, engine, gram, models, results, samplespace
+from xray import checkpoints, engine, files, gram, models, results, samplespace
 from xray.data import Data
 from xray.results import PARTS, Run
 from xray.specs import ModelSpec, pixel_step
@@ -61,26 +60,11 @@ def finished(job: Job) -> bool:
     return job.record.exists() and results.load_run(job.record) is not None
 
 
-@contextmanager
 def claim(job: Job, wait: bool):
-    """Yields True while this process alone holds the job, False where another has it (never with
-    wait).
-
-    A lock on one byte of the study folder's .lock file, its place given by the run's name: it lets
-    go when a process dies, works on shared folders, and leaves one small file a study.
+    """A context: True while this process alone holds the job, False where another has it (never
+    with wait). It lets go when a process dies and works on shared folders, see files.claim.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    place = int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:6])
-    handle = _lock_file(job.folder)
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
-    except (BlockingIOError, PermissionError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
+    return files.claim(job.folder, job.name, wait)
 
 
 class DeviceError(RuntimeError):
@@ -112,17 +96,6 @@ def device_errors(job: Job):
             f"{job.name}: the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
             "this one stopped, with --device cpu without the GPU"
         ) from None
-
-
-_lock_files: dict[Path, int] = {}
-
-
-def _lock_file(folder: Path) -> int:
-    # one handle a folder and process: closing any handle on a file drops all of a process's locks
-    # on it
-    if folder not in _lock_files:
-        _lock_files[folder] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    return _lock_files[folder]
 
 
 def environment(device: str) -> dict:
@@ -162,12 +135,9 @@ def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -
     that are done.
     """
     study = jobs[0].folder
-    for folder in {job.folder for job in jobs} | {
-        study.parent,
-        study.parent.parent,
-        Path(cache) / "checkpoints",
-    }:
-        results.clear_leftovers(folder)
+    kept = {Path(cache) / name for name in ("images", "gram", "checkpoints")}
+    for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
+        files.clear_leftovers(folder)
     for job in done:
         checkpoints.forget(checkpoints.locate(job, data, cache))
 
@@ -253,7 +223,7 @@ def write_run(
         content = to_bytes(
             {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         )
-        results.write_atomically(job.folder / f"{job.name}.safetensors", content)
+        files.write_atomically(job.folder / f"{job.name}.safetensors", content)
         kept = {"file": f"{job.name}.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
     seconds = float(sum(epoch_seconds))
     now = datetime.now(UTC).isoformat(timespec="seconds")

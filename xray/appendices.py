@@ -8,7 +8,9 @@ from collections import Counter, defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import diagnostics, metrics, paper, pictures, resplits
+from xray import metrics, paper, resplits
+from xray import report_figures_beyond as diagnostics
+from xray import report_pictures as pictures
 from xray.audit import kind, patient
 from xray.blocks import cell, images, item, plot, section, table, text
 from xray.claims import COMMON_RULE, DEFINITIONS

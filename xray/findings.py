@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from xray import figures, paper
+from xray import paper
+from xray import report_figures as figures
 from xray.blocks import cell, item, plot, section, table, text
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.study import (

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from xray import curves, figures, models, paper, phantoms, pictures
+from xray import curves, models, paper, phantoms
+from xray import report_figures as figures
+from xray import report_pictures as pictures
 from xray.blocks import cell, code, images, item, plot, section, table, text
 from xray.sources import SPLITS, shown
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2, ModelSpec

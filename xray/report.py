@@ -11,8 +11,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xray import appendices, claims, curves, figures, findings, method, paper, resplits, results
+from xray import appendices, claims, curves, findings, method, paper, resplits, results
+from xray import report_figures as figures
 from xray.blocks import cell, item, link_to, plot, section, table, text, walk
+from xray.report_svg import FONTS
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
     EVALUATED,
@@ -24,7 +26,6 @@ from xray.study import (
     spread,
     test_share,
 )
-from xray.svg import FONTS
 from xray.tables import PAPER
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"

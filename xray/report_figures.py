@@ -1,6 +1,6 @@
 """Records -> the paper's pictures: curves, bars, confusion matrix, shares, durations.
 
-Each function gives back what svg.draw does. One hue a model class throughout; its lighter tone is
+Each function gives back what report_svg.draw does. One hue a model class throughout; its lighter tone is
 the variant (weighted loss, or L2); solid lines are training, dashed ones validation.
 """
 
@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from xray.report_svg import COLOURS, draw
 from xray.specs import IMAGE_SIZE, MODELS
 from xray.study import EVALUATED, Study, describe, percent, seconds_of
-from xray.svg import COLOURS, draw
 
 HUE = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
 WIDTH = 7.6  # inches: 547 points, shown at most 1.5 times that

@@ -1,5 +1,5 @@
 """Pictures beyond the paper's: ranking, calibration, the spread over re-splits. Each gives back
-what svg.draw does.
+what report_svg.draw does.
 """
 
 import numpy as np
@@ -7,10 +7,10 @@ from matplotlib.lines import Line2D
 from scipy.special import expit
 
 from xray import metrics
-from xray.figures import DASH, WIDTH, colour
+from xray.report_figures import DASH, WIDTH, colour
+from xray.report_svg import COLOURS, draw
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, is_dead
-from xray.svg import COLOURS, draw
 
 FAMILIES = ("Linear", "Linear+ReLU", "CNN")
 DOTS = (0, (1, 1.4))

@@ -461,7 +461,7 @@ def errors(study: Study) -> dict:
     labels = runs[0].labels["test"]
     paths = study.facts["paths"][-len(labels) :]
     wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
-    surety = np.array([diagnostics.missed(run.logits["test"], labels) for run in runs])
+    surety = np.array([metrics.missed(run.logits["test"], labels) for run in runs])
     share, cause = (
         wrong.mean(0),
         [

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from xray import appendices, claims, curves, findings, method, paper, resplits, results
-from xray import report_figures as figures
+from xray import report_figures_scores as figures
 from xray.blocks import cell, item, link_to, plot, section, table, text, walk
 from xray.report_svg import FONTS
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS

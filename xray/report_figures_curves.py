@@ -152,6 +152,8 @@ def sizes(name: str, title: str, found: list) -> dict:
             axis.set_title(one.model)
             axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axis.set_xlabel("epoch")
+        for axis in axes[len(found) :]:
+            axis.set_visible(False)
         axes[0].set_ylabel("validation accuracy, %")
         size = found[0].matched[0].image_size
         handles = [

@@ -17,21 +17,13 @@ WIDTH = 7.6  # inches: 547 points, shown at most 1.5 times that
 DASH = (0, (3.2, 1.8))
 BELOW = "outside lower left"  # where legends stand
 MIDDLE = {"ha": "center", "va": "center"}
-PAPER_MARK = {
-    "marker": "D",
-    "markersize": 4.6,
-    "markerfacecolor": COLOURS["page"],
-    "markeredgecolor": COLOURS["paper"],
-    "markeredgewidth": 1.3,
-    "linestyle": "none",
-    "zorder": 5,
-}
+PAPER_MARK = {"marker": "D", "markersize": 4.6, "linestyle": "none", "zorder": 5}
+PAPER_MARK |= {"markerfacecolor": COLOURS["page"], "markeredgecolor": COLOURS["paper"]}
+PAPER_MARK |= {"markeredgewidth": 1.3}
 
 
 def colour(spec, light: bool | None = None) -> str:
-    """A model's colour: its class's hue, in the lighter tone where its loss is weighted (or as
-    `light` says).
-    """
+    """The hue of a model's class, in the lighter tone where its loss is weighted, or as told."""
     light = spec.class_weight if light is None else light
     return COLOURS[HUE[spec.family] + ("-2" if light else "")]
 
@@ -50,9 +42,7 @@ def name_rows(axis, names: list[str], margin: float = 0.5) -> None:
 
 
 def shares(name: str, title: str, counts: dict) -> dict:
-    """Class percentages of each split, as bars on top of each other: split -> {"NORMAL": n,
-    "PNEUMONIA": n}.
-    """
+    """Class percentages, a bar a split; counts: split -> {"NORMAL": n, "PNEUMONIA": n}."""
 
     def paint(figure):
         axis = figure.subplots()
@@ -85,23 +75,18 @@ def _share(axis, row: int, left: float, share: float, label: str, hue: str) -> N
 
 
 def confusion(name: str, title: str, summary, paper: dict) -> dict:
-    """A confusion matrix of counts: mean over runs with spread, and the paper's count in each
-    cell.
-    """
-    cells = (
-        ("tn", "true negatives", 0, 0),
-        ("fp", "false positives", 0, 1),
-        ("fn", "false negatives", 1, 0),
-        ("tp", "true positives", 1, 1),
-    )
-    top = max(summary.mean[cell] for cell, *_ in cells)
-    counts = {cell: f"{summary.mean[cell]:.0f}" for cell, *_ in cells}
+    """A confusion matrix: in each cell the mean count over runs, its spread, the paper's count."""
+    cells = {"tn": "true negatives", "fp": "false positives"}  # row by row
+    cells |= {"fn": "false negatives", "tp": "true positives"}
+    top = max(summary.mean[cell] for cell in cells)
+    counts = {cell: f"{summary.mean[cell]:.0f}" for cell in cells}
     if len(summary.scores) > 1:
         counts = {c: f"{summary.mean[c]:.1f} ± {summary.spread[c]:.1f}" for c in counts}
 
     def paint(figure):
         axis = figure.subplots()
-        for cell, words, row, column in cells:
+        for place, (cell, words) in enumerate(cells.items()):
+            row, column = divmod(place, 2)
             box = [column, column + 1], 1 - row, 2 - row
             depth = 0.06 + 0.34 * summary.mean[cell] / top
             axis.fill_between(*box, linewidth=0, color=COLOURS["linear"], alpha=depth)
@@ -117,14 +102,14 @@ def confusion(name: str, title: str, summary, paper: dict) -> dict:
         axis.grid(visible=False)
         axis.spines[:].set_visible(False)
 
-    words = ", ".join(f"{counts[cell]} {words} (paper {paper[cell]})" for cell, words, *_ in cells)
-    return draw(name, title, f"{title}: {words}.", (4.2, 3.3), paint)
+    alt = ", ".join(
+        f"{counts[cell]} {words} (paper {paper[cell]})" for cell, words in cells.items()
+    )
+    return draw(name, title, f"{title}: {alt}.", (4.2, 3.3), paint)
 
 
 def durations(name: str, title: str, rows: list[tuple[str, list]]) -> dict:
-    """Training time in minutes, a bar a model: (model, runs). Each run a dot on the bar of their
-    mean.
-    """
+    """Training time in minutes, a bar of the mean for each (model, runs), each run a dot on it."""
     minutes = [[seconds_of(run) / 60 for run in runs] for _, runs in rows]
     dots = {"markersize": 3, "color": COLOURS["ink"], "alpha": 0.6, "markeredgewidth": 0}
     beside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
@@ -142,8 +127,7 @@ def durations(name: str, title: str, rows: list[tuple[str, list]]) -> dict:
         axis.margins(x=0.14)
         axis.set_xlim(left=0)
 
-    words = [
-        f"model {model} {np.mean(values):.3g} minutes" for (model, _), values in zip(rows, minutes)
-    ]
+    means = zip((model for model, _ in rows), map(np.mean, minutes))
+    words = [f"model {model} {mean:.3g} minutes" for model, mean in means]
     alt = f"{title}: {'; '.join(words)}."
     return draw(name, title, alt, (WIDTH, 0.7 + 0.4 * len(rows)), paint)

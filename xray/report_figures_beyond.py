@@ -1,6 +1,4 @@
-"""Pictures beyond the paper's: ranking, calibration, the spread over re-splits. Each is what
-report_svg.draw gives back.
-"""
+"""Pictures beyond the paper's: ranking, calibration, re-splits; each what report_svg.draw gives."""
 
 import numpy as np
 
@@ -50,9 +48,7 @@ def _legend(figure, *more) -> None:
 
 
 def ranking(name: str, title: str, study: Study) -> dict:
-    """ROC curves above precision-recall curves on the test split, a column a class; a line is the
-    mean over seeds.
-    """
+    """ROC above precision-recall curves on the test split, a column a class; means over seeds."""
     grid = np.linspace(0, 1, 201)
 
     def paint(figure):
@@ -79,9 +75,7 @@ def ranking(name: str, title: str, study: Study) -> dict:
 
 
 def _rates(run, grid) -> tuple[np.ndarray, np.ndarray]:
-    """A run's sensitivity at each false-positive rate of the grid, and its precision at each
-    recall.
-    """
+    """A run's sensitivity at each false-positive rate of the grid, its precision at each recall."""
     logits, labels = run.logits["test"], run.labels["test"]
     roc = metrics.roc_curve(logits, labels)
     sensitivity = np.interp(grid, roc["false_positive_rate"], roc["true_positive_rate"])

@@ -134,8 +134,7 @@ def _ends(runs) -> str:
 
 
 def sizes(name: str, title: str, found: list) -> dict:
-    """Validation accuracy by epoch at the paper's size over that of the matched seeds, a panel a
-    CNN.
+    """Validation accuracy by epoch, a panel a CNN: at the paper's size over that of matched seeds.
 
     found: what study.sizes_compared gives.
     """

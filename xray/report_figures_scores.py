@@ -1,6 +1,4 @@
-"""Pictures of test scores: bars of pairs of models, and all evaluated models at a glance. Each is
-what report_svg.draw gives back.
-"""
+"""Pictures of test scores: bars, and a glance. Each is what report_svg.draw gives back."""
 
 from matplotlib.patches import Patch
 
@@ -22,8 +20,7 @@ def bars(
     groups: list[tuple[str, list[str]]],
     tones: tuple[str, str],
 ) -> dict:
-    """Accuracy and F1 on the test split, one group of models a class, as bars that rise from the
-    constant guess.
+    """Accuracy and F1 on the test split, a group of models a class; bars from the constant guess.
 
     paper: model -> its printed scores in percent, drawn as a diamond. tones: what the darker and
     the lighter bar are. The error bar is Summary.interval.
@@ -51,12 +48,9 @@ def bars(
         figure.legend(handles=handles, loc=BELOW, ncols=4, handlelength=1.6, columnspacing=1.6)
 
     shown = [model for _, models in groups for model in models if model in study.summaries]
-    words = [
-        f"model {model}: " + "accuracy {} %, F1 {} %".format(*_means(study, model))
-        for model in shown
-    ]
-    floor = [percent(study.baseline[score]) for score, _ in SCORES]
-    words.append("always saying pneumonia gives {} % and {} %".format(*floor))
+    means = [(model, *_both(study.summaries[model].mean)) for model in shown]
+    words = [f"model {model}: accuracy {accuracy} %, F1 {f1} %" for model, accuracy, f1 in means]
+    words.append(f"always saying pneumonia gives {' % and '.join(_both(study.baseline))} %")
     return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 3.2), paint)
 
 
@@ -92,8 +86,8 @@ def _guess(axis, floor: float) -> None:
     axis.set_ylim(min(low, floor - 0.14 * (high - floor)), high + 0.06 * (high - floor))
 
 
-def _means(study: Study, model: str) -> list[str]:
-    return [percent(study.summaries[model].mean[score]) for score, _ in SCORES]
+def _both(scores: dict) -> list[str]:
+    return [percent(scores[score]) for score, _ in SCORES]
 
 
 def glance(name: str, title: str, study: Study, paper: dict) -> dict:
@@ -101,6 +95,7 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
     models = [model for model in EVALUATED if model in study.summaries]
     dot = {"marker": "o", "linestyle": "none", "markersize": 3}
     dash = {"marker": "|", "linestyle": "none", "markeredgewidth": 2}
+    band = {"linewidth": 5, "alpha": 0.25, "solid_capstyle": "butt"}
 
     def paint(figure):
         axes = figure.subplots(1, 2, sharey=True)
@@ -109,9 +104,7 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
                 summary, hue = study.summaries[model], colour(MODELS[model])
                 dots = [100 * scores[score] for scores in summary.scores]
                 ends = [100 * end for end in summary.interval[score]]
-                axis.plot(
-                    ends, [row, row], color=hue, linewidth=5, alpha=0.25, solid_capstyle="butt"
-                )
+                axis.plot(ends, [row, row], color=hue, **band)
                 axis.plot(dots, [row] * len(dots), color=hue, alpha=0.6, markeredgewidth=0, **dot)
                 axis.plot(100 * summary.mean[score], row, color=hue, markersize=11, **dash)
                 if model in paper:
@@ -129,6 +122,8 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
         ]
         figure.legend(handles=handles, loc=BELOW, ncols=4, columnspacing=1.4, handlelength=1.6)
 
-    words = [f"model {model} " + " and ".join(_means(study, model)) for model in models]
+    words = [
+        f"model {model} " + " and ".join(_both(study.summaries[model].mean)) for model in models
+    ]
     alt = f"{title}. Mean accuracy and F1 in percent: {'; '.join(words)}."
     return draw(name, title, alt, (WIDTH, 1.1 + 0.23 * len(models)), paint)

@@ -10,6 +10,7 @@ from xray.study import EVALUATED, Study, describe, percent
 SMALL = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5}
 OVER = {"xytext": (0, 3), "va": "bottom"} | SMALL
 UNDER = {"xytext": (0, -3), "va": "top"} | SMALL
+CLEAR = OVER | {"xytext": (0, 7)}  # of the paper's mark, where that is on top
 
 
 def bars(
@@ -65,7 +66,7 @@ def _bar(axis, x: float, study: Study, paper: dict, model: str, score: str, ligh
     top = max(high, value, paper.get(model, {}).get(score, 0))
     axis.bar(x, value - floor, 0.36, bottom=floor, color=hue, linewidth=0)
     axis.plot([x, x], [low, high], color=COLOURS["ink"], linewidth=1)
-    axis.annotate(f"{value:.1f}", (x, top), **OVER)
+    axis.annotate(f"{value:.1f}", (x, top), **CLEAR)
     if model in paper:
         axis.plot(x, paper[model][score], **PAPER_MARK)
     inside = abs(value - floor) > 4  # a name is written into its bar where there is room
@@ -83,7 +84,7 @@ def _guess(axis, floor: float) -> None:
     words, end = f"always pneumonia: {floor:.1f}", ("axes fraction", "data")
     axis.annotate(words, (1, floor), xycoords=end, **style)
     low, high = axis.get_ylim()
-    axis.set_ylim(min(low, floor - 0.14 * (high - floor)), high + 0.06 * (high - floor))
+    axis.set_ylim(min(low, floor - 0.14 * (high - floor)), high + 0.06 * (high - low))
 
 
 def _both(scores: dict) -> list[str]:

@@ -58,8 +58,7 @@ def bars(
 def _bar(axis, x: float, study: Study, paper: dict, model: str, score: str, light: bool) -> None:
     floor = 100 * study.baseline[score]
     if model not in study.summaries:
-        style = OVER | {"xytext": (0, 4), "fontsize": 7, "color": COLOURS["quiet"]}
-        axis.annotate(f"{model}\nnot run", (x, floor), **style)
+        axis.annotate(f"{model}\nnot run", (x, floor), color=COLOURS["quiet"], **OVER)
         return
     summary, hue = study.summaries[model], colour(MODELS[model], light)
     value, (low, high) = 100 * summary.mean[score], (100 * end for end in summary.interval[score])

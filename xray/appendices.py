@@ -15,6 +15,7 @@ from xray.audit import kind, patient
 from xray.blocks import cell, images, item, plot, section, table, text
 from xray.claims import COMMON_RULE, DEFINITIONS
 from xray.findings import BADGES
+from xray.report_figures import HUE
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, percent, plus_minus, seeds, spread, test_share
 
@@ -525,7 +526,7 @@ def errors(study: Study) -> dict:
 def _by_cause(runs, wrong, cause) -> dict:
     families = {
         family: np.array([run.spec.family == family for run in runs])
-        for family in diagnostics.FAMILIES
+        for family in HUE
     }
     families = {family: rows for family, rows in families.items() if rows.any()}
     rows = [

@@ -5,17 +5,17 @@ is the variant (weighted loss, or L2); solid lines are training, dashed ones val
 """
 
 import numpy as np
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from xray.report_svg import COLOURS, draw
 from xray.study import seconds_of
 
 HUE = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
-FAMILIES = tuple(HUE)
 SCORES = (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))  # a panel each
 WIDTH = 7.6  # inches: 547 points, shown at most 1.5 times that
 DASH = (0, (3.2, 1.8))
-BELOW = "outside lower left"  # where legends stand
 MIDDLE = {"ha": "center", "va": "center"}
 PAPER_MARK = {"marker": "D", "markersize": 4.6, "linestyle": "none", "zorder": 5}
 PAPER_MARK |= {"markerfacecolor": COLOURS["page"], "markeredgecolor": COLOURS["paper"]}
@@ -28,9 +28,21 @@ def colour(spec, light: bool | None = None) -> str:
     return COLOURS[HUE[spec.family] + ("-2" if light else "")]
 
 
-def handle(label: str, **style) -> Line2D:
-    """A legend's entry for a line or a mark of that style."""
-    return Line2D([], [], label=label, **style)
+def line(**style) -> Line2D:
+    """What stands in a legend for a line or a mark of that style."""
+    return Line2D([], [], **style)
+
+
+def swatches(light: bool) -> tuple[Patch, ...]:
+    """What stands in a legend for the darker or the lighter tone: that of each class."""
+    return tuple(Patch(color=COLOURS[hue + "-2" * light]) for hue in HUE.values())
+
+
+def legend(figure, entries: dict, **style) -> None:
+    """A legend beneath the figure: label -> a line, or swatches side by side."""
+    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
+    style = {"loc": "outside lower left", "handler_map": side_by_side} | style
+    figure.legend(list(entries.values()), list(entries), **style)
 
 
 def name_rows(axis, names: list[str], margin: float = 0.5) -> None:

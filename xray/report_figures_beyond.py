@@ -3,7 +3,7 @@
 import numpy as np
 
 from xray import metrics
-from xray.report_figures import BELOW, DASH, FAMILIES, SCORES, WIDTH, colour, handle, name_rows
+from xray.report_figures import DASH, HUE, SCORES, WIDTH, colour, legend, line, name_rows, swatches
 from xray.report_svg import COLOURS, draw
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, is_dead
@@ -31,20 +31,19 @@ def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
     }
     return [
         (family, {model: runs[model] for model in runs if MODELS[model].family == family})
-        for family in FAMILIES
+        for family in HUE
     ]
 
 
-def _legend(figure, *more) -> None:
+def _legend(figure, more: dict) -> None:
     grey = COLOURS["quiet"]
-    handles = [
-        handle("batches of 32", color=grey),
-        handle("of 64", color=grey, linestyle=DASH),
-        handle("of 64, with L2", color=grey, linestyle=DOTS),
-        handle("lighter: weighted loss", color=grey, alpha=0.45, linewidth=3),
-        *more,
-    ]
-    figure.legend(handles=handles, loc=BELOW, ncols=5, handlelength=2.4, columnspacing=1.4)
+    entries = {
+        "batches of 32": line(color=grey),
+        "of 64": line(color=grey, linestyle=DASH),
+        "of 64, with L2": line(color=grey, linestyle=DOTS),
+        "lighter: weighted loss": swatches(light=True),
+    }
+    legend(figure, entries | more, ncols=5, handlelength=2.4, columnspacing=1.4)
 
 
 def ranking(name: str, title: str, study: Study) -> dict:
@@ -56,14 +55,14 @@ def ranking(name: str, title: str, study: Study) -> dict:
         for (roc, precision), (family, models) in zip(axes.T, _by_family(study)):
             for model, runs in models.items():
                 mean = np.mean([_rates(run, grid) for run in runs], axis=0)
-                for axis, line in zip((roc, precision), mean):
-                    axis.plot(100 * grid, 100 * line, linewidth=1.3, **_style(model))
+                for axis, rates in zip((roc, precision), mean):
+                    axis.plot(100 * grid, 100 * rates, linewidth=1.3, **_style(model))
             roc.set_title(family)
             roc.set(xlim=(0, 40), ylim=(60, 100.5), xlabel="false positives, % of normal")
             precision.set(xlim=(60, 100.5), xlabel="sensitivity (recall), %")
         axes[0, 0].set_ylabel("sensitivity, %")
         axes[1, 0].set_ylabel("precision, %")
-        _legend(figure)
+        _legend(figure, {})
 
     words = [
         f"model {model} {summary.mean['roc_auc']:.3f} and {summary.mean['average_precision']:.3f}"
@@ -106,7 +105,7 @@ def calibration(name: str, title: str, study: Study) -> dict:
             axis.set(xlim=(0, 100), ylim=(0, 100), xlabel="predicted probability, %")
             axis.set_aspect("equal")
         axes[0].set_ylabel("share with pneumonia, %")
-        _legend(figure, handle("perfect", **even))
+        _legend(figure, {"perfect": line(**even)})
 
     words = [
         f"model {model} {100 * summary.mean['ece']:.1f}"
@@ -136,11 +135,11 @@ def resplits(name: str, title: str, study: Study, found: list) -> dict:
             axis.set_title(heading)
             axis.grid(axis="y", visible=False)
         name_rows(axes[0], names, 0.6)
-        handles = [
-            handle("a split (of the given one, a run)", color=COLOURS["quiet"], **dot),
-            handle("mean", linestyle="none", **bar),
-        ]
-        figure.legend(handles=handles, loc=BELOW, ncols=2)
+        entries = {
+            "a split (of the given one, a run)": line(color=COLOURS["quiet"], **dot),
+            "mean": line(linestyle="none", **bar),
+        }
+        legend(figure, entries, ncols=2)
 
     words = [
         f"model {model}, {PROTOCOL_WORDS[protocol]}: {scores['accuracy'].mean():.1f} %"

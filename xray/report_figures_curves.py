@@ -3,10 +3,9 @@
 import math
 
 import numpy as np
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from xray.report_figures import BELOW, DASH, WIDTH, handle
+from xray.report_figures import DASH, WIDTH, legend, line, swatches
 from xray.report_svg import COLOURS, draw
 from xray.specs import IMAGE_SIZE
 from xray.study import percent
@@ -43,7 +42,7 @@ def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
         figure.align_ylabels(axes[:, 0])
         spacing = {"ncols": 6, "handlelength": 2.4, "columnspacing": 1.4}
         place = {"loc": "lower left", "bbox_to_anchor": (0.055, 0)}
-        figure.legend(handles=_handles([group for _, group in panels]), **place, **spacing)
+        legend(figure, _entries([group for _, group in panels]), **place, **spacing)
 
     words = [f"{label}: {_ends(runs)}" for label, runs, _ in everything]
     return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 4.0), paint)
@@ -73,12 +72,12 @@ def _panel(upper, lower, heading: str, group: list) -> None:
 def _lines(axis, runs, quantity: str, hue: str, factor: float) -> None:
     for part, dash in (("train", "solid"), ("validation", DASH)):
         lines = [factor * np.asarray(run.history[f"{part}_{quantity}"], float) for run in runs]
-        for run, line in zip(runs, lines):
-            epochs = np.arange(1, len(line) + 1)
+        for run, values in zip(runs, lines):
+            epochs = np.arange(1, len(values) + 1)
             if len(lines) > 1:
-                axis.plot(epochs, line, color=hue, linewidth=0.5, alpha=0.5)
-            if run.status == "diverged" and len(line):
-                axis.plot(epochs[-1:], line[-1:], color=hue, **CROSS)
+                axis.plot(epochs, values, color=hue, linewidth=0.5, alpha=0.5)
+            if run.status == "diverged" and len(values):
+                axis.plot(epochs[-1:], values[-1:], color=hue, **CROSS)
         mean = _mean_line(lines)
         style = {"linestyle": dash, "marker": "o" if len(mean) == 1 else None, "markersize": 3}
         axis.plot(np.arange(1, len(mean) + 1), mean, color=hue, **MEAN, **style)
@@ -100,22 +99,21 @@ def _log_scale(axis, losses: np.ndarray) -> None:
     axis.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _handles(groups: list) -> list:
-    """The legend's entries for what these panels show."""
+def _entries(groups: list) -> dict:
+    """What the legend of these panels must explain."""
     of_series = [runs for group in groups for _, runs, _ in group]
     ink = COLOURS["quiet"]
-    handles = [
-        handle("training", color=ink, **MEAN),
-        handle("validation", color=ink, linestyle=DASH, **MEAN),
-    ]
+    found = {
+        "training": line(color=ink, **MEAN),
+        "validation": line(color=ink, linestyle=DASH, **MEAN),
+    }
     if any(len(runs) > 1 for runs in of_series):
-        handles.append(handle("each seed", color=ink, linewidth=0.6, alpha=0.6))
+        found["each seed"] = line(color=ink, linewidth=0.6, alpha=0.6)
     if any(run.status == "diverged" for runs in of_series for run in runs):
-        handles.append(handle("diverged", color=ink, linestyle="none", **CROSS))
+        found["diverged"] = line(color=ink, linestyle="none", **CROSS)
     if any(len(group) > 1 for group in groups):
-        handles.append(Patch(color=ink, label="plain loss"))
-        handles.append(Patch(color=ink, alpha=0.5, label="weighted loss"))
-    return handles
+        found |= {"plain loss": swatches(light=False), "weighted loss": swatches(light=True)}
+    return found
 
 
 def _ends(runs) -> str:
@@ -146,8 +144,8 @@ def sizes(name: str, title: str, found: list) -> dict:
         for axis, one in zip(axes, found):
             for runs, style in ((one.matched, SEED), (one.full, FULL)):
                 for run in runs:
-                    line = 100 * np.asarray(run.history["validation_accuracy"])
-                    axis.plot(np.arange(1, len(line) + 1), line, **style)
+                    values = 100 * np.asarray(run.history["validation_accuracy"])
+                    axis.plot(np.arange(1, len(values) + 1), values, **style)
             axis.set_title(one.model)
             axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axis.set_xlabel("epoch")
@@ -155,11 +153,11 @@ def sizes(name: str, title: str, found: list) -> dict:
             axis.set_visible(False)
         axes[0].set_ylabel("validation accuracy, %")
         size = found[0].matched[0].image_size
-        handles = [
-            handle(f"{size}×{size}, matched, each seed", **SEED),
-            handle(f"{IMAGE_SIZE}×{IMAGE_SIZE}", **FULL),
-        ]
-        figure.legend(handles=handles, loc=BELOW, ncols=2)
+        entries = {
+            f"{size}×{size}, matched, each seed": line(**SEED),
+            f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL),
+        }
+        legend(figure, entries, ncols=2)
 
     words = [f"model {one.model}: agreement {one.agreement:.2f}" for one in found]
     alt = f"{title}. {'; '.join(words)}."

@@ -1,8 +1,6 @@
 """Pictures of test scores: bars, and a glance. Each is what report_svg.draw gives back."""
 
-from matplotlib.patches import Patch
-
-from xray.report_figures import BELOW, PAPER_MARK, SCORES, WIDTH, colour, handle, name_rows
+from xray.report_figures import PAPER_MARK, SCORES, WIDTH, colour, legend, line, name_rows, swatches
 from xray.report_svg import COLOURS, draw
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, describe, percent
@@ -13,18 +11,11 @@ UNDER = {"xytext": (0, -3), "va": "top"} | SMALL
 CLEAR = OVER | {"xytext": (0, 7)}  # of the paper's mark, where that is on top
 
 
-def bars(
-    name: str,
-    title: str,
-    study: Study,
-    paper: dict,
-    groups: list[tuple[str, list[str]]],
-    tones: tuple[str, str],
-) -> dict:
+def bars(name: str, title: str, study: Study, paper: dict, groups: list, tones: tuple) -> dict:
     """Accuracy and F1 on the test split, a group of models a class; bars from the constant guess.
 
-    paper: model -> its printed scores in percent, drawn as a diamond. tones: what the darker and
-    the lighter bar are. The error bar is Summary.interval.
+    paper: model -> its printed scores in percent, drawn as a diamond. groups: (class, its models).
+    tones: what the darker and the lighter bar are. The error bar is Summary.interval.
     """
 
     def paint(figure):
@@ -39,14 +30,13 @@ def bars(
             axis.tick_params(axis="x", labelcolor=COLOURS["ink"], length=0)
             axis.set_title(heading)
             axis.grid(axis="x", visible=False)
-        grey = COLOURS["quiet"]
-        handles = [
-            Patch(color=grey, label=tones[0]),
-            Patch(color=grey, alpha=0.5, label=tones[1]),
-            handle("95 % interval", color=COLOURS["ink"], linewidth=1),
-            handle("the paper", **PAPER_MARK),
-        ]
-        figure.legend(handles=handles, loc=BELOW, ncols=4, handlelength=1.6, columnspacing=1.6)
+        entries = {
+            tones[0]: swatches(light=False),
+            tones[1]: swatches(light=True),
+            "95 % interval": line(color=COLOURS["ink"], linewidth=1),
+            "the paper": line(**PAPER_MARK),
+        }
+        legend(figure, entries, ncols=4, handlelength=1.6, columnspacing=1.6)
 
     shown = [model for _, models in groups for model in models if model in study.summaries]
     means = [(model, *_both(study.summaries[model].mean)) for model in shown]
@@ -114,13 +104,13 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
         words = [describe(MODELS[model]).replace(", 1 hidden layer", "") for model in models]
         name_rows(axes[0], [f"{model}  {says}" for model, says in zip(models, words)], 0.6)
         grey = COLOURS["quiet"]
-        handles = [
-            handle("a run", color=grey, **dot),
-            handle("mean", color=grey, markersize=10, **dash),
-            handle("95 % interval", color=grey, linewidth=5, alpha=0.3),
-            handle("the paper", **PAPER_MARK),
-        ]
-        figure.legend(handles=handles, loc=BELOW, ncols=4, columnspacing=1.4, handlelength=1.6)
+        entries = {
+            "a run": line(color=grey, **dot),
+            "mean": line(color=grey, markersize=10, **dash),
+            "95 % interval": line(color=grey, linewidth=5, alpha=0.3),
+            "the paper": line(**PAPER_MARK),
+        }
+        legend(figure, entries, ncols=4, columnspacing=1.4, handlelength=1.6)
 
     words = [
         f"model {model} " + " and ".join(_both(study.summaries[model].mean)) for model in models

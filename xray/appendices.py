@@ -524,10 +524,7 @@ def errors(study: Study) -> dict:
 
 
 def _by_cause(runs, wrong, cause) -> dict:
-    families = {
-        family: np.array([run.spec.family == family for run in runs])
-        for family in HUE
-    }
+    families = {family: np.array([run.spec.family == family for run in runs]) for family in HUE}
     families = {family: rows for family, rows in families.items() if rows.any()}
     rows = [
         [

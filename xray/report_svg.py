@@ -21,9 +21,6 @@ COLOURS = {
     "cnn": "#007a5a",
     "cnn-2": "#3dbb93",
     "paper": "#7a4f9a",
-    "good": "#236a42",
-    "bad": "#ad2018",
-    "open": "#735a00",
     "none": "#8b949e",
     "class-0": "#c3ccd5",
     "class-1": "#8d9aa8",
@@ -70,7 +67,6 @@ STYLE = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
-    "hatch.linewidth": 0.8,
     "path.simplify_threshold": 0.3,
 }
 

@@ -8,11 +8,14 @@ from collections import Counter, defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import diagnostics, metrics, paper, pictures, resplits
+from xray import metrics, paper, resplits
+from xray import report_figures_beyond as diagnostics
+from xray import report_pictures as pictures
 from xray.blocks import cell, images, item, plot, section, table, text
 from xray.claims import COMMON_RULE, DEFINITIONS
 from xray.data_audit import cause_of, patient
 from xray.findings import BADGES
+from xray.report_figures import HUE
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, percent, plus_minus, seeds, spread, test_share
 
@@ -459,7 +462,7 @@ def errors(study: Study) -> dict:
     labels = runs[0].labels["test"]
     paths = study.facts["paths"][-len(labels) :]
     wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
-    surety = np.array([diagnostics.missed(run.logits["test"], labels) for run in runs])
+    surety = np.array([metrics.missed(run.logits["test"], labels) for run in runs])
     share, cause = (
         wrong.mean(0),
         [
@@ -521,10 +524,7 @@ def errors(study: Study) -> dict:
 
 
 def _by_cause(runs, wrong, cause) -> dict:
-    families = {
-        family: np.array([run.spec.family == family for run in runs])
-        for family in diagnostics.FAMILIES
-    }
+    families = {family: np.array([run.spec.family == family for run in runs]) for family in HUE}
     families = {family: rows for family, rows in families.items() if rows.any()}
     rows = [
         [

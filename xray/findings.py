@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 
-from xray import figures, paper
+from xray import paper
+from xray import report_figures as figures
 from xray.blocks import cell, item, plot, section, table, text
+from xray.report_figures_curves import curves
+from xray.report_figures_scores import bars
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
     Study,
@@ -84,7 +87,7 @@ def curve_item(study: Study, number: int, note: str = "") -> dict:
                     [(f"model {m}", study.chosen[m], figures.colour(MODELS[m])) for m in group],
                 )
             )
-    blocks = [plot(figures.curves(name, title, panels), name), _ends(study, there)] if there else []
+    blocks = [plot(curves(name, title, panels), name), _ends(study, there)] if there else []
     return item(study, name, f"Figure {number}", title, *blocks, models=models, note=note)
 
 
@@ -404,7 +407,7 @@ def bar_item(study: Study, number: int, title: str, tones: tuple[str, str]) -> d
     groups = [(MODELS[pair[0]].family, list(pair)) for pair in paper.BARS[number]]
     blocks = []
     if any(model in study.summaries for model in models):
-        blocks = [plot(figures.bars(name, title, study, paper.SCORES, groups, tones), name)]
+        blocks = [plot(bars(name, title, study, paper.SCORES, groups, tones), name)]
     return item(
         study,
         name,

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from xray import curves, data_phantoms, figures, models, paper, pictures
+from xray import curves, data_phantoms, models, paper, report_figures_curves
+from xray import report_figures as figures
+from xray import report_pictures as pictures
 from xray.blocks import cell, code, images, item, plot, section, table, text
 from xray.data_sources import SPLITS, shown
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2, ModelSpec
@@ -308,7 +310,8 @@ def matched_steps(study: Study) -> list[dict]:
         ">Agreement",
     ]
     caption = f"CNNs at 640×640 and at {size}×{size} with matched steps; accuracies in percent"
-    picture = figures.sizes("sizes", "Validation accuracy at the paper's size and matched", found)
+    title = "Validation accuracy at the paper's size and matched"
+    picture = report_figures_curves.sizes("sizes", title, found)
     note = (
         f"Thin lines are the seeds at {size}×{size} that the figures show, the dark one is a run at "
         "640×640. A run leaves the plateau in the first epoch whose validation accuracy is 2 points "

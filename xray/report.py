@@ -11,9 +11,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xray import appendices, claims, curves, figures, files, findings, method, paper, resplits
+from xray import appendices, claims, curves, files, findings, method, paper, resplits
+from xray import report_figures_scores as figures
 from xray.blocks import cell, item, link_to, plot, section, table, text, walk
 from xray.data_sources import PAPER
+from xray.report_svg import FONTS
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
     EVALUATED,
@@ -25,7 +27,6 @@ from xray.study import (
     spread,
     test_share,
 )
-from xray.svg import FONTS
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 

@@ -88,7 +88,7 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def told(answer: dict, rules) -> list[str]:
     """An image's lines."""
-    from xray.sources import shown
+    from xray.data_sources import shown
 
     decision, other = answer["decision"] or "no decision (the model is dead)", []
     if rules.decision and rules.decision is not rules.paper:
@@ -148,7 +148,7 @@ def document(chosen, rules, answers: list, failed: list, exported) -> dict:
 
 def plain(value):
     """A value as JSON carries it: nan is null, a name that is no valid text is escaped."""
-    from xray.sources import shown
+    from xray.data_sources import shown
 
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -166,7 +166,7 @@ def main(argv=None) -> int:
     from tqdm import tqdm
 
     from xray import predict, predict_inputs, predict_weights
-    from xray.sources import shown
+    from xray.data_sources import shown
 
     answers, failed, exported = [], [], None
 

@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from xray import training_jobs  # noqa: E402
+from xray.data_sources import PAPER  # noqa: E402
 from xray.specs import MODELS  # noqa: E402
 
-SOURCE = "keremberke/chest-xray-classification"
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
 MAX_SEEDS = 1000
@@ -75,7 +75,7 @@ def options() -> argparse.ArgumentParser:
     add = parser.add_argument
     words = (
         "a Hub data set id, a folder of parquet files or of class folders, or phantom "
-        f"(default: {SOURCE}; phantoms where the Hub cannot be reached)"
+        f"(default: {PAPER}; phantoms where the Hub cannot be reached)"
     )
     add("--data", metavar="SOURCE", help=words)
     words = (
@@ -203,7 +203,7 @@ def train(args, specs: list) -> None:
     bar = progress_bars(shown=rank == 0)
     note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
     desk = training.Desk(device, data.cache_folder(), bar, note, args.force)
-    source, default = args.data or SOURCE, args.data is None
+    source, default = args.data or PAPER, args.data is None
     load = training_jobs.open_source(source, args.skip_unreadable, default, bar, say)
     folder = args.out / "results"
     asked = ("seeds", "image_size", "resplits", "engine", "precision", "weights")
@@ -263,8 +263,8 @@ def main(argv=None) -> None:
         list_models()
         return
     try:
+        from xray.data_sources import DataError
         from xray.results import ResultsError
-        from xray.sources import DataError
 
         specs = training_jobs.choose_specs(args.model, args.epochs)
         (args.out / "results").mkdir(parents=True, exist_ok=True)

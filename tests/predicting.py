@@ -7,7 +7,7 @@ import pytest
 from commands import script, train
 from PIL import Image
 
-from xray import phantoms
+from xray import data_phantoms
 
 SIZE = 16
 ALL = ("20", "21", "11")
@@ -22,7 +22,7 @@ def films(folder: Path) -> Path:
             (folder / split / name).mkdir(parents=True)
             for row in range(count):
                 number += 1
-                image = Image.fromarray(phantoms.draw(number, label == 1, 40))
+                image = Image.fromarray(data_phantoms.draw(number, label == 1, 40))
                 image = image if row % 2 else image.convert("RGB")
                 image.save(folder / split / name / f"{number}.{'jpg' if row % 3 == 2 else 'png'}")
     return folder

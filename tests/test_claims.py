@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from xray import claims, effects, paper
+from xray.claims_table import CLAIMS
 from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN
 from xray.results import Run
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import LEARNING_RATE_SEARCH, MODELS, pixel_step
 
 SPECS = MODELS | LEARNING_RATE_SEARCH
 DATA = {
@@ -134,6 +135,7 @@ def made(
         engine,
         "made up",
         "fp32",
+        pixel_step(size),
         "diverged" if diverged else "finished",
         {name: np.asarray(values, float).tolist() for name, values in history.items()},
         logits,
@@ -165,7 +167,7 @@ def judge(claim, runs, facts=FACTS):
 
 def test_a_study_in_which_all_claims_hold():
     verdicts = claims.judge(study(), FACTS)
-    assert [verdict.id for verdict in verdicts] == [claim.id for claim in paper.CLAIMS]
+    assert [verdict.id for verdict in verdicts] == [claim.id for claim in CLAIMS]
     assert {verdict.id: verdict.figures for verdict in verdicts if verdict.verdict != HOLDS} == {}
     assert claims.summary(verdicts) == {HOLDS: 34, FAILS: 0, NOISE: 0, NOT_RUN: 0}
     assert all(
@@ -254,9 +256,7 @@ def test_every_claim_is_seen_to_fail():
         *test_claims_on_the_data_that_do_not_hold.pytestmark,
         *test_claims_on_runs_that_do_not_hold.pytestmark,
     ]
-    assert {case[0] for mark in marks for case in mark.args[1]} == {
-        claim.id for claim in paper.CLAIMS
-    }
+    assert {case[0] for mark in marks for case in mark.args[1]} == {claim.id for claim in CLAIMS}
 
 
 def one_of_three(good, bad):
@@ -323,7 +323,7 @@ def test_one_seed_needs_a_minimum_effect_on_curves():
 
 
 @pytest.mark.parametrize(
-    "claim", [claim for claim in paper.CLAIMS if claim.models], ids=lambda claim: claim.id
+    "claim", [claim for claim in CLAIMS if claim.models], ids=lambda claim: claim.id
 )
 def test_a_claim_without_its_models_is_not_run_and_names_them(claim):
     runs = study(seeds=1)
@@ -369,13 +369,15 @@ def test_durations_are_compared_alike():
     """
     shown = study({"27b": dict(engine="gram", seconds=1), "28b": dict(engine="gram", seconds=1)})
     timed = [made("26b"), made("27b"), made("28b"), made("27b", size=64, seconds=1)]
+    threads = made("27b", seconds=1)  # alike in all but the threads
+    timed.append(replace(threads, environment=threads.environment | {"threads": 1}))
     (verdict,) = [found for found in claims.judge(shown, FACTS, timed) if found.id == "C30"]
     assert verdict.verdict == HOLDS and "6.7 times as long as 27b" in verdict.figures
 
 
 def test_notes_say_what_is_not_the_papers_study():
     runs = study({"22b": dict(size=64), "26b": dict(size=64)})
-    assert judge("C28", runs).note == "64×64 pixels instead of 640×640"
+    assert judge("C28", runs).note == "64×64 pixels instead of 640×640, with matched steps"
     assert "22b, 26b: 64×64 pixels" in judge("C29", runs).note
     runs["14"] = [replace(run, spec=replace(run.spec, epochs=3)) for run in runs["14"]]
     assert "14: 3 epochs instead of 10" in judge("C14", runs).note

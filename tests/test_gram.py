@@ -1,6 +1,5 @@
 """The Gram matrix against integer arithmetic."""
 
-import fcntl
 import threading
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 from samples import noise_images
 
-from xray import gram
+from xray import files, gram
 
 SIZE = 16
 IMAGES, _ = noise_images(120, SIZE)
@@ -97,8 +96,7 @@ def test_a_second_process_waits_for_the_first(tmp_path):
     thread = threading.Thread(
         target=lambda: answers.append(gram.gram_matrix(IMAGES, "a" * 64, tmp_path))
     )
-    with open(lock) as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with files.lock(lock):
         thread.start()
         thread.join(0.3)
         assert thread.is_alive() and not answers

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xray import images, predict_inputs
+from xray import data_images, predict_inputs
 
 
 def test_dicom_without_pydicom_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     (tmp_path / "film").write_bytes(bytes(128) + b"DICM" + bytes(100))
-    with pytest.raises(images.Unreadable, match="pip install pydicom"):
+    with pytest.raises(data_images.Unreadable, match="pip install pydicom"):
         predict_inputs.read(tmp_path / "film")
 
 
@@ -73,12 +73,12 @@ def test_dicom_is_shown_through_its_window(tmp_path):
 
 def test_dicom_that_is_no_gray_frame_is_refused(tmp_path):
     values = np.zeros((2, 4, 4))
-    with pytest.raises(images.Unreadable, match="2 frames"):
+    with pytest.raises(data_images.Unreadable, match="2 frames"):
         predict_inputs.read(dicom(tmp_path / "a.dcm", values, NumberOfFrames=2))
-    with pytest.raises(images.Unreadable, match="in colours"):
+    with pytest.raises(data_images.Unreadable, match="in colours"):
         predict_inputs.read(dicom(tmp_path / "a.dcm", values[0], "RGB"))
     content = dicom(tmp_path / "a.dcm", values[0]).read_bytes()
     for damaged in (content[:-10], content[:200], b"not DICOM at all", b""):
         (tmp_path / "b.dcm").write_bytes(damaged)
-        with pytest.raises(images.Unreadable):
+        with pytest.raises(data_images.Unreadable):
             predict_inputs.read(tmp_path / "b.dcm")

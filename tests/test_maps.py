@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from xray import models, phantoms, predict, predict_maps
+from xray import data_phantoms, models, predict, predict_maps
 from xray.specs import MODELS
 
 SIZE = 16
@@ -15,7 +15,7 @@ SIZE = 16
 
 @pytest.mark.parametrize("name", ["20", "2", "21", "7", "11", "13"])
 def test_contributions_add_up_to_the_logit(name):
-    pixels = np.stack([phantoms.draw(number, True, SIZE) for number in range(3)])[:, None]
+    pixels = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])[:, None]
     module = models.build(MODELS[name], SIZE, seed=2)
     values, rest = predict_maps.contributions(MODELS[name], module, pixels)
     total = values.sum((1, 2), dtype=np.float64) + rest
@@ -43,7 +43,7 @@ def test_an_mlp_that_shuts_an_image_off_still_has_a_map():
     module = models.build(MODELS["21"], SIZE, seed=0)
     with torch.no_grad():
         module.layer_stack[3].bias.fill_(-9)
-    pixels = phantoms.draw(1, True, SIZE)[None, None]
+    pixels = data_phantoms.draw(1, True, SIZE)[None, None]
     values, rest = predict_maps.contributions(MODELS["21"], module, pixels)
     assert predict.logits(module, pixels)[0] == 0 and np.abs(values).max() > 0
     assert values.sum() + rest[0] < -5

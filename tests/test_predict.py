@@ -15,7 +15,7 @@ from PIL import Image
 from predicting import ALL, ask, call
 from safetensors.torch import load_file, save_file
 
-from xray import phantoms, predict, predict_weights, results
+from xray import data_phantoms, predict, predict_weights, results
 
 # ---- the same numbers as in training
 
@@ -41,7 +41,7 @@ def test_an_image_gets_the_logit_that_training_stored_for_it(study, capsys, name
 
 def test_many_images_are_judged_as_each_alone(study, capsys, tmp_path):
     for number in range(predict.AT_ONCE + 3):
-        Image.fromarray(phantoms.draw(900 + number, number % 2 == 1, 24)).save(
+        Image.fromarray(data_phantoms.draw(900 + number, number % 2 == 1, 24)).save(
             tmp_path / f"{number:03}.png"
         )
     together = ask(capsys, study / "out" / "results", "--model", "11", "--no-map", tmp_path)[
@@ -61,7 +61,7 @@ def test_many_images_are_judged_as_each_alone(study, capsys, tmp_path):
 
 def test_maps_take_safe_names_and_overwrite_no_input(study, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    film = phantoms.draw(1, True, 24)
+    film = data_phantoms.draw(1, True, 24)
     names = [
         "a/x.png",
         "b/x.png",
@@ -107,7 +107,7 @@ def test_a_dead_model_decides_nothing(records, tmp_path, capsys):
         logits={k: v * 0 for k, v in run.logits.items()},
     )
     results.save(run.file.parent, run, run.file.stem)
-    Image.fromarray(phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
     code, out, _ = call(
         capsys,
         "--results",
@@ -123,7 +123,7 @@ def test_a_dead_model_decides_nothing(records, tmp_path, capsys):
 
 
 def test_a_colour_photograph_is_warned_about_and_a_gray_rgb_file_is_not(study, tmp_path, capsys):
-    film = Image.fromarray(phantoms.draw(5000, True, 40))
+    film = Image.fromarray(data_phantoms.draw(5000, True, 40))
     film.convert("RGB").save(tmp_path / "gray.jpg")
     colours = np.stack([np.asarray(film), np.asarray(film) // 2, np.asarray(film) // 4], 2)
     Image.fromarray(colours).save(tmp_path / "photo.png")
@@ -141,7 +141,7 @@ def test_a_colour_photograph_is_warned_about_and_a_gray_rgb_file_is_not(study, t
 def test_unreadable_images_are_named_and_the_others_predicted(study, tmp_path, capsys):
     place = tmp_path / "in"
     (place / "empty").mkdir(parents=True)
-    Image.fromarray(phantoms.draw(1, True, 24)).save(place / "good.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(place / "good.png")
     (place / "cut.png").write_bytes((place / "good.png").read_bytes()[:200])
     (place / "text\n.jpg").write_text("not an image")
     (place / "notes.txt").write_text("left alone")
@@ -195,7 +195,7 @@ def test_unreadable_images_are_named_and_the_others_predicted(study, tmp_path, c
 
 def test_own_maps_are_not_taken_for_input(study, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(phantoms.draw(1, True, 24)).save("x.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save("x.png")
     for _ in range(2):
         assert len(ask(capsys, study / "out" / "results", "--model", "20", ".")["images"]) == 1
     assert sorted(path.name for path in Path("maps").iterdir()) == ["x-20.png"]
@@ -212,7 +212,7 @@ def test_own_maps_are_not_taken_for_input(study, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_wrong_options_end_in_one_line(study, tmp_path, capsys, words):
-    Image.fromarray(phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
     code, _, err = call(
         capsys, "--results", study / "out" / "results", "--model", "20", *words, tmp_path / "x.png"
     )

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from predicting import SIZE, ask
 
-from xray import models, phantoms, predict, predict_export, predict_weights
+from xray import data_phantoms, models, predict, predict_export, predict_weights
 
 
 def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_path, capsys):
-    pixels = np.stack([phantoms.draw(number, True, SIZE) for number in range(3)])
+    pixels = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])
     np.save(tmp_path / "pixels.npy", pixels[:, None].astype(np.float32) / 255)
     for number, film in enumerate(pixels):
         Image.fromarray(film).save(tmp_path / f"{number}.png")

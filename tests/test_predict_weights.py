@@ -9,7 +9,7 @@ from PIL import Image
 from predicting import SIZE, call
 from safetensors.torch import load_file, save_file
 
-from xray import phantoms, predict_weights, results
+from xray import data_phantoms, predict_weights, results
 
 
 def test_the_run_of_the_lowest_seed_and_the_largest_size_is_taken(records):
@@ -61,7 +61,7 @@ def test_a_study_is_found_by_latest_or_by_name(records):
 
 def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys, monkeypatch):
     film = tmp_path / "x.png"
-    Image.fromarray(phantoms.draw(1, True, 24)).save(film)
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(film)
     code, out, err = call(capsys, "--results", records, "--model", "22", film)
     assert (
         code == 2
@@ -93,7 +93,7 @@ def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys
 
 def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
     film = tmp_path / "x.png"
-    Image.fromarray(phantoms.draw(1, True, 24)).save(film)
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(film)
     run = predict_weights.choose(records, "20").run
     path = run.file.with_suffix(".safetensors")
     content = path.read_bytes()

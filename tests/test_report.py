@@ -18,7 +18,8 @@ import records
 import samples
 from safetensors.torch import save as save_tensors
 
-from xray import claims, data, models, pictures, report, results, study
+from xray import claims, data, models, report, results, study
+from xray import report_pictures as pictures
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "report.py"
@@ -127,7 +128,7 @@ def full(tmp_path_factory) -> Path:
             data=data,
             image_size=32,
             **sizes,
-            weights={"file": f"{model}-seed0-32px.safetensors"},
+            weights={"file": f"{model}-seed0-32px-matched.safetensors"},
         )
         path = records.save(out / "results", kept)
         for beside in path.parent.glob(f"{model}-seed?.json"):

@@ -1,7 +1,6 @@
 """Records: what is written is what is read, and what is not sound is never taken for a run."""
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -291,42 +290,14 @@ def test_models_of_a_class_are_shown_at_the_size_that_most_of_them_have():
 
 def test_what_differs_from_the_paper_is_said():
     assert run("20").differs == []
+    (old,) = replace(run("26b", image_size=96), pixel_step=1.0).differs
+    assert old.endswith("with steps that are not matched to them")
     odd = run("20", spec=replace(SPEC, epochs=3), image_size=96, data={"phantom": True})
     assert odd.differs == [
         "synthetic images (phantoms)",
-        "96×96 pixels instead of 640×640",
+        "96×96 pixels instead of 640×640, with matched steps",
         "3 epochs instead of 50",
     ]
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "x"
-    results.write_atomically(path, b"old")
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left") as error:
-        results.write_atomically(path, b"new")
-    assert error.value.filename == str(path) and error.value.errno == 28
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_temporary_file_taken_away_before_it_was_locked_is_made_anew(tmp_path, monkeypatch):
-    lock, taken = results.fcntl.flock, []
-
-    def late(handle, how):
-        if not taken:
-            taken.extend(tmp_path.glob(".writing-*"))
-            for path in taken:
-                path.unlink()
-        lock(handle, how)
-
-    monkeypatch.setattr(results.fcntl, "flock", late)
-    results.write_atomically(tmp_path / "x", b"content")
-    assert len(taken) == 1 and [path.name for path in tmp_path.iterdir()] == ["x"]
-    assert (tmp_path / "x").read_bytes() == b"content"
 
 
 def test_json_is_one_key_a_line_with_its_checksum_last(tmp_path):
@@ -335,3 +306,58 @@ def test_json_is_one_key_a_line_with_its_checksum_last(tmp_path):
     assert len(lines) == 6 and lines[3] == '"a": "肺",' and lines[4].startswith('"checksum": ')
     assert results.read_json(tmp_path / "x") == {"format": 1, "b": [1, 2.5], "a": "肺"}
     assert json.loads(Path(tmp_path / "x").read_text(encoding="utf-8"))["format"] == 1
+
+
+def test_runs_in_short_come_back(tmp_path):
+    made = run("21", 3, split="image-4")
+    results.append(tmp_path / "image-4", made, "21-seed3")
+    results.append(tmp_path / "image-4", run("20", 0, split="image-4"), "20-seed0")
+    found = results.load_compact(tmp_path / "image-4")
+    assert list(found) == ["21-seed3", "20-seed0"]
+    back = found["21-seed3"]
+    assert (back.spec, back.seed, back.split, back.pixel_step) == (made.spec, 3, "image-4", 1.0)
+    assert np.array_equal(back.logits["test"], made.logits["test"]) and set(back.logits) == {"test"}
+    assert np.array_equal(back.labels["test"], made.labels["test"]) and back.history == {}
+    assert {r.file for r in results.load(tmp_path)} == {tmp_path / "image-4" / results.COMPACT}
+
+
+def test_a_line_that_was_cut_off_is_passed_over_and_an_altered_one_is_not(tmp_path):
+    for seed in (0, 1):
+        results.append(tmp_path, run("20", seed), f"20-seed{seed}")
+    path = tmp_path / results.COMPACT
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert list(results.load_compact(tmp_path)) == ["20-seed0"]
+    results.append(tmp_path, run("20", 2), "20-seed2")
+    assert list(results.load_compact(tmp_path)) == ["20-seed0", "20-seed2"]
+    path.write_bytes(whole.replace(b'"seed": 1', b'"seed": 7'))
+    with pytest.raises(results.Damaged, match="line 2"):
+        results.load_compact(tmp_path)
+
+
+def test_the_later_of_two_lines_counts(tmp_path):
+    results.append(tmp_path, run("20", 0), "20-seed0")
+    results.append(tmp_path, run("20", 0, skill=0.1), "20-seed0")
+    (back,) = results.load_compact(tmp_path).values()
+    assert np.array_equal(back.logits["test"], run("20", 0, skill=0.1).logits["test"])
+
+
+def test_unmatched_runs_of_an_earlier_version_never_stand_in(tmp_path):
+    old = [replace(run("22", seed, image_size=96), pixel_step=1.0) for seed in range(5)]
+    new = [run("22", seed, image_size=64) for seed in range(2)]
+    assert results.select(old + new) == {"22": new}
+    path = results.save(tmp_path, old[0], "22-seed0-96px")
+    record = results.read_json(path)
+    del record["pixel_step"]
+    results.write_json(path, record)
+    assert not results.load_run(path).matched and results.load_run(path).pixel_step == 1.0
+
+
+def test_one_run_at_the_papers_size_does_not_displace_five_matched_ones():
+    matched = [run(name, seed, image_size=64) for name in ("22", "25") for seed in range(5)]
+    single = run("22", 0)
+    chosen = results.select([*matched, single])
+    assert all(found.image_size == 64 for group in chosen.values() for found in group)
+    several = [run(name, seed) for name in ("22", "25") for seed in range(3)]
+    chosen = results.select([*matched, *several])
+    assert all(found.image_size == 640 for group in chosen.values() for found in group)

@@ -11,7 +11,7 @@ are escaped as they are.
 from pathlib import Path
 from urllib.parse import quote
 
-from xray.pictures import data_uri
+from xray.report_pictures import data_uri
 from xray.study import Study, command, seeds
 
 
@@ -37,7 +37,7 @@ def code(content: str, label: str) -> dict:
 
 
 def plot(drawing: dict, name: str) -> dict:
-    """A picture that svg.draw made, kept as figures/<name>.svg too."""
+    """A picture that report_svg.draw made, kept as figures/<name>.svg too."""
     return {
         "kind": "plot",
         "inline": drawing["inline"],

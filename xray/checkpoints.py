@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from xray import results
+from xray import files
 
 
 def locate(job, data, cache: Path) -> Path:
@@ -31,7 +31,7 @@ def write(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"progress": json.dumps(progress), "sha256": _digest(tensors)}
-    results.write_atomically(path, to_bytes(tensors, metadata))
+    files.write_atomically(path, to_bytes(tensors, metadata))
 
 
 def keep(path: Path, tensors: dict, progress: dict, note) -> None:

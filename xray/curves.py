@@ -30,8 +30,7 @@ def level(values) -> float:
     """Where a curve has got to: its mean over the last third of its epochs, rounded up (4 of
     10).
     """
-    values = _curve(values)
-    return float(values[-math.ceil(len(values) / 3) :].mean())
+    return float(last_third(values).mean())
 
 
 def average(values) -> float:
@@ -93,3 +92,36 @@ def converged(history: dict, larger_share: float) -> bool:
     training loss is below that of the first epoch."""
     accuracy, loss = level(history["train_accuracy"]), level(history["train_loss"])
     return accuracy >= larger_share + MARGIN and loss < history["train_loss"][0]
+
+
+def left_plateau(accuracy, larger_share: float) -> int | None:
+    """The first epoch (from 1) whose accuracy is MARGIN or more above the share of the larger class,
+    which a constant answer reaches; None where no epoch's is."""
+    above = np.flatnonzero(_curve(accuracy) >= larger_share + MARGIN)
+    return int(above[0]) + 1 if len(above) else None
+
+
+def last_third(values) -> np.ndarray:
+    """The last third of the epochs, rounded up: the part of a curve that `level` is the mean of."""
+    values = _curve(values)
+    return values[-math.ceil(len(values) / 3) :]
+
+
+def distance(curve, others) -> float:
+    """How far a curve lies from others: the mean over epochs of |curve - the others' mean|."""
+    curve, *others = shared(curve, *others)
+    return float(np.abs(curve - np.mean(others, axis=0)).mean())
+
+
+def agreement(curve, others) -> float:
+    """How far a curve lies from some others, against how far each of those lies from its fellows.
+
+    The curve's `distance` from them over the mean of theirs from each other (each against the rest).
+    About 1 where the curve could be one of them. nan for fewer than three others, or where they do
+    not differ.
+    """
+    if len(others) < 3:
+        return math.nan
+    among = [distance(own, others[:i] + others[i + 1 :]) for i, own in enumerate(others)]
+    # a mean over one curve less is a little noisier, which makes the ratio a little too small
+    return distance(curve, others) / np.mean(among) if np.mean(among) > 0 else math.nan

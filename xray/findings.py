@@ -3,14 +3,25 @@ runs.
 """
 
 import math
-from collections import defaultdict
 
 import numpy as np
 
-from xray import figures, paper
+from xray import paper
+from xray import report_figures as figures
 from xray.blocks import cell, item, plot, section, table, text
+from xray.report_figures_curves import curves
+from xray.report_figures_scores import bars
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.study import Study, finished, is_dead, seeds, spread
+from xray.study import (
+    Study,
+    finished,
+    is_dead,
+    plus_minus,
+    seconds_of,
+    seeds,
+    spread,
+    timed_alike,
+)
 
 # Figure -> title, and what tells its models apart (in the order of paper.CURVES).
 CURVES = {
@@ -76,7 +87,7 @@ def curve_item(study: Study, number: int, note: str = "") -> dict:
                     [(f"model {m}", study.chosen[m], figures.colour(MODELS[m])) for m in group],
                 )
             )
-    blocks = [plot(figures.curves(name, title, panels), name), _ends(study, there)] if there else []
+    blocks = [plot(curves(name, title, panels), name), _ends(study, there)] if there else []
     return item(study, name, f"Figure {number}", title, *blocks, models=models, note=note)
 
 
@@ -108,19 +119,6 @@ def _ends(study: Study, models: list[str]) -> dict:
         rows,
         folded="End values",
     )
-
-
-def plus_minus(values, digits: int) -> str:
-    """Mean ± standard deviation of numbers; the mean alone for one; a dash for none."""
-    values = np.asarray(values, float)
-    if not len(values):
-        return "–"
-    big = abs(values.mean()) >= 1000
-    shown = f"{values.mean():.2e}" if big else f"{values.mean():.{digits}f}"
-    if len(values) == 1:
-        return shown
-    deviation = values.std(ddof=1)
-    return f"{shown} ± {deviation:.1e}" if big else f"{shown} ± {deviation:.{digits}f}"
 
 
 # --------------------------------------------------------------------------------------------------
@@ -409,7 +407,7 @@ def bar_item(study: Study, number: int, title: str, tones: tuple[str, str]) -> d
     groups = [(MODELS[pair[0]].family, list(pair)) for pair in paper.BARS[number]]
     blocks = []
     if any(model in study.summaries for model in models):
-        blocks = [plot(figures.bars(name, title, study, paper.SCORES, groups, tones), name)]
+        blocks = [plot(bars(name, title, study, paper.SCORES, groups, tones), name)]
     return item(
         study,
         name,
@@ -423,7 +421,7 @@ def bar_item(study: Study, number: int, title: str, tones: tuple[str, str]) -> d
 
 
 def duration(study: Study) -> dict:
-    runs, words = comparable_durations(study)
+    runs, words = timed_alike(study.runs), ""
     there = [model for model in paper.DURATIONS[28] if runs.get(model)]
     missing = [model for model in paper.DURATIONS[28] if model not in there]
     blocks = []
@@ -432,11 +430,13 @@ def duration(study: Study) -> dict:
         blocks.append(
             plot(figures.durations("fig-28", "Training time of the three classes", rows), "fig-28")
         )
+        first = runs[there[0]][0]
+        words = (
+            f" Here: {first.image_size}×{first.image_size} pixels, {first.precision}, "
+            f"{first.environment.get('threads', '?')} threads, {first.spec.epochs} epochs."
+        )
         if "26b" in there and len(there) > 1:
-            means = {
-                model: np.mean([run.environment["seconds"] for run in runs[model]])
-                for model in there
-            }
+            means = {model: np.mean(list(map(seconds_of, runs[model]))) for model in there}
             ratios = [
                 f"{means['26b'] / means[model]:.1f} times as long as {model}"
                 for model in there
@@ -472,31 +472,11 @@ def duration(study: Study) -> dict:
             runs=shown,
             missing=missing,
             needs=["--engine", "direct"],
-            note="All with the plain training loop, at one image size and precision, on one device. "
+            note="All with the plain training loop and alike in image size, precision, threads and device. "
             "The paper's figure prints no numbers." + words,
         ),
         level=3,
     )
-
-
-def comparable_durations(study: Study) -> tuple[dict[str, list], str]:
-    """Runs of 27b, 28b and 26b trained by the direct loop alike: of the groups of one size, device,
-    precision and number of epochs that with most models, then the largest images. Prose about which
-    group it is."""
-    groups = defaultdict(lambda: defaultdict(list))
-    for run in study.runs:
-        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and finished(run):
-            key = (
-                run.image_size,
-                str(run.environment.get("device", "")),
-                run.precision,
-                run.spec.epochs,
-            )
-            groups[key][run.spec.id].append(run)
-    if not groups:
-        return {}, ""
-    size, _, precision, count = best = max(groups, key=lambda key: (len(groups[key]), key))
-    return groups[best], f" Here: {size}×{size} pixels, {precision}, {count} epochs."
 
 
 # ---------------------------------------------------------------------------------------------------- 4, 5

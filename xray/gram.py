@@ -7,7 +7,6 @@ answer into weights.
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import os
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from xray import files
 
 BUFFER = 2**29  # bytes of pixels held at once as int8 or float32, beyond the images themselves
 SIDE = 512  # images a side of the blocks of K
@@ -43,17 +44,14 @@ def gram_matrix(
         raise ValueError(f"images must be uint8 (N, 1, S, S) with N > 0, not {form}")
     path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.safetensors"
     notes = []
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        locked = _lock(path.with_suffix(".lock"))
-        locked.__enter__()
-    except OSError as error:
-        notes.append(
-            f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept"
-        )
-        return compute_gram(images, device, progress), notes
     with contextlib.ExitStack() as stack:
-        stack.push(locked)
+        try:
+            stack.enter_context(files.lock(path.with_suffix(".lock")))
+        except OSError as error:
+            notes.append(
+                f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept"
+            )
+            return compute_gram(images, device, progress), notes
         if path.exists():
             matrix, problem = _read(path, images, fingerprint)
             if not problem:
@@ -67,33 +65,15 @@ def gram_matrix(
     return matrix, notes
 
 
-@contextlib.contextmanager
-def _lock(path: Path):
-    with open(path, "w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
 def _checksum(matrix: torch.Tensor) -> str:
     return hashlib.sha256(matrix.numpy()).hexdigest()
 
 
 def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
-    # the lock is held: what a killed process left here is overwritten
-    temporary = path.with_suffix(".writing")
-    try:
-        save_file(
-            {"gram": matrix},
-            temporary,
-            metadata={"fingerprint": fingerprint, "sha256": _checksum(matrix)},
-        )
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    metadata = {"fingerprint": fingerprint, "sha256": _checksum(matrix)}
+    with files.writing(path) as temporary:
+        save_file({"gram": matrix}, temporary, metadata)
+        os.chmod(temporary, 0o644)  # safetensors keeps others from reading it
 
 
 def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, str]:

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from xray import figures, models, paper, phantoms, pictures
+from xray import curves, data_phantoms, models, paper, report_figures_curves
+from xray import report_figures as figures
+from xray import report_pictures as pictures
 from xray.blocks import cell, code, images, item, plot, section, table, text
-from xray.sources import SPLITS, shown
+from xray.data_sources import SPLITS, shown
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2, ModelSpec
-from xray.study import Study, seeds
+from xray.study import Study, on_test, plus_minus, seeds, sizes_compared
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 
@@ -181,7 +183,7 @@ def audit(found: dict, sizes: dict) -> dict:
 
 
 def preparation(study: Study, sample) -> dict:
-    shown = sample if sample is not None else phantoms.draw(0, False, IMAGE_SIZE)
+    shown = sample if sample is not None else data_phantoms.draw(0, False, IMAGE_SIZE)
     size = shown.shape[0]
     low, high = shown.min() / 255, shown.max() / 255
     sizes = sorted({run.image_size for run in study.runs}, reverse=True)
@@ -238,7 +240,7 @@ def _no_facts() -> dict:
 
 def _picture(study: Study, sample, name: str) -> dict:
     if sample is None:
-        content = pictures.radiograph(phantoms.draw(0, False, IMAGE_SIZE))
+        content = pictures.radiograph(data_phantoms.draw(0, False, IMAGE_SIZE))
         words = "A drawn stand-in for a chest radiograph: two dark lungs on a light ground."
     else:
         content, words = (
@@ -261,6 +263,89 @@ def _picture_note(study: Study, sample) -> str:
 
 # ------------------------------------------------------------------------------------------------
 # 2.3, 2.4: models
+
+
+def matched_steps(study: Study) -> list[dict]:
+    """Why a step is matched to the image size, and how well a smaller size stands for 640×640."""
+    blocks = [
+        text(
+            "**Matched steps.** A film scaled up from S×S to 640×640 pixels holds each pixel k² = "
+            "(640/S)² times. Write u for the sum of the weights of a pixel's copies: the logit "
+            "depends on the copies through u alone. A step of SGD moves each copy's weight by "
+            "rate × gradient, and each has the gradient that u has, so u moves by k² times that. "
+            "Each weight also decays by rate × decay a step, and u with it, not k² times. So a net "
+            "trained at S×S learns as at 640×640 when the layer with one weight per pixel (the "
+            "first Linear layer, or the CNN's classifier) takes (640/S)² times the learning rate "
+            "and its decay a step stays as it is. The starting weights need no change: the sum of "
+            "k² draws from ±1/640 has the variance of one draw from ±1/S. For Linear and MLP nets "
+            "this is exact where pixels are repeated; for the CNN, whose filters see finer detail "
+            "at 640×640, it is an approximation, and how good it is must be measured."
+        )
+    ]
+    found = sizes_compared(study)
+    if not found:
+        return blocks
+    size = found[0].matched[0].image_size
+    rows = [
+        [
+            one.model,
+            _epochs(one.left_full),
+            _epochs(one.left_matched),
+            _level(one.full),
+            _level(one.matched),
+            _accuracy(one.full),
+            _accuracy(one.matched),
+            f"{one.agreement:.2f}" if one.agreement == one.agreement else "–",
+        ]
+        for one in found
+    ]
+    columns = [
+        "Model",
+        ">Leaves the plateau in epoch, 640",
+        f">{size}, by seed",
+        ">Level of validation accuracy, 640",
+        f">{size}",
+        ">Test accuracy, 640",
+        f">{size}",
+        ">Agreement",
+    ]
+    caption = f"CNNs at 640×640 and at {size}×{size} with matched steps; accuracies in percent"
+    title = "Validation accuracy at the paper's size and matched"
+    picture = report_figures_curves.sizes("sizes", title, found)
+    note = (
+        f"Thin lines are the seeds at {size}×{size} that the figures show, the dark one is a run at "
+        "640×640. A run leaves the plateau in the first epoch whose validation accuracy is 2 points "
+        "above the constant answer's. The level is the mean over the last third of the epochs. "
+        "Agreement is how far the run at 640×640 lies from the mean of the seeds, over how far each "
+        "seed lies from the others' mean, both as means over epochs: about 1 where it could be one "
+        "of them."
+    )
+    runs = [run for one in found for run in one.full + one.matched]
+    blocks.append(
+        item(
+            study,
+            "sizes",
+            "Section 2.3",
+            "Do smaller images stand for the paper's size?",
+            plot(picture, "sizes"),
+            table(caption, columns, rows),
+            runs=runs,
+            note=note,
+        )
+    )
+    return blocks
+
+
+def _epochs(left: list) -> str:
+    return ", ".join(str(epoch) if epoch else "never" for epoch in left)
+
+
+def _level(runs: list) -> str:
+    return plus_minus([100 * curves.level(run.history["validation_accuracy"]) for run in runs], 1)
+
+
+def _accuracy(runs: list) -> str:
+    return plus_minus([100 * on_test(run)["accuracy"] for run in runs], 1)
 
 
 def experiment(study: Study) -> dict:
@@ -297,6 +382,7 @@ def experiment(study: Study) -> dict:
             "multiplies the loss of pneumonia images by the training split's normal images over its pneumonia "
             "images. The optimizer is SGD without momentum, but for three models with Adam."
         ),
+        *matched_steps(study),
         *[
             item(
                 study,

@@ -11,19 +11,15 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from xray import audit, engine, metrics, predict_inputs, predict_maps
-from xray.images import Unreadable, resize
+from xray import engine, metrics, predict_inputs, predict_maps
+from xray.data_images import Unreadable, resize
+from xray.files import write_atomically
+from xray.predict_likeness import unlike
 from xray.predict_weights import Chosen
-from xray.results import Run, write_atomically
+from xray.results import Run
 
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
 SENSITIVITY = 0.95
-# mean chroma of 255, see predict_inputs.Film: tinted scans stay under it, photographs do not
-COLOURFUL = 12
-# How far out of the training images' 99 % range an image may lie, in such ranges. Of 582 test
-# radiographs 1 is then told, of their negatives all, on their side more than 99 %; upside down few,
-# since a chest is much alike both ways.
-MARGINS = {"brightness": 0.1, "contrast": 0.1, "likeness": 0.5}
 PIXELS_AT_ONCE = 2**21
 AT_ONCE = 32  # images read, judged and drawn together
 
@@ -101,59 +97,6 @@ def rules(run: Run, probability: float | None = None) -> Rules:
         f"{called:.0%} of the normal ones pneumonia"
     )
     return Rules(paper, sensitive, sensitive, reason)
-
-
-# ---- images of another kind
-
-
-def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> list[str]:
-    """In what an image differs from those of the training, one line each; facts: the study's
-    data.json.
-
-    gray: uint8 (H, W). Told are: the ratio of its sides, where that is more than a tenth outside of
-    the training images' range; its size, where its longer side is less than half of theirs; colour,
-    above COLOURFUL; and what audit.look measures, where it lies outside of the 99 % range of the
-    training images by more than MARGINS of that range (a likeness can only be too low). What
-    data.json does not say is not compared.
-    """
-    found = []
-    height, width = gray.shape
-    if counts := facts.get("sizes"):
-        sizes = [[int(side) for side in name.split("x")] for name in counts]
-        sides = np.repeat(sizes, list(counts.values()), axis=0)
-        ratio, (low, high) = width / height, np.percentile(sides[:, 0] / sides[:, 1], [0.5, 99.5])
-        if not low / 1.1 <= ratio <= high * 1.1:
-            span = " to ".join(dict.fromkeys([f"{low:.2f}", f"{high:.2f}"]))
-            found.append(
-                f"its width is {ratio:.2f} times its height, {span} in training images: it is "
-                "pressed into a square"
-            )
-        least = np.percentile(sides.max(1), 0.5)
-        if max(width, height) < least / 2:
-            found.append(
-                f"it has {width}×{height} pixels, training images have {least:.0f} or more on the "
-                "longer side"
-            )
-    if chroma > COLOURFUL:
-        found.append(f"it is in colour (chroma {chroma:.0f} of 255), radiographs are gray")
-    if ranges := facts.get("intensity"):
-        found += _unlike_from_afar(resize(gray, image_size)[None, None], ranges)
-    return found
-
-
-def _unlike_from_afar(pixels: np.ndarray, ranges: dict) -> list[str]:
-    """pixels: uint8 (1, 1, S, S). ranges: of the training images, of audit.intensity."""
-    found = []
-    measured = audit.look(audit.from_afar(pixels), np.array(ranges["layout"]))
-    for name, (value, *_) in measured.items():
-        low, _, high = ranges[name]
-        margin, likeness = MARGINS[name] * (high - low), name == "likeness"
-        if value < low - margin or (value > high + margin and not likeness):
-            words = "likeness to the mean image" if likeness else name
-            value, low, high = (f"{x:.{2 if likeness else 0}f}" for x in (value, low, high))
-            guess = " (a negative, on its side, cropped, no chest film?)" * likeness
-            found.append(f"its {words} is {value}, {low} to {high} in training images{guess}")
-    return found
 
 
 # ---- from files to answers

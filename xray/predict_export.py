@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from xray import metrics, notes, phantoms
+from xray import data_phantoms, metrics, notes
+from xray.data_sources import PAPER
+from xray.files import write_atomically
 from xray.predict import NOTICE, Rules, make_ready
 from xray.predict_weights import Chosen, PredictError
-from xray.results import Run, write_atomically
+from xray.results import Run
 from xray.study import describe
-from xray.tables import PAPER
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 TOLERANCE = 1e-4  # of a logit, absolute and relative: float32 sums in another order
@@ -42,7 +43,7 @@ def write(chosen: Chosen, module, rules: Rules, paths: list[Path], file: Path) -
     films = [make_ready(path, {}, size) for path in paths]
     films, which = [film.pixels for film in films if not film.reason], "of the images given"
     if not films:
-        films = [phantoms.draw(number, number % 2 == 1, size) for number in range(4)]
+        films = [data_phantoms.draw(number, number % 2 == 1, size) for number in range(4)]
         which = "phantoms"
     worst = _write_program(module, np.stack(films)[:, None], file)
     described = file.with_name(file.stem + "-card.md")

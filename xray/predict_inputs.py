@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from xray import images
-from xray.images import Unreadable
+from xray import data_images
+from xray.data_images import Unreadable
 
 SUFFIXES = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .pgm .dcm .dicom".split())
 LARGEST_FILE = 500_000_000  # bytes; the largest detectors' films take a tenth of it
@@ -70,7 +70,7 @@ def read(path: Path) -> Film:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
     if encoded[128:132] == b"DICM" or Path(path).suffix.lower() in (".dcm", ".dicom"):
         return Film(dicom(encoded), 0.0)
-    gray = images.read(encoded).pixels
+    gray = data_images.read(encoded).pixels
     return Film(gray, _chroma(encoded))
 
 
@@ -112,7 +112,7 @@ def dicom(encoded: bytes) -> np.ndarray:
             raise Unreadable(f"a DICOM file of {frames} frames; save the one to use as PNG")
         if kind not in ("MONOCHROME1", "MONOCHROME2"):
             raise Unreadable(f"a DICOM file in colours ({kind[:20]}); save it as PNG")
-        if file.Rows * file.Columns > images.MAX_PIXELS:
+        if file.Rows * file.Columns > data_images.MAX_PIXELS:
             raise Unreadable(f"{file.Columns}x{file.Rows} pixels, more than is sensible")
         if not getattr(file.file_meta, "TransferSyntaxUID", None):
             # what a file without a header is in

@@ -15,10 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 
 from xray import models, results
+from xray.data_sources import PAPER, shown
 from xray.results import ResultsError, Run
-from xray.sources import shown
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.tables import PAPER
 
 KNOWN = MODELS | LEARNING_RATE_SEARCH
 DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand

@@ -11,12 +11,22 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from xray import appendices, claims, figures, findings, method, paper, resplits, results
+from xray import appendices, claims, curves, files, findings, method, paper, resplits
+from xray import report_figures_scores as figures
 from xray.blocks import cell, item, link_to, plot, section, table, text, walk
+from xray.data_sources import PAPER
+from xray.report_svg import FONTS
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.study import EVALUATED, Study, finished, is_dead, not_trained, percent, spread
-from xray.svg import FONTS
-from xray.tables import PAPER
+from xray.study import (
+    EVALUATED,
+    Study,
+    finished,
+    is_dead,
+    not_trained,
+    percent,
+    spread,
+    test_share,
+)
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -191,7 +201,10 @@ def summary(study: Study, verdicts: list) -> dict:
                 models=list(EVALUATED),
                 note="± is the standard deviation over seeds. The interval is where one run with another "
                 "seed, on another test set of this size, lands 95 times in 100; “inside” says that "
-                "the paper's score lies in it. The paper's exact accuracy is what its precision and "
+                "the paper's score lies in it. The swing is the standard deviation of validation "
+                "accuracy over the last third of a run's epochs, and its lowest and highest value: "
+                "where it is large, the last epoch's score is a draw from an oscillating curve, in "
+                "the paper as here. The paper's exact accuracy is what its precision and "
                 "recall imply.",
             )
         )
@@ -224,12 +237,15 @@ def _to_know(study: Study) -> list[str]:
         f"give another, and another best model: {best} with {implied[best]:.1f} %, not the printed "
         f"{paper.SCORES[best]['accuracy']:.1f} % ([all 15](#batch-means))."
     )
-    for row in resplits.compare(study.chosen, study.resplits):
-        if row["model"] == "20" and row["score"] == "accuracy" and not math.isnan(row["gap"]):
+    for row in resplits.compare(study.chosen, study.resplits, test_share(study)):
+        if row.model == "20" and row.score == "accuracy" and not math.isnan(row.gap):
+            image, patient = row.sides["image"], row.sides["patient"]
             found.append(
-                f"**Splits by patient.** With no patient in two parts, model 20 scores "
-                f"{percent(row['patient'].mean())} % in place of {percent(row['image'].mean())} % over "
-                f"{len(row['patient'])} re-splits each way (p = {row['p']:.2g}; [all models](#resplits))."
+                "**Splits by patient.** With no patient in two parts, model 20 scores "
+                f"{percent(patient.mean())} % in place of {percent(image.mean())} % over "
+                f"{len(patient)} re-splits each way; such a study would see a gap of "
+                f"{percent(row.detectable)} points or more (p = {row.p:.2g}; "
+                "[all models](#resplits))."
             )
     return found
 
@@ -300,7 +316,7 @@ def _score_table(study: Study, models: list[str]) -> dict:
                     badge="good" if inside else "bad",
                 ),
             ]
-        rows.append(row)
+        rows.append([*row, _swing(summary)])
     rows.append(
         [
             "–",
@@ -312,6 +328,7 @@ def _score_table(study: Study, models: list[str]) -> dict:
             "–",
             "–",
             percent(study.baseline["accuracy"]),
+            "–",
             "–",
         ]
     )
@@ -328,10 +345,23 @@ def _score_table(study: Study, models: list[str]) -> dict:
             ">Accuracy, paper, exact",
             ">Accuracy, ours",
             "95 % interval: paper's is",
+            ">Swing within a run, points",
         ],
         rows,
         sortable=True,
     )
+
+
+def _swing(summary) -> str:
+    """How far validation accuracy goes up and down over the last third of a run's epochs: standard
+    deviation, and the lowest and highest of any run that learned."""
+    learned = [run for run in summary.runs if finished(run) and not is_dead(run)]
+    ends = [curves.last_third(run.history["validation_accuracy"]) for run in learned]
+    if not ends:
+        return "–"
+    lowest, highest = min(end.min() for end in ends), max(end.max() for end in ends)
+    deviation = np.mean([end.std(ddof=1) for end in ends])
+    return f"{100 * deviation:.1f} ({percent(lowest)}–{percent(highest)})"
 
 
 def reproduction(study: Study) -> dict:
@@ -427,10 +457,10 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
                 if block["kind"] == "plot"
                 else []
             ):
-                results.write_atomically(out / picture["file"], picture["content"])
+                files.write_atomically(out / picture["file"], picture["content"])
                 written.append(out / picture["file"])
     for name, page in (("report.md", markdown(content, out)), ("index.html", html(content, out))):
-        results.write_atomically(out / name, page.encode())
+        files.write_atomically(out / name, page.encode())
         written.append(out / name)
     return written
 

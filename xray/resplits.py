@@ -1,19 +1,44 @@
-"""The same models on other splits of the same images: does it matter that patients are kept
-apart?
-"""
+"""The same models on other splits of the same images: does it matter that patients are kept apart?"""
 
 import math
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from xray import metrics, paper
-from xray.specs import RESPLIT
+from xray.specs import MODELS
+from xray.study import finished, is_dead
+
+PROTOCOLS = ("image", "patient")
 
 
-def _finished(runs) -> list:
-    return [run for run in runs if run.status == "finished"]
+@dataclass(frozen=True)
+class Comparison:
+    """One model and one score over re-splits; fractions in 0-1, nan where not known.
+
+    sides: "image" and "patient" -> one value a split, float (splits,), the mean over its runs that
+        learned. dead: protocol -> (dead runs, finished runs); dead ones are in no value.
+    given: the mean over the runs that learned on the given split. paper: what it printed.
+    percentile: the share of image re-splits below the paper's value, ties half.
+    gap: mean by image less mean by patient; error: its standard error; low, high: its 95 %
+        interval; p: two-sided; detectable: the true gap that such a study finds in 4 of 5 cases.
+    """
+
+    model: str
+    score: str
+    sides: dict
+    dead: dict
+    given: float
+    paper: float
+    percentile: float = math.nan
+    gap: float = math.nan
+    error: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    detectable: float = math.nan
 
 
 def _scores(run) -> dict:
@@ -22,101 +47,74 @@ def _scores(run) -> dict:
 
 def printed(model: str, score: str) -> float:
     """The paper's accuracy or F1 of a model as a fraction; the accuracy is the exact one, which its
-    printed precision and recall imply (paper.implied): the accuracy in its tables is a batch
-    mean."""
-    return (
-        paper.implied(model)[0].accuracy if score == "accuracy" else paper.SCORES[model][score]
-    ) / 100
+    printed precision and recall imply (paper.implied): that in its tables is a batch mean."""
+    implied = paper.implied(model)[0].accuracy
+    return (implied if score == "accuracy" else paper.SCORES[model][score]) / 100
 
 
-def compare(runs: dict, splits: dict) -> list[dict]:
-    """Accuracy and F1 over re-splits of the same images, and whether it matters that patients are
-    kept apart.
+def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
+    """Accuracy and F1 over re-splits of the same images, for each model that has some.
 
     runs: model -> runs on the given split. splits: "image-<seed>" or "patient-<seed>" -> model ->
-    runs. A split's value is the mean over its seeds. Rows, for each model of RESPLIT with re-splits
-    and score, and for model "all", the mean over the models that every split has (their scores on
-    one split are not independent, so one value a split is tested): model, score, given (mean, nan
-    where not run), image and patient (arrays of values, one a split), paper (nan for "all"),
-    percentile: share of image re-splits below the paper's value, ties half (nan without any),
-    gap: mean by image less mean by patient, gap_error: its standard error, p: Mann-Whitney's
-    two-sided test of image against patient; nan where a side has fewer than two splits.
+    runs. test_share: test images over training images.
     """
-    # (model, score) -> protocol -> split -> value
-    values = defaultdict(lambda: {"image": {}, "patient": {}})
+    values = defaultdict(lambda: {protocol: [] for protocol in PROTOCOLS})
+    dead = defaultdict(lambda: {protocol: [0, 0] for protocol in PROTOCOLS})
     for name, by_model in splits.items():
-        for model in RESPLIT:
-            table = [_scores(run) for run in _finished(by_model.get(model, []))]
-            for score in ("accuracy", "f1") if table else ():
-                values[model, score][name.split("-")[0]][name] = float(
-                    np.mean([row[score] for row in table])
-                )
-    models = [model for model in RESPLIT if (model, "f1") in values]
-    given = {model: [_scores(run) for run in _finished(runs.get(model, []))] for model in models}
+        protocol = name.split("-")[0]
+        for model, group in by_model.items():
+            done = [run for run in group if finished(run)]
+            learned = [_scores(run) for run in done if not is_dead(run)]
+            dead[model][protocol][0] += len(done) - len(learned)
+            dead[model][protocol][1] += len(done)
+            for score in ("accuracy", "f1") if learned else ():
+                mean = float(np.mean([row[score] for row in learned]))
+                values[model, score][protocol].append(round(mean, 9))  # so that equal counts tie
     rows = []
     for score in ("accuracy", "f1"):
-        for model in models:
-            ours = [row[score] for row in given[model]]
-            sides = {
-                name: np.array(list(side.values())) for name, side in values[model, score].items()
-            }
-            rows.append(
-                _resplit_row(
-                    model,
-                    score,
-                    float(np.mean(ours)) if ours else math.nan,
-                    sides,
-                    printed(model, score),
-                )
-            )
-        if len(models) > 1:
-            sides = {}
-            for name in ("image", "patient"):
-                shared = set.intersection(*(set(values[model, score][name]) for model in models))
-                sides[name] = np.array(
-                    [
-                        np.mean([values[model, score][name][split] for model in models])
-                        for split in sorted(shared)
-                    ]
-                )
-            means = [
-                np.mean([row[score] for row in given[model]]) for model in models if given[model]
-            ]
-            rows.append(
-                _resplit_row(
-                    "all",
-                    score,
-                    float(np.mean(means)) if len(means) == len(models) else math.nan,
-                    sides,
-                    math.nan,
-                )
-            )
+        for model in [model for model in MODELS if (model, score) in values]:
+            sides = {key: np.array(found) for key, found in values[model, score].items()}
+            ours = [_scores(run)[score] for run in runs.get(model, []) if _counts(run)]
+            given = float(np.mean(ours)) if ours else math.nan
+            of_dead = {key: tuple(pair) for key, pair in dead[model].items()}
+            theirs = printed(model, score)
+            below = math.nan
+            if len(sides["image"]):
+                mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
+                below = float(mark) / 100
+            test = corrected_test(sides["image"], sides["patient"], test_share)
+            rows.append(Comparison(model, score, sides, of_dead, given, theirs, below, **test))
     return rows
 
 
-def _resplit_row(model, score, given, sides, theirs) -> dict:
-    # so that equal counts tie
-    image, patients = (np.round(sides[name], 9) for name in ("image", "patient"))
-    row = {
-        "model": model,
-        "score": score,
-        "given": given,
-        "image": image,
-        "patient": patients,
-        "paper": theirs,
-        "percentile": math.nan,
-        "gap": math.nan,
-        "gap_error": math.nan,
-        "p": math.nan,
+def _counts(run) -> bool:
+    return finished(run) and not is_dead(run)
+
+
+def corrected_test(first, second, test_share: float) -> dict:
+    """Welch's t-test of two sets of re-splits of the same images, with Nadeau and Bengio's variance.
+
+    Splits of the same images share most of their training images, so their scores are not
+    independent: the variance of a mean over J of them is (1/J + test_share) · s², not s²/J
+    (Machine Learning 52, 2003, section 5.1). Returns gap, error, low, high, p and detectable (see
+    Comparison), or {} where a side has fewer than two values. p is 1 where nothing varies and the
+    gap is 0, and 0 where nothing varies and it is not.
+    """
+    if min(len(first), len(second)) < 2:
+        return {}
+    parts = [(1 / len(side) + test_share) * side.var(ddof=1) for side in (first, second)]
+    gap, error = float(first.mean() - second.mean()), math.sqrt(sum(parts))
+    if error == 0:
+        p = 1.0 if gap == 0 else 0.0
+        return {"gap": gap, "error": 0.0, "low": gap, "high": gap, "p": p, "detectable": 0.0}
+    below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second)))
+    student = stats.t(sum(parts) ** 2 / below)
+    reach = float(student.ppf(0.975) * error)
+    return {
+        "gap": gap,
+        "error": error,
+        "low": gap - reach,
+        "high": gap + reach,
+        "p": float(2 * student.sf(abs(gap) / error)),
+        "detectable": float((student.ppf(0.975) + student.ppf(0.8)) * error),
     }
-    if len(image) and theirs == theirs:
-        row["percentile"] = float(
-            stats.percentileofscore(image, round(theirs, 9), kind="mean") / 100
-        )
-    if min(len(image), len(patients)) > 1:
-        row["gap"] = float(image.mean() - patients.mean())
-        row["gap_error"] = float(
-            math.sqrt(image.var(ddof=1) / len(image) + patients.var(ddof=1) / len(patients))
-        )
-        row["p"] = float(stats.mannwhitneyu(image, patients, alternative="two-sided").pvalue)
-    return row

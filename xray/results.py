@@ -12,20 +12,18 @@ logits.
 """
 
 import base64
-import fcntl
 import functools
 import hashlib
 import json
 import os
 import re
-import tempfile
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from xray import files
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec, pixel_step
 
 FORMAT = 1
@@ -51,8 +49,8 @@ class Run:
     history: lists of one float an epoch: train_loss, train_accuracy (running, while the weights
         move), validation_loss, validation_accuracy (after the epoch). Losses as trained on
         (pos_weight included), means over images.
-    logits, labels: 1-D arrays by split part, float32 and int64, in the data's order; both empty for
-        a diverged run.
+    logits, labels: 1-D arrays by split part, float32 and int64, in the data's order; computed
+        in fp32, whatever precision trained; both empty for a diverged run.
     """
 
     # as trained: differs from MODELS[spec.id] in epochs where the run was shortened
@@ -94,7 +92,8 @@ class Run:
                 "with matched steps" if self.matched else "with steps that are not matched to them"
             )
             notes.append(
-                f"{self.image_size}×{self.image_size} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}, {step}"
+                f"{self.image_size}×{self.image_size} pixels instead of "
+                f"{IMAGE_SIZE}×{IMAGE_SIZE}, {step}"
             )
         if self.spec.epochs != paper.epochs:
             notes.append(f"{self.spec.epochs} epochs instead of {paper.epochs}")
@@ -126,54 +125,6 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
     return Path(results) / f"{safe}-{fingerprint[:8]}"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then
-    renamed.
-
-    Raises OSError, with this path as its filename.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = _temporary_file(path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _temporary_file(folder: Path) -> tuple[int, str]:
-    """A new file's handle and name, locked while it is open: clear_leftovers takes only what nobody
-    holds.
-    """
-    while True:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
-        with suppress(OSError):  # a file system without locks; nothing is cleared there either
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # else it was cleared before it was locked
-            return handle, name
-        os.close(handle)
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove the temporary files in `folder` (not below it) of processes that were killed while
-    they wrote.
-    """
-    for path in Path(folder).glob(".writing-*"):
-        # OSError: it is being written, or gone
-        with suppress(OSError), open(path, "r+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-
-
 def _checksum(payload: dict) -> str:
     return hashlib.sha256(
         json.dumps(payload, sort_keys=True, ensure_ascii=False).encode()
@@ -186,7 +137,7 @@ def write_json(path: Path, payload: dict) -> None:
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
         for key, value in (payload | {"checksum": _checksum(payload)}).items()
     ]
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    files.write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 def read_json(path: Path) -> dict:
@@ -204,11 +155,13 @@ def read_json(path: Path) -> dict:
         raise Damaged(f"{path}: damaged or not a record; delete it and train again") from None
     if version != FORMAT:
         raise ResultsError(
-            f"{path}: written in format {version!r}, this program reads {FORMAT}; update the program"
+            f"{path}: written in format {version!r}, this program reads {FORMAT}; "
+            "update the program"
         )
     if checksum != _checksum(payload):
         raise Damaged(
-            f"{path}: its checksum does not match, it was altered or damaged; delete it and train again"
+            f"{path}: its checksum does not match, it was altered or damaged; delete it and "
+            "train again"
         )
     return payload
 
@@ -254,9 +207,7 @@ def append(folder: Path, run: Run, name: str) -> None:
     )
     path = Path(folder) / COMPACT
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with files.lock(path.with_name(".runs.lock")), open(path, "a+b") as stream:
             size = stream.seek(0, os.SEEK_END)
             if size:
                 stream.seek(size - 1)
@@ -289,7 +240,8 @@ def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
             continue  # blank, or cut off
         if checksum != _checksum(payload):
             raise Damaged(
-                f"{path}: the checksum of line {number} does not match; delete the line and train again"
+                f"{path}: the checksum of line {number} does not match; delete the line and "
+                "train again"
             )
         if payload.pop("format") != FORMAT:
             raise ResultsError(

@@ -3,15 +3,16 @@ starts from.
 """
 
 import shlex
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from xray import metrics, results
+from xray import curves, metrics, paper, results
+from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
-from xray.tables import PAPER
 
 EVALUATED = (
     "20",
@@ -165,6 +166,72 @@ def is_dead(run: Run) -> bool:
     return not any((values > 0).any() for values in run.logits.values())
 
 
+def timed_alike(runs: list[Run]) -> dict[str, list[Run]]:
+    """Model -> runs of 26b, 27b and 28b whose durations can be compared (Fig 28, C30, C34).
+
+    Trained pixel by pixel and alike in image size, device, threads, precision and epochs. Of such
+    groups the one with most of the three models, then most runs of 26b, then the largest images.
+    """
+    groups = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and finished(run):
+            machine = str(run.environment.get("device")), run.environment.get("threads", 0)
+            alike = run.image_size, *machine, run.precision, run.spec.epochs
+            groups[alike][run.spec.id].append(run)
+    best = max(groups, key=lambda k: (len(groups[k]), len(groups[k]["26b"]), k), default=None)
+    return {model: found for model, found in groups[best].items() if found} if best else {}
+
+
+def seconds_of(run: Run) -> float:
+    """A run's training time: its epochs' where they were kept, else the whole run's."""
+    return float(sum(run.environment.get("epoch_seconds") or []) or run.environment["seconds"])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A CNN's runs at the paper's size, and those at a smaller one with matched steps that stand for
+    them in the figures. left: the epoch in which each run left the plateau (curves.left_plateau)."""
+
+    model: str
+    full: list[Run]
+    matched: list[Run]
+    left_full: list[int | None]
+    left_matched: list[int | None]
+    agreement: float  # curves.agreement of validation accuracy; the mean over `full`
+
+
+def sizes_compared(study: Study) -> list[Standing]:
+    """For each CNN with finished runs both at the paper's size and among the chosen ones at another,
+    with the paper's epochs, how well the latter stand for the former."""
+    found = []
+    for model, chosen in study.chosen.items():
+        spec = (MODELS | LEARNING_RATE_SEARCH)[model]
+        matched = [run for run in chosen if finished(run) and run.matched]
+        full = [
+            run
+            for run in study.runs
+            if run.spec == spec and run.image_size == IMAGE_SIZE and finished(run)
+        ]
+        if spec.family != "CNN" or not full or not matched or matched[0].image_size == IMAGE_SIZE:
+            continue
+        lines = [run.history["validation_accuracy"] for run in matched]
+        ratios = [curves.agreement(run.history["validation_accuracy"], lines) for run in full]
+        left = [[_left(run) for run in runs] for runs in (full, matched)]
+        found.append(Standing(model, full, matched, *left, float(np.mean(ratios))))
+    return found
+
+
+def _left(run: Run) -> int | None:
+    share = float(np.mean(run.labels["validation"]))
+    return curves.left_plateau(run.history["validation_accuracy"], max(share, 1 - share))
+
+
+def test_share(study: Study) -> float:
+    """Test images over training images of the study's splits; the paper's where it has no facts."""
+    sizes = study.facts.get("splits") or paper.SPLIT_SIZES
+    return sizes["test"] / sizes["train"]
+
+
 def on_test(run: Run) -> dict:
     """metrics.scores of a finished run on the test split."""
     return metrics.scores(run.logits["test"], run.labels["test"], run.spec.batch_size)
@@ -232,6 +299,19 @@ def command(study: Study, models: list[str], *extra: str) -> str:
 def percent(value: float, digits: int = 1) -> str:
     """A fraction as a percentage without its sign, "93.4"; "–" for nan."""
     return "–" if value != value else f"{100 * value:.{digits}f}"
+
+
+def plus_minus(values, digits: int) -> str:
+    """Mean ± standard deviation of numbers; the mean alone for one; a dash for none."""
+    values = np.asarray(values, float)
+    if not len(values):
+        return "–"
+    big = abs(values.mean()) >= 1000
+    shown = f"{values.mean():.2e}" if big else f"{values.mean():.{digits}f}"
+    if len(values) == 1:
+        return shown
+    deviation = values.std(ddof=1)
+    return f"{shown} ± {deviation:.1e}" if big else f"{shown} ± {deviation:.{digits}f}"
 
 
 def spread(summary: Summary, key: str) -> str:

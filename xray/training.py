@@ -1,8 +1,5 @@
 """Jobs become records: who trains which run, alone or side by side."""
 
-import fcntl
-import hashlib
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -12,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xray import checkpoints, engine, gram, gram_training, models, results
+from xray import checkpoints, engine, files, gram, gram_training, models
 from xray.data import Data
 from xray.results import Run
 from xray.specs import pixel_step
@@ -37,26 +34,11 @@ class Desk:
     force: bool = False  # train again what has a record
 
 
-@contextmanager
 def claim(job: Job, wait: bool):
-    """Yields True while this process alone holds the job, False where another has it (never with
-    wait).
-
-    A lock on one byte of the study folder's .lock file, its place given by the run's name: it lets
-    go when a process dies, works on shared folders, and leaves one small file a study.
+    """A context: True while this process alone holds the job, False where another has it (never
+    with wait). It lets go when a process dies and works on shared folders, see files.claim.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    place = int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:6])
-    handle = _lock_file(job.folder)
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
-    except (BlockingIOError, PermissionError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
+    return files.claim(job.folder, job.name, wait)
 
 
 class DeviceError(RuntimeError):
@@ -90,28 +72,14 @@ def device_errors(job: Job):
         raise DeviceError(f"{job.name}: {problem}") from None
 
 
-_lock_files: dict[Path, int] = {}
-
-
-def _lock_file(folder: Path) -> int:
-    # one handle a folder and process: closing any handle on a file drops all of a process's locks
-    # on it
-    if folder not in _lock_files:
-        _lock_files[folder] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    return _lock_files[folder]
-
-
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
     """Remove what killed processes left behind: half-written files, and checkpoints of the jobs
     that are done.
     """
     study = jobs[0].folder
-    for folder in {job.folder for job in jobs} | {
-        study.parent,
-        study.parent.parent,
-        Path(cache) / "checkpoints",
-    }:
-        results.clear_leftovers(folder)
+    kept = {Path(cache) / name for name in ("images", "gram", "checkpoints")}
+    for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
+        files.clear_leftovers(folder)
     for job in done:
         checkpoints.forget(checkpoints.locate(job, data, cache))
 

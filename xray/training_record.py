@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save as to_bytes
 
-from xray import audit, machine, results
+from xray import files, machine, predict_likeness, results
 from xray.data import Data
 from xray.results import PARTS, Run
 from xray.training_jobs import Job
@@ -38,9 +38,10 @@ def write_facts(folder: Path, study: Path, data: Data, note) -> None:
             known = False
             note(f"{path} was damaged and is written again")
     if not known:
-        seen = {"intensity": audit.intensity(data.train.images)}  # predict.py warns of other images
+        # predict.py warns of images of another kind
+        seen = {"intensity": predict_likeness.intensity(data.train.images)}
         results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
-    results.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
+    files.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
 
 
 def write_run(job: Job, data: Data, outcome: Outcome, device: str) -> Run:
@@ -51,7 +52,7 @@ def write_run(job: Job, data: Data, outcome: Outcome, device: str) -> Run:
     if job.keep_weights and status == "finished" and outcome.weights is not None:
         name, tensors = f"{job.name}.safetensors", outcome.weights.items()
         content = to_bytes({key: tensor.detach().cpu().contiguous() for key, tensor in tensors})
-        results.write_atomically(job.folder / name, content)
+        files.write_atomically(job.folder / name, content)
         kept = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
     run = Run(
         spec=job.spec,

@@ -21,7 +21,7 @@ from xray.effects import (
     rougher,
     score_of,
 )
-from xray.study import is_dead
+from xray.study import is_dead, seconds_of, timed_alike
 
 
 def _fact(words: str, holds: bool) -> Finding:
@@ -212,6 +212,12 @@ def none_better(e, pairs, least: float = 0.0):
     ]
 
 
+def more_complex(e):
+    """That neither MLP nor CNN beats the linear model of its batch size beyond noise and by 1 point."""
+    pairs = [("20", "21"), ("20", "22"), ("20b", "21b"), ("20b", "22b"), ("20b", "26b")]
+    return none_better(e, pairs, least=0.01)
+
+
 def most_about_95(e):
     models = list(paper.FIG_23)
     e.finished(*models)
@@ -252,41 +258,13 @@ def mlp_most_consistent(e):
 # ---- durations (sections 3.6, 4)
 
 
-def durations(runs) -> dict[str, list[float]]:
-    """Model -> seconds of training, for 26b, 27b and 28b trained pixel by pixel, alike in all but
-    the model.
-
-    Of the groups of such runs (same image size, device, precision and epochs) the one with the
-    largest images that has all three; raises NotRun where there is none. Seconds are the epochs'
-    where they were kept, else the whole run's.
-    """
-    groups = {}
-    for run in runs:
-        if (
-            run.spec.id in paper.DURATIONS[28]
-            and run.engine == "direct"
-            and run.status == "finished"
-        ):
-            machine = run.environment.get("device"), run.environment.get("device_name")
-            place = groups.setdefault(
-                (run.image_size, *machine, run.precision, run.spec.epochs), {}
-            )
-            seconds = sum(run.environment.get("epoch_seconds") or []) or run.environment["seconds"]
-            place.setdefault(run.spec.id, []).append(seconds)
-    whole = [key for key in groups if len(groups[key]) == 3]
-    if not whole:
-        raise NotRun(
-            paper.DURATIONS[28],
-            "not trained pixel by pixel alike, on one device",
-            "--engine direct",
-        )
-    return groups[max(whole, key=lambda key: (key[0], key[4]))]
-
-
 def _durations(e):
-    seconds = durations(e.timed)
-    e.used += [run for run in e.timed if run.spec.id in seconds and run.engine == "direct"]
-    return {model: float(np.mean(values)) for model, values in seconds.items()}
+    timed = timed_alike(e.timed)
+    if len(timed) < len(paper.DURATIONS[28]):
+        why = "not trained pixel by pixel alike in size, precision, threads and device"
+        raise NotRun(paper.DURATIONS[28], why, "--engine direct")
+    e.used += [run for runs in timed.values() for run in runs]
+    return {model: float(np.mean(list(map(seconds_of, runs)))) for model, runs in timed.items()}
 
 
 def much_longer(e):

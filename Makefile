@@ -13,7 +13,7 @@ WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train report test bench clean help
+.PHONY: all train report test lint bench clean help
 .DEFAULT_GOAL := help
 
 all: train report
@@ -26,6 +26,10 @@ report: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q tests
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 
 bench: .venv/ready
 	$(BIN)/python scripts/bench.py $(if $(DATA),--data "$(DATA)") $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
@@ -43,14 +47,15 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records"
-	@echo "make test      the tests                make bench     the measured ratios the README quotes"
+	@echo "make test      the tests                make lint      format and style, by ruff"
+	@echo "make bench     the measured ratios the README quotes"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
 	@echo
 	@echo "variables, each may be left out:"
 	@echo "  DATA=FOLDER    parquet files, class folders, a Hub data set id, or phantom   (the paper's set on the Hub)"
-	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 96)"
+	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
-	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP by SGD, 0 for the others)"
+	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP by SGD, 0-2 for CNNs)"
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
 	@echo "  ARGS='…'       anything else for the script behind the target"

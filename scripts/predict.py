@@ -14,15 +14,13 @@ import os
 import re
 import sys
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 RESULTS = ROOT / "report" / "results"
-AT_ONCE = 32  # images read, judged and drawn together
+CHECKED = 32  # images, at most, that an exported model is checked on
 
 
 def fail(message: str):
@@ -54,56 +52,31 @@ def arguments(argv=None) -> argparse.Namespace:
         description="The probability of pneumonia for your own radiographs, a decision, and a map "
         "of what drove it. Research software, no medical device.",
     )
-    parser.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="image files, or folders of them"
+    add = parser.add_argument
+    add("images", nargs="*", metavar="IMAGE", help="image files, or folders of them")
+    words = "one of the 35 (default: 26b, or the next best with weights at hand)"
+    add("--model", metavar="ID", help=words)
+    words = "where records and weights lie (default: report/results)"
+    add("--results", type=Path, default=RESULTS, metavar="DIR", help=words)
+    words = "DATA/SPLIT (default: the last one trained that has weights)"
+    add("--study", metavar="NAME", help=words)
+    add("--seed", type=whole, metavar="N", help="of the run (default: the lowest)")
+    words = "of the run, pixels a side (default: the largest)"
+    add("--image-size", type=whole, metavar="S", help=words)
+    words = (
+        "call pneumonia what has a probability above P (default: the one that finds 95%% of "
+        "pneumonia on the validation images)"
     )
-    parser.add_argument(
-        "--model",
-        metavar="ID",
-        help="one of the 35 (default: 26b, or the next best with weights at hand)",
+    add("--threshold", type=share, metavar="P", help=words)
+    words = "where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)"
+    add("--maps", type=Path, default=Path("maps"), metavar="DIR", help=words)
+    add("--no-map", action="store_true", help="draw no maps")
+    add("--json", action="store_true", help="print JSON")
+    words = (
+        "write the model as a torch.export program (.pt2: float32 images (N, 1, S, S) in 0-1 -> "
+        "logits) with a model card beside it"
     )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=RESULTS,
-        metavar="DIR",
-        help="where records and weights lie (default: report/results)",
-    )
-    parser.add_argument(
-        "--study",
-        metavar="NAME",
-        help="DATA/SPLIT (default: the last one trained that has weights)",
-    )
-    parser.add_argument("--seed", type=whole, metavar="N", help="of the run (default: the lowest)")
-    parser.add_argument(
-        "--image-size",
-        type=whole,
-        metavar="S",
-        help="of the run, pixels a side (default: the largest)",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=share,
-        metavar="P",
-        help="call pneumonia what has a probability above P "
-        "(default: the one that finds 95%% of pneumonia on the validation images)",
-    )
-    parser.add_argument(
-        "--maps",
-        type=Path,
-        default=Path("maps"),
-        metavar="DIR",
-        help="where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)",
-    )
-    parser.add_argument("--no-map", action="store_true", help="draw no maps")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--export",
-        type=Path,
-        metavar="FILE",
-        help="write the model as a torch.export program (.pt2: "
-        "float32 images (N, 1, S, S) in 0-1 -> logits) with a model card beside it",
-    )
+    add("--export", type=Path, metavar="FILE", help=words)
     parser.error = fail
     args = parser.parse_args(argv)
     if not args.images and not args.export:
@@ -113,205 +86,43 @@ def arguments(argv=None) -> argparse.Namespace:
     return args
 
 
-def read(path: Path, facts: dict, size: int):
-    """One image made ready: pixels uint8 (size, size), a thumbnail, warnings; or the reason why it
-    cannot be read.
-    """
-    from xray import inputs, maps, predict
-    from xray.images import Unreadable, resize
-
-    try:
-        gray, chroma = inputs.read(path)
-        return SimpleNamespace(
-            pixels=resize(gray, size),
-            shown=maps.thumbnail(gray),
-            reason="",
-            warnings=predict.unlike(gray, chroma, facts, size),
-        )
-    except Unreadable as error:
-        return SimpleNamespace(reason=str(error))
-    except MemoryError:
-        return SimpleNamespace(reason="too large for this machine's memory")
-
-
-def judge(
-    paths: list[Path], chosen, module, rules, folder: Path | None, taken: set[str], fail_one, tick
-):
-    """Yield a dict for each readable image, in order; folder: where maps go, None for none."""
-    import numpy as np
-    from scipy.special import expit
-
-    from xray import maps, predict
-    from xray.results import write_atomically
-
-    run = chosen.run
-    with ThreadPoolExecutor(2) as pool:
-        for start in range(0, len(paths), AT_ONCE):
-            part = paths[start : start + AT_ONCE]
-            films = list(pool.map(lambda path: read(path, chosen.facts, run.image_size), part))
-            for path, film in zip(part, films):
-                if film.reason:
-                    fail_one(path, film.reason)
-                    tick()
-            good = [(path, film) for path, film in zip(part, films) if not film.reason]
-            if not good:
-                continue
-            stack = np.stack([film.pixels for _, film in good])[:, None]
-            logits = predict.logits(module, stack)
-            for row, ((path, film), logit) in enumerate(zip(good, logits.tolist())):
-                answers = {
-                    key: rule and ("PNEUMONIA" if logit > rule.logit else "NORMAL")
-                    for key, rule in rules._asdict().items()
-                    if key != "reason"
-                }
-                found = {
-                    "image": str(path),
-                    "probability": float(expit(logit)),
-                    "logit": logit,
-                    "decision": answers["decision"],
-                    "decision_paper": answers["paper"],
-                    "decision_sensitive": answers["sensitive"],
-                    "map": None,
-                    "warnings": film.warnings,
-                }
-                if folder:
-                    values, rest = maps.contributions(run.spec, module, stack[row : row + 1])
-                    found["contributions"] = {
-                        "pixels": float(values.sum(dtype=np.float64)),
-                        "rest": float(rest[0]),
-                    }
-                    target = maps.place(folder, path, run.spec.id, taken)
-                    title = (
-                        f"model {run.spec.id}: probability of pneumonia {found['probability']:.3f}"
-                    )
-                    write_atomically(
-                        target, maps.draw(film.shown, values[0], title, predict.NOTICE)
-                    )
-                    found["map"] = str(target)
-                yield found
-                tick()
-
-
-def describe(found: dict, rules) -> list[str]:
+def told(answer: dict, rules) -> list[str]:
     """An image's lines."""
-    from xray.sources import shown
+    from xray.data_sources import shown
 
-    decision = found["decision"] or "no decision (the model is dead)"
-    other = []
-    if rules.decision:
-        if rules.decision is not rules.paper:
-            other.append(f"{found['decision_paper']} at 0.5")
-        if rules.sensitive and rules.decision is not rules.sensitive:
-            other.append(f"{found['decision_sensitive']} at {rules.sensitive.probability:.3f}")
-    line = f"{shown(found['image'])}: probability {found['probability']:.3f}, {decision}"
-    line += f" ({', '.join(other)})" * bool(other) + f"; map {shown(found['map'])}" * bool(
-        found["map"]
-    )
+    decision, other = answer["decision"] or "no decision (the model is dead)", []
+    if rules.decision and rules.decision is not rules.paper:
+        other.append(f"{answer['decision_paper']} at 0.5")
+    if rules.decision and rules.sensitive and rules.decision is not rules.sensitive:
+        other.append(f"{answer['decision_sensitive']} at {rules.sensitive.probability:.3f}")
+    line = f"{shown(answer['image'])}: probability {answer['probability']:.3f}, {decision}"
+    line += f" ({', '.join(other)})" * bool(other)
+    line += f"; map {shown(answer['map'])}" * bool(answer["map"])
     lines = [line]
-    if found["logit"] == 0 and rules.decision:
+    if answer["logit"] == 0 and rules.decision:
         lines.append(
             '  its logit is exactly 0: a closed ReLU, which says "not pneumonia" and nothing more'
         )
-    return lines + [f"  unlike the training images: {text}" for text in found["warnings"]]
+    return lines + [f"  unlike the training images: {text}" for text in answer["warnings"]]
 
 
 def header(chosen, rules) -> list[str]:
     """What is used, and how it decides."""
     run = chosen.run
-    lines = [
-        f"model {run.spec.id}, seed {run.seed}, {run.image_size}×{run.image_size} pixels, study {chosen.study}"
-    ]
+    size = f"{run.image_size}×{run.image_size} pixels"
+    lines = [f"model {run.spec.id}, seed {run.seed}, {size}, study {chosen.study}"]
     if run.differs:
         lines.append(f"not the paper's run: {', '.join(run.differs)}")
+    decision = rules.reason
     if rules.decision:
-        lines.append(
-            f"decision: pneumonia where the probability is above {rules.decision.probability:.3f} "
-            f"({rules.reason})"
-        )
-    else:
-        lines.append(f"decision: {rules.reason}")
-    return lines
-
-
-def plain(value):
-    """A value as JSON carries it: nan is null, a name that is no valid text is escaped."""
-    from xray.sources import shown
-
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
-        return shown(value)
-    return value
-
-
-def main(argv=None) -> int:
-    args = arguments(argv)
-    from xray import inputs
-
-    paths, problems = inputs.find(args.images, None if args.no_map else args.maps)
-    failed = []
-
-    def fail_one(path, reason):
-        failed.append({"image": str(path), "reason": reason})
-        tqdm.write(f"error: {shown(path)}: {reason}", file=sys.stderr)
-
-    from tqdm import tqdm
-
-    from xray import maps, predict
-    from xray.sources import shown
-
-    for path, reason in problems:
-        fail_one(path, reason)
-    if not paths and not args.export:
-        return 2
-    chosen = predict.choose(
-        args.results, args.model, args.study, args.seed, args.image_size, RESULTS
-    )
-    module = predict.load_weights(chosen.run)
-    rules = predict.rules(chosen.run, args.threshold)
-    for note in chosen.notes:
-        print(f"note: {note}", file=sys.stderr)
-
-    def say(lines):
-        if not args.json:
-            tqdm.write("\n".join(lines), file=sys.stdout)
-            sys.stdout.flush()
-
-    say(header(chosen, rules))
-    answers, exported = [], None
-    if args.export:
-        exported = export(args, chosen, module, rules, paths)
-        say(
-            [
-                f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its logits differ from "
-                f"PyTorch's by at most {exported['largest_difference']:.1e} on {exported['checked_on']}"
-            ]
-        )
-    folder = None if args.no_map or not paths else args.maps
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-    taken = {maps.key(path) for path in paths}
-    with tqdm(total=len(paths), desc="images", unit="", leave=False, delay=2, disable=None) as bar:
-        for found in judge(paths, chosen, module, rules, folder, taken, fail_one, bar.update):
-            answers.append(found)
-            say(describe(found, rules))
-    if args.json:
-        print(
-            json.dumps(
-                plain(document(chosen, rules, answers, failed, exported)), indent=1, allow_nan=False
-            )
-        )
-    say([predict.NOTICE])
-    return 2 if failed else 0
+        above = f"{rules.decision.probability:.3f} ({rules.reason})"
+        decision = f"pneumonia where the probability is above {above}"
+    return lines + [f"decision: {decision}"]
 
 
 def document(chosen, rules, answers: list, failed: list, exported) -> dict:
     """All of it, for --json."""
-    from xray import predict
+    from xray.predict import NOTICE
 
     run = chosen.run
     thresholds = {
@@ -331,30 +142,80 @@ def document(chosen, rules, answers: list, failed: list, exported) -> dict:
         "images": answers,
         "failed": failed,
         "exported": exported,
-        "notice": predict.NOTICE,
+        "notice": NOTICE,
     }
 
 
-def export(args, chosen, module, rules, paths: list[Path]) -> dict:
-    """Write the exported model and its card, checked on the first readable images given, else on
-    phantoms.
-    """
-    import numpy as np
+def plain(value):
+    """A value as JSON carries it: nan is null, a name that is no valid text is escaped."""
+    from xray.data_sources import shown
 
-    from xray import export, phantoms
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        return shown(value)
+    return value
 
-    size = chosen.run.image_size
-    films = [film for film in (read(path, {}, size) for path in paths[:AT_ONCE]) if not film.reason]
-    pixels = [film.pixels for film in films] or [
-        phantoms.draw(number, number % 2 == 1, size) for number in range(4)
-    ]
-    worst, card = export.write(chosen, module, rules, np.stack(pixels)[:, None], args.export)
-    return {
-        "file": str(args.export),
-        "card": str(card),
-        "largest_difference": worst,
-        "checked_on": f"{len(pixels)} {'of the images given' if films else 'phantoms'}",
-    }
+
+def main(argv=None) -> int:
+    args = arguments(argv)
+    from tqdm import tqdm
+
+    from xray import predict, predict_inputs, predict_weights
+    from xray.data_sources import shown
+
+    answers, failed, exported = [], [], None
+
+    def fail_one(path, reason):
+        failed.append({"image": str(path), "reason": reason})
+        tqdm.write(f"error: {shown(path)}: {reason}", file=sys.stderr)
+
+    def say(*lines):
+        if not args.json:
+            tqdm.write("\n".join(lines), file=sys.stdout)
+            sys.stdout.flush()
+
+    paths, problems = predict_inputs.find(args.images, None if args.no_map else args.maps)
+    for path, reason in problems:
+        fail_one(path, reason)
+    if not paths and not args.export:
+        return 2
+    wanted = args.model, args.study, args.seed, args.image_size
+    chosen = predict_weights.choose(args.results, *wanted)
+    module = predict_weights.load_weights(chosen.run)
+    rules = predict.rules(chosen.run, args.threshold)
+    for note in chosen.notes:
+        print(f"note: {note}", file=sys.stderr)
+    say(*header(chosen, rules))
+    if args.export:
+        from xray import predict_export
+
+        exported = predict_export.write(chosen, module, rules, paths[:CHECKED], args.export)
+        say(
+            f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
+            f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
+            f"{exported['checked_on']}"
+        )
+    folder = None if args.no_map or not paths else args.maps
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(paths), desc="images", unit="", leave=False, delay=2, disable=None) as bar:
+        for answer in predict.judge(paths, chosen, module, rules, folder):
+            if "reason" in answer:
+                fail_one(answer["image"], answer["reason"])
+            else:
+                answers.append(answer)
+                say(*told(answer, rules))
+            bar.update()
+    if args.json:
+        content = plain(document(chosen, rules, answers, failed, exported))
+        print(json.dumps(content, indent=1, allow_nan=False))
+    say(predict.NOTICE)
+    return 2 if failed else 0
 
 
 def run(argv=None) -> int:
@@ -375,7 +236,7 @@ def run(argv=None) -> int:
     except OSError as error:
         fail(f"{error.filename or 'output'}: {error.strerror or error}")
     except ValueError as error:
-        from xray.predict import PredictError
+        from xray.predict_weights import PredictError
 
         if not isinstance(error, (PredictError, ResultsError)):
             raise

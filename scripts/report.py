@@ -82,8 +82,8 @@ def main(argv=None) -> None:
     args = arguments(argv)
     print("loading", flush=True)
     from xray import report, study
+    from xray.data_sources import DataError
     from xray.results import ResultsError
-    from xray.sources import DataError
 
     try:
         name, others = study.choose(args.results, args.study)

@@ -7,23 +7,21 @@ torchrun --nproc-per-node 2 scripts/train.py --all
 """
 
 import argparse
-import difflib
 import functools
 import os
 import re
 import signal
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from xray.specs import RESPLIT, RESPLIT_CNN  # noqa: E402
+from xray import training_jobs  # noqa: E402
+from xray.data_sources import PAPER  # noqa: E402
+from xray.specs import MODELS  # noqa: E402
 
-SOURCE = "keremberke/chest-xray-classification"
-CPU_CNN_SIZE = 64  # pixels a side; see the README for the measurement it follows from
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
 MAX_SEEDS = 1000
@@ -61,102 +59,69 @@ def device_name(text: str) -> str:
     return text
 
 
-def arguments(argv=None) -> argparse.Namespace:
+def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description="Train the paper's models and write one record a run."
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--model", nargs="+", metavar="ID", help="one model or several of the 35, e.g. 20 21 26b"
+    words = "one model or several of the 35, e.g. 20 21 26b"
+    what.add_argument("--model", nargs="+", metavar="ID", help=words)
+    words = (
+        "the study: 35 models, the learning-rate search of section 3.1, the durations of Fig 28, "
+        "and the re-splits"
     )
-    what.add_argument(
-        "--all",
-        action="store_true",
-        help="the study: 35 models, the learning-rate search of section "
-        "3.1, the durations of Fig 28, and the re-splits",
-    )
+    what.add_argument("--all", action="store_true", help=words)
     what.add_argument("--list", action="store_true", help="print the 35 models")
-    parser.add_argument(
-        "--data",
-        metavar="SOURCE",
-        help="a Hub data set id, a folder of parquet files or of class "
-        f"folders, or phantom (default: {SOURCE}; phantoms where the Hub cannot be reached)",
+    add = parser.add_argument
+    words = (
+        "a Hub data set id, a folder of parquet files or of class folders, or phantom "
+        f"(default: {PAPER}; phantoms where the Hub cannot be reached)"
     )
-    parser.add_argument(
-        "--image-size",
-        type=count(4, MAX_IMAGE_SIZE),
-        metavar="S",
-        help="pixels a side, a multiple "
-        f"of 4 (default: 640; {CPU_CNN_SIZE} for CNNs without a GPU). At another size than 640 the layer with one "
-        "weight per pixel takes (640/S)² times the learning rate, so that it learns as it does at 640",
+    add("--data", metavar="SOURCE", help=words)
+    words = (
+        f"pixels a side, a multiple of 4 (default: 640; {training_jobs.CPU_CNN_SIZE} for CNNs "
+        "without a GPU). At another size than 640 the layer with one weight per pixel takes "
+        "(640/S)² times the learning rate, so that it learns as it does at 640"
     )
-    parser.add_argument(
-        "--epochs",
-        type=count(1),
-        metavar="N",
-        help="shorten or lengthen the runs (default: the paper's)",
+    add("--image-size", type=count(4, MAX_IMAGE_SIZE), metavar="S", help=words)
+    words = "shorten or lengthen the runs (default: the paper's)"
+    add("--epochs", type=count(1), metavar="N", help=words)
+    words = (
+        "e.g. 0-4 (default: 0-4 for Linear and MLP models trained by SGD, 0-2 for CNNs, 0 for Adam)"
     )
-    parser.add_argument(
-        "--seeds",
-        type=seeds,
-        metavar="LIST",
-        help="e.g. 0-4 (default: 0-4 for Linear and MLP models "
-        "trained by SGD, 0-2 for CNNs, 0 for Adam)",
+    add("--seeds", type=seeds, metavar="LIST", help=words)
+    words = "auto, cpu, cuda or cuda:N (default: auto)"
+    add("--device", type=device_name, default="auto", metavar="NAME", help=words)
+    formats = ("auto", "fp32", "tf32", "bf16")
+    words = "auto: bf16 for CNNs on a processor that multiplies in it, else fp32"
+    add("--precision", choices=formats, default="auto", help=words)
+    words = (
+        "how Linear and MLP models are trained: pixel by pixel, or in sample space (same result)"
     )
-    parser.add_argument(
-        "--device",
-        type=device_name,
-        default="auto",
-        metavar="NAME",
-        help="auto, cpu, cuda or cuda:N (default: auto)",
+    add("--engine", choices=("auto", "direct", "gram"), default="auto", help=words)
+    words = "the source's split, or a new one of the same sizes by image or by patient"
+    add("--split", choices=("given", "image", "patient"), default="given", help=words)
+    words = "which of the new splits (default: 0)"
+    add("--split-seed", type=count(0), metavar="N", help=words)
+    words = (
+        "new splits of each kind, by image and by patient, for the models of Figs 20, 23 and 25, "
+        "CNNs where --model names them (default: 10 with --all, one seed)"
     )
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "tf32", "bf16"),
-        default="auto",
-        help="auto: bf16 for CNNs on a processor that multiplies in it, else fp32",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=("auto", "direct", "gram"),
-        default="auto",
-        help="how Linear and MLP models are trained: pixel by pixel, or in sample space (same result)",
-    )
-    parser.add_argument(
-        "--split",
-        choices=("given", "image", "patient"),
-        default="given",
-        help="the source's split, or a new one of the same sizes by image or by patient",
-    )
-    parser.add_argument(
-        "--split-seed", type=count(0), metavar="N", help="which of the new splits (default: 0)"
-    )
-    parser.add_argument(
-        "--resplits",
-        type=count(0, 1000),
-        metavar="N",
-        help="new splits of each kind, by image and by "
-        "patient, for the models of Figs 20, 23 and 25, CNNs where --model names them (default: 10 with "
-        "--all, one seed)",
-    )
-    parser.add_argument(
-        "--weights",
-        choices=("first", "all", "none"),
-        default="first",
-        help="keep the weights of each model's first seed, of all runs, or of none",
-    )
-    parser.add_argument(
-        "--skip-unreadable", action="store_true", help="leave unreadable images out"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "report", metavar="DIR", help="records go to DIR/results"
-    )
-    parser.add_argument("--force", action="store_true", help="train again what is finished")
+    add("--resplits", type=count(0, 1000), metavar="N", help=words)
+    words = "keep the weights of each model's first seed, of all runs, or of none"
+    add("--weights", choices=("first", "all", "none"), default="first", help=words)
+    add("--skip-unreadable", action="store_true", help="leave unreadable images out")
+    words = "records go to DIR/results"
+    add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
+    add("--force", action="store_true", help="train again what is finished")
     parser.error = fail
-    args = parser.parse_args(argv)
+    return parser
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    args = options().parse_args(argv)
     if args.split_seed is not None and args.split == "given":
         fail("--split-seed needs --split image or --split patient")
-    args.split_seed = args.split_seed or 0
     if args.resplits and args.split != "given":
         fail("--resplits makes its own splits; leave out --split")
     if args.image_size and args.image_size % 4:
@@ -171,19 +136,11 @@ def fail(message: str):
     sys.exit(2)
 
 
-def pick_specs(args) -> list:
-    """The specs asked for, each once, with --epochs applied."""
-    from xray.specs import LEARNING_RATE_SEARCH, MODELS
+def say(text: str) -> None:
+    from tqdm import tqdm
 
-    known = MODELS | LEARNING_RATE_SEARCH
-    for name in args.model or ():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(MODELS)[:4]
-            fail(
-                f"there is no model {name!r}; the nearest are {', '.join(near)} (--list prints all)"
-            )
-    specs = [known[name] for name in (dict.fromkeys(args.model) if args.model else known)]
-    return [replace(spec, epochs=args.epochs or spec.epochs) for spec in specs]
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
 
 
 def pick_device(args) -> str:
@@ -203,243 +160,71 @@ def pick_device(args) -> str:
     return device
 
 
-def pick_precision(args, device) -> str:
-    """The CNNs' number format: bf16 on a processor with instructions for it, where it takes half
-    the time; else fp32.
-    """
-    import torch
-
-    if args.precision != "auto" or device != "cpu":
-        return "fp32" if args.precision == "auto" else args.precision
-    able = torch.cpu.get_capabilities()
-    if able.get("avx512_bf16") or able.get("amx_bf16"):
-        return "bf16"
-    say(
-        "note: this processor has no bf16 instructions, so CNNs are trained in fp32; that takes about twice as long"
-    )
-    return "fp32"
-
-
-def open_source(args, bar):
-    """load(image_size, split) -> Data, each size read once; the default source falls back to
-    phantoms, said aloud.
-    """
-    from xray import data
-
-    source = {"name": args.data or SOURCE}
-
-    @functools.cache
-    def given(size):
-        progress = bar(total=1, initial=0, label=f"decoding images at {size}×{size}")
-
-        def tick(done, total):
-            progress.total = total
-            progress.update(done - progress.n)
-
-        try:
-            found = data.load(
-                source["name"], size, skip_unreadable=args.skip_unreadable, progress=tick
-            )
-        except data.HubUnreachable as error:
-            if args.data:
-                raise
-            say(
-                f"{error}\nGoing on with phantoms (synthetic images): nothing that follows is about real radiographs. "
-                "For real ones: --data FOLDER"
-            )
-            source["name"] = "phantom"
-            found = data.load("phantom", size, progress=tick)
-        progress.close()
-        for note in found.notes:
-            say(f"note: {note}")
-        return found
-
-    @functools.cache
-    def load(size, split="given"):
-        protocol, _, seed = split.partition("-")
-        return data.resplit(given(size), protocol, int(seed or 0))
-
-    return load
-
-
-def plan(args, specs, load, device) -> list:
-    """The jobs of a call, in the order of the paper."""
-    from xray import results, samplespace
-    from xray.training import Job
-
-    def capable(spec):
-        return samplespace.trains_in_sample_space(spec)
-
-    if args.engine == "gram" and args.model and not all(map(capable, specs)):
-        wrong = ", ".join(spec.id for spec in specs if not capable(spec))
-        fail(f"--engine gram trains Linear and MLP models by SGD; not {wrong}")
-    again = (RESPLIT + RESPLIT_CNN) if args.model else RESPLIT
-    if args.resplits and not any(spec.id in again for spec in specs):
-        fail(f"--resplits are of the models {', '.join(again)}")
-    cnn_size = args.image_size or (640 if device != "cpu" else CPU_CNN_SIZE)
-    flat_size = args.image_size or 640
-    data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
-    study = results.data_folder(args.out / "results", data.name, data.fingerprint)
-
-    own = args.split if args.split == "given" else f"{args.split}-{args.split_seed}"
-    asked = []  # (spec, seed, split, whether in short)
-    for spec in specs:
-        several = args.seeds or range(
-            3 if spec.family == "CNN" else 5 if capable(spec) and "@" not in spec.id else 1
-        )
-        asked += [(spec, seed, own, False) for seed in several]
-    resplits = (
-        args.resplits
-        if args.resplits is not None
-        else (10 if args.all and args.split == "given" else 0)
-    )
-    asked += [
-        (spec, seed, f"{kind}-{number}", True)
-        for spec in specs
-        if spec.id in again
-        for number in range(resplits)
-        for kind in ("image", "patient")
-        for seed in args.seeds or [0]
-    ]
-
-    cnn_precision = pick_precision(args, device)
-    in_sample_space = [spec for spec, *_ in asked if capable(spec)]
-    if args.engine != "auto":
-        choice = args.engine, "forced"
-    elif in_sample_space:
-        choice = samplespace.choose_engine(in_sample_space, len(data.labels), flat_size)
-    first = {spec.id: seed for spec, seed, *_ in reversed(asked)}
-    flat_precision = "fp32" if args.precision == "auto" else args.precision
-    jobs = []
-    for spec, seed, split, short in asked:
-        engine, reason = (
-            choice
-            if capable(spec)
-            else ("direct", f"{spec.optimizer} {spec.family} models always are")
-        )
-        keep = args.weights == "all" or (args.weights == "first" and seed == first[spec.id])
-        size, precision = (
-            (cnn_size, cnn_precision) if spec.family == "CNN" else (flat_size, flat_precision)
-        )
-        jobs.append(
-            Job(
-                spec,
-                seed,
-                size,
-                split,
-                engine,
-                reason,
-                precision,
-                study / split,
-                keep and not short,
-                short,
-            )
-        )
-    # Fig 28 compares durations: all three by the direct loop, alike
-    if args.all and args.engine == "auto":
-        jobs += [
-            Job(spec, 0, cnn_size, own, "direct", "forced", cnn_precision, study / own, False)
-            for spec in specs
-            if spec.id in ("27b", "28b")
-        ]
-    return jobs
-
-
-def estimated_seconds(job, images: int) -> float:
-    """A rough cost, for sharing runs out over ranks and for the order of things: multiply-adds at
-    30 G a second.
-    """
-    spec = job.spec
-    if spec.family == "CNN":
-        per_pixel = spec.kernel_size**2 * (spec.hidden_units + spec.hidden_units**2 * 1.5)
-        return 3 * spec.epochs * images * job.image_size**2 * per_pixel / 3e10
-    if job.engine == "direct":
-        return 3 * spec.epochs * images * job.image_size**2 * spec.hidden_units / 3e10
-    return spec.epochs * images**2 * spec.hidden_units / 3e10
-
-
-def say(text: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
-
-
-def describe(run) -> str:
-    where = f"{run.spec.id} seed {run.seed}" + (
-        f", split {run.split}" if run.split != "given" else ""
-    )
+def summary(run) -> str:
+    where = f"{run.spec.id} seed {run.seed}"
+    where += f", split {run.split}" * (run.split != "given")
     if run.status == "diverged":
         return f"{where}: diverged after {len(run.history['train_loss'])} epochs"
-    return (
-        f"{where}: validation accuracy {run.history['validation_accuracy'][-1]:.1%}, loss "
-        f"{run.history['validation_loss'][-1]:.3f} ({run.environment['seconds']:.1f} s, {run.engine})"
-    )
+    accuracy, loss = (run.history[f"validation_{key}"][-1] for key in ("accuracy", "loss"))
+    how = f"{run.environment['seconds']:.1f} s, {run.engine}"
+    return f"{where}: validation accuracy {accuracy:.1%}, loss {loss:.3f} ({how})"
+
+
+def progress_bars(shown: bool):
+    """bar(total, initial, label), drawn on a terminal."""
+    from tqdm import tqdm
+
+    look = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
+    style = {"leave": False, "disable": None if shown else True, "bar_format": look}
+    return lambda total, initial, label: tqdm(total=total, initial=initial, desc=label, **style)
+
+
+def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
+    import torch
+
+    counts = " / ".join(f"{count:,}" for count in data.facts["splits"].values())
+    say(f"data: {data.source}, {counts} images (train / validation / test)")
+    say(f"study: {jobs[0].folder}")
+    where = device + f" with {torch.get_num_threads()} threads" * (device == "cpu")
+    for size in sorted({job.image_size for job in jobs if job.spec.family == "CNN"} - {640}):
+        where += f"; CNNs at {size}×{size} with matched steps"
+    say(f"runs: {len(jobs)} asked for, {recorded} finished before, {todo} to train on {where}")
 
 
 def train(args, specs: list) -> None:
-    import torch
-    from tqdm import tqdm
-
-    from xray import data, engine, training
+    from xray import data, engine, machine, training
+    from xray.training_record import write_facts
 
     device = pick_device(args)
-    engine.keep_freed_memory()
+    machine.keep_freed_memory()
     engine.set_precision("fp32" if args.precision == "auto" else args.precision)
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0)) % ranks
-
-    def bar(total, initial, label):
-        return tqdm(
-            total=total,
-            initial=initial,
-            desc=label,
-            leave=False,
-            disable=None if rank == 0 else True,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
-        )
-
-    load = open_source(args, bar)
-    jobs = plan(args, specs, load, device)
-    first = load(jobs[0].image_size)
-    study = jobs[0].folder
-    write_facts(args, study, first)
-    finished = [] if args.force else [job for job in jobs if training.finished(job)]
-    todo = {job.record for job in jobs} - {job.record for job in finished}
-    training.clear_leftovers(jobs, finished, first, data.cache_folder())
-    sizes = sorted({job.image_size for job in jobs if job.spec.family == "CNN"})
+    bar = progress_bars(shown=rank == 0)
+    note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
+    desk = training.Desk(device, data.cache_folder(), bar, note, args.force)
+    source, default = args.data or PAPER, args.data is None
+    load = training_jobs.open_source(source, args.skip_unreadable, default, bar, say)
+    folder = args.out / "results"
+    asked = ("seeds", "image_size", "resplits", "engine", "precision", "weights")
+    given = {name: getattr(args, name) for name in asked}
+    split = args.split if args.split == "given" else f"{args.split}-{args.split_seed or 0}"
+    order = training_jobs.Order(folder, device, args.model, split=split, **given)
+    jobs = training_jobs.plan(order, specs, load, note)
+    first, study = load(jobs[0].image_size), jobs[0].folder
+    write_facts(folder, study, first, note)
+    recorded = [] if args.force else [job for job in jobs if training_jobs.has_record(job)]
+    todo = {job.record for job in jobs} - {job.record for job in recorded}
+    training.clear_leftovers(jobs, recorded, first, desk.cache)
     if rank == 0:
-        counts = " / ".join(f"{count:,}" for count in first.facts["splits"].values())
-        say(f"data: {first.source}, {counts} images (train / validation / test)")
-        say(f"study: {study}")
-        say(
-            f"runs: {len(jobs)} asked for, {len(finished)} finished before, {len(todo)} to train on {device}"
-            + f" with {torch.get_num_threads()} threads" * (device == "cpu")
-            + "".join(
-                f"; CNNs at {size}×{size} with matched steps" for size in sizes if size != 640
-            )
-        )
-    shares = training.assign(
-        jobs, [estimated_seconds(job, len(first.labels)) for job in jobs], ranks
-    )
-    mine = shares[rank]
-    # then help the others; forced, what they have finished would be trained again
-    if not args.force:
-        mine = mine + [job for share in shares[rank + 1 :] + shares[:rank] for job in share]
+        announce(jobs, len(recorded), len(todo), first, device)
+    left = [job for job in jobs if job.record in todo]
+    mine = training_jobs.share(left, rank, ranks, args.force)
     done, started = 0, time.monotonic()
     try:
-        note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
-        for run in training.work(
-            [job for job in mine if job.record in todo],
-            load,
-            device,
-            data.cache_folder(),
-            bar,
-            note,
-            args.force,
-        ):
+        for run in training.work(mine, load, desk):
             done += 1
-            say(f"[{done}/{len(todo)}] {describe(run)}")
+            say(f"[{done}/{len(todo)}] {summary(run)}")
     except training.DeviceError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -452,28 +237,6 @@ def train(args, specs: list) -> None:
         say(f"done: {done} runs in {time.monotonic() - started:.0f} s{others}; records in {study}")
 
 
-def write_facts(args, study: Path, data) -> None:
-    """Say beside the study what its data is, unless that stands there, and which study was worked
-    on last.
-    """
-    from xray import audit, results
-
-    path = study.parent / "data.json"
-    known = path.exists()
-    if known:
-        try:
-            results.read_json(path)
-        except results.Damaged:
-            known = False
-            say(f"note: {path} was damaged and is written again")
-    if not known:
-        seen = {"intensity": audit.intensity(data.train.images)}  # predict.py warns of other images
-        results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
-    results.write_atomically(
-        args.out / "results" / "latest", f"{study.relative_to(args.out / 'results')}\n".encode()
-    )
-
-
 def unusable(error: OSError, args) -> str:
     """What to say of a file or folder that cannot be used."""
     where = Path(error.filename or args.out)
@@ -482,32 +245,35 @@ def unusable(error: OSError, args) -> str:
     return f"{where}: cannot be used ({error.strerror or error}); {hint}. What is finished is kept"
 
 
+def list_models() -> None:
+    for spec in MODELS.values():
+        print(
+            f"{spec.id:4} {spec.family:12} layers {spec.hidden_layers}  units "
+            f"{spec.hidden_units:2}  kernel {spec.kernel_size or '-'}  weighted "
+            f"{'yes' if spec.class_weight else 'no ':3}  {spec.optimizer:4} "
+            f"lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch {spec.batch_size}  "
+            f"decay {spec.weight_decay:g}"
+        )
+
+
 def main(argv=None) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # any file name can be said
     args = arguments(argv)
     if args.list:
-        from xray.specs import MODELS
-
-        for spec in MODELS.values():
-            print(
-                f"{spec.id:4} {spec.family:12} layers {spec.hidden_layers}  units {spec.hidden_units:2}  kernel "
-                f"{spec.kernel_size or '-'}  weighted {'yes' if spec.class_weight else 'no ':3}  {spec.optimizer:4} "
-                f"lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch {spec.batch_size}  "
-                f"decay {spec.weight_decay:g}"
-            )
+        list_models()
         return
     try:
+        from xray.data_sources import DataError
         from xray.results import ResultsError
-        from xray.sources import DataError
 
-        specs = pick_specs(args)
+        specs = training_jobs.choose_specs(args.model, args.epochs)
         (args.out / "results").mkdir(parents=True, exist_ok=True)
         train(args, specs)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nstopped before any training; the same command starts again")
         sys.exit(130)
-    except (DataError, ResultsError) as error:
+    except (DataError, ResultsError, training_jobs.OrderError) as error:
         fail(str(error))
     except OSError as error:
         fail(unusable(error, args))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torchvision.transforms.v2  # noqa: F401  (what the command needs is loaded once, here, for all forks)
 
-from xray import audit, data, engine, results, samplespace, training  # noqa: F401
+from xray import data, engine, gram_training, results, training  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 # fp32: alike on processors with and without bf16
@@ -173,8 +173,7 @@ def leftovers(*folders: Path) -> list[Path]:
         path
         for folder in folders
         for path in Path(folder).rglob("*")
-        if path.name.startswith((".writing", ".building"))
-        or path.suffix == ".writing"
+        if path.name.startswith((".writing", ".claims", ".runs"))
         or path.parent.name == "checkpoints"
     ]
 

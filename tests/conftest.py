@@ -3,6 +3,7 @@ cache of their own.
 """
 
 import os
+import shutil
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything loads torch
 
@@ -48,3 +49,17 @@ def whole(images, tmp_path_factory):
         return made[arguments]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A folder with a source ("films") and the records of three short runs ("out/results")."""
+    from predicting import make_study
+
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def records(study, tmp_path):
+    """A copy of the study's records that a test may spoil: the results folder."""
+    return shutil.copytree(study / "out" / "results", tmp_path / "results")

@@ -4,7 +4,11 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from xray import data, data_images
+from xray.data_sources import DataError
 
 SPLITS = {"train": (3, 4), "validation": (2, 2), "test": (1, 2)}  # NORMAL, PNEUMONIA
 COUNT = 14
@@ -16,6 +20,15 @@ def pixels(seed: int, height: int = 24, width: int | None = None) -> np.ndarray:
     return ((x * 3 + y * (1 + seed % 5) + seed * 11) % 200).astype(np.uint8)
 
 
+def noise_images(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noise images (n, 1, size, size), brighter in one half for label 1, and their labels."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random(n) < 0.7).astype(np.int64)
+    images = generator.integers(0, 200, (n, 1, size, size))
+    images[labels == 1, :, : size // 2] += 55
+    return images.astype(np.uint8), labels
+
+
 def encode(image, kind: str = "PNG", **options) -> bytes:
     """An array or Pillow image as a file's bytes."""
     stream = io.BytesIO()
@@ -23,6 +36,28 @@ def encode(image, kind: str = "PNG", **options) -> bytes:
         stream, kind, **options
     )
     return stream.getvalue()
+
+
+def gray(encoded: bytes, size: int = 24) -> np.ndarray:
+    """What an image file is decoded into."""
+    return data_images.decode(encoded, size).pixels
+
+
+def load(source, folder: Path, size: int = 8, **options) -> data.Data:
+    """A source, read with a cache in `folder`."""
+    return data.load(str(source), size, cache=folder / "cache", **options)
+
+
+def error_of(tmp_path, source, **options) -> str:
+    """The one line that reading a source fails with."""
+    with pytest.raises(DataError) as caught:
+        data.load(str(source), 8, cache=tmp_path / "cache", **options)
+    text = str(caught.value)
+    assert "\n" not in text and "Traceback" not in text and len(text) < 2500
+    assert not list((tmp_path / "cache").glob("images/.writing-*")), (
+        "half-built images are left behind"
+    )
+    return text
 
 
 def rows(splits=SPLITS, names=("NORMAL", "PNEUMONIA")):

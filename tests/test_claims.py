@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from xray import claims, effects, paper
+from xray.claims_table import CLAIMS
 from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN
 from xray.results import Run
 from xray.specs import LEARNING_RATE_SEARCH, MODELS, pixel_step
@@ -166,7 +167,7 @@ def judge(claim, runs, facts=FACTS):
 
 def test_a_study_in_which_all_claims_hold():
     verdicts = claims.judge(study(), FACTS)
-    assert [verdict.id for verdict in verdicts] == [claim.id for claim in paper.CLAIMS]
+    assert [verdict.id for verdict in verdicts] == [claim.id for claim in CLAIMS]
     assert {verdict.id: verdict.figures for verdict in verdicts if verdict.verdict != HOLDS} == {}
     assert claims.summary(verdicts) == {HOLDS: 34, FAILS: 0, NOISE: 0, NOT_RUN: 0}
     assert all(
@@ -255,9 +256,7 @@ def test_every_claim_is_seen_to_fail():
         *test_claims_on_the_data_that_do_not_hold.pytestmark,
         *test_claims_on_runs_that_do_not_hold.pytestmark,
     ]
-    assert {case[0] for mark in marks for case in mark.args[1]} == {
-        claim.id for claim in paper.CLAIMS
-    }
+    assert {case[0] for mark in marks for case in mark.args[1]} == {claim.id for claim in CLAIMS}
 
 
 def one_of_three(good, bad):
@@ -324,7 +323,7 @@ def test_one_seed_needs_a_minimum_effect_on_curves():
 
 
 @pytest.mark.parametrize(
-    "claim", [claim for claim in paper.CLAIMS if claim.models], ids=lambda claim: claim.id
+    "claim", [claim for claim in CLAIMS if claim.models], ids=lambda claim: claim.id
 )
 def test_a_claim_without_its_models_is_not_run_and_names_them(claim):
     runs = study(seeds=1)

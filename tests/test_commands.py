@@ -168,14 +168,7 @@ def test_a_model_or_seed_named_twice_is_trained_once(images, tmp_path, capsys):
         "--data",
         images,
         *TINY,
-        "--model",
-        "20",
-        "20",
-        "--seeds",
-        "0,0,1,0-1",
-        "--epochs",
-        "1",
-        "--out",
+        *"--model 20 20 --seeds 0,0,1,0-1 --epochs 1 --out".split(),
         tmp_path,
     )
     assert train(*arguments) == 0
@@ -197,15 +190,9 @@ def test_the_smallest_sizes(images, tmp_path, model, size):
             images,
             "--image-size",
             size,
-            "--device",
-            "cpu",
-            "--model",
+            *"--device cpu --model".split(),
             model,
-            "--epochs",
-            "1",
-            "--seeds",
-            "0",
-            "--out",
+            *"--epochs 1 --seeds 0 --out".split(),
             tmp_path,
         )
         == 0
@@ -214,20 +201,7 @@ def test_the_smallest_sizes(images, tmp_path, model, size):
 
 
 def test_splits_weights_and_precisions(images, tmp_path):
-    some = (
-        "--data",
-        images,
-        *TINY,
-        "--model",
-        "20",
-        "11",
-        "--epochs",
-        "1",
-        "--seeds",
-        "3",
-        "--out",
-        tmp_path,
-    )
+    some = ("--data", images, *TINY, *"--model 20 11 --epochs 1 --seeds 3 --out".split(), tmp_path)
     assert train(*some, "--split", "image", "--split-seed", "3") == 0
     assert train(*some, "--resplits", "2", "--weights", "none") == 0
     assert train(*some, "--precision", "bf16", "--weights", "all") == 0
@@ -281,18 +255,7 @@ PLACES = [
 def test_any_folder_can_be_written_to(images, tmp_path, monkeypatch, capsys, place):
     monkeypatch.chdir(tmp_path)
     assert (
-        train(
-            "--data",
-            images,
-            *TINY,
-            "--model",
-            "20",
-            "--seeds",
-            "0",
-            "--epochs",
-            "1",
-            f"--out={place}",
-        )
+        train("--data", images, *TINY, *"--model 20 --seeds 0 --epochs 1".split(), f"--out={place}")
         == 0
     )
     assert len(record_files(tmp_path / place)) == 1
@@ -316,20 +279,7 @@ def test_any_source_folder_can_be_named(images, tmp_path, monkeypatch):
                 (base.parent / part.name).symlink_to(part)
         out = tmp_path / "out" / str(number)
         assert (
-            train(
-                "--data",
-                name,
-                *TINY,
-                "--model",
-                "20",
-                "--seeds",
-                "0",
-                "--epochs",
-                "1",
-                "--out",
-                out,
-            )
-            == 0
+            train("--data", name, *TINY, *"--model 20 --seeds 0 --epochs 1 --out".split(), out) == 0
         )
         assert len(list((out / "results").glob("*/given/*-seed0*.json"))) == 1
     assert (
@@ -353,18 +303,7 @@ def test_from_another_folder_with_relative_names(images, tmp_path, monkeypatch):
     absolute names.
     """
     (tmp_path / "pictures").symlink_to(images)
-    arguments = (
-        "--data",
-        "pictures",
-        *TINY,
-        "--model",
-        "20",
-        "11",
-        "--seeds",
-        "0",
-        "--epochs",
-        "2",
-    )
+    arguments = (*"--data pictures".split(), *TINY, *"--model 20 11 --seeds 0 --epochs 2".split())
     process = command(
         ROOT / "scripts" / "train.py",
         *arguments,

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from xray import engine, gram, models, samplespace
+from xray import engine, gram, gram_training, models
 from xray.data import Split
 from xray.specs import MODELS
 
@@ -119,27 +119,27 @@ def test_predictions_stay_on_the_gpu(where):
 
 
 def test_an_epoch_in_sample_space_asks_the_gpu_for_nothing_before_its_end(monkeypatch):
-    monkeypatch.setattr(samplespace, "pos_weight", lambda spec, labels: 0.5)
+    monkeypatch.setattr(gram_training, "pos_weight", lambda spec, labels: 0.5)
     index = {"train": np.arange(12), "validation": np.arange(12, 16), "test": np.arange(16, 20)}
-    jobs = [
-        samplespace.Job(replace(MODELS[name], batch_size=4), seed, index)
+    nets = [
+        gram_training.Net(replace(MODELS[name], batch_size=4), seed, index)
         for name in ("20", "21", "1", "6", "27b")
         for seed in (0, 1)
     ]
     images = np.random.default_rng(0).integers(0, 256, (20, 1, SIZE, SIZE), dtype=np.uint8)
-    states = samplespace._starting_points(jobs, images, "cpu")
+    states = gram_training._starting_points(nets, images, "cpu")
     with FakeTensorMode(allow_non_fake_inputs=True), Transfers() as transfers:
-        split = samplespace._Split(
+        view = gram_training._View(
             torch.zeros((20, 20), dtype=torch.float64, device="cuda"),
             torch.zeros(20, dtype=torch.float64, device="cuda"),
             index,
         )
         for tensors, _ in states.values():
             tensors["seconds"] = Seconds(0)
-        runs = [samplespace._Run(job, split, states[job], SIZE) for job in jobs]
+        fits = [gram_training._Fit(net, view, states[net], SIZE) for net in nets]
         transfers.to_cpu = transfers.to_gpu = 0
         with pytest.raises(DataDependentOutputException) as stop:
-            samplespace._epoch(runs, 8)
+            gram_training._epoch(fits, 8)
     assert "tolist" in where_it_waited(stop)
     assert transfers.to_cpu == 0
 
@@ -194,10 +194,8 @@ def test_batches_sent_to_the_gpu_are_those_that_lie_there():
     for images in (torch.from_numpy(part.images), torch.from_numpy(part.images).to("cuda:0")):
         model = models.build(spec, 16, 0, "cuda:0")
         placed = images, torch.as_tensor(part.labels, dtype=torch.float32, device="cuda:0")
-        for history in engine.fit(
-            model, engine.make_optimizer(model, spec), spec, placed, placed, 0
-        ):
-            pass
+        optimizer = engine.make_optimizer(model, spec)
+        *_, history = engine.fit(model, optimizer, spec, placed, placed, 0)
         histories.append(history)
     assert histories[0] == histories[1]
 

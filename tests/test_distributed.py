@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections import Counter
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -31,34 +32,11 @@ from commands import (
     wait_for,
 )
 
+from xray import files
+
 SCRIPT = ROOT / "scripts" / "train.py"
-STUDY = (
-    *TINY,
-    "--model",
-    "20",
-    "21",
-    "11",
-    "18",
-    "--seeds",
-    "0-2",
-    "--epochs",
-    "20",
-    "--weights",
-    "all",
-)
-LONG = (
-    *TINY,
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "11",
-    "--seeds",
-    "0,1",
-    "--epochs",
-    "80",
-)
+STUDY = (*TINY, *"--model 20 21 11 18 --seeds 0-2 --epochs 20 --weights all".split())
+LONG = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 80".split())
 ONCE = Counter(f"{model} seed {seed}" for model in ("20", "21", "11", "18") for seed in range(3))
 
 
@@ -135,29 +113,20 @@ def test_processes_at_once(alone, images, tmp_path, processes):
     assert leftovers(tmp_path) == []
 
 
-def slow_locks():
-    lockf = fcntl.lockf
-    fcntl.lockf = lambda *how: (lockf(*how), time.sleep(0.2))
+def slow_claims():
+    take = files._take
+    files._take = lambda *what: (take(*what), time.sleep(0.2))[0]
 
 
 def test_waiting_processes_do_not_wait_for_each_other(images, tmp_path):
-    some = (
-        "--data",
-        images,
-        *TINY,
-        "--engine",
-        "gram",
-        "--epochs",
-        "2",
-        "--seeds",
-        "0",
-        "--out",
-        tmp_path / "out",
-    )
+    some = ("--data", images, *TINY, *"--engine gram --epochs 2 --seeds 0 --out".split())
+    some = (*some, tmp_path / "out")
     assert run_fork(*some, "--model", "5", cache=tmp_path / "cache", log=tmp_path / "log")[0] == 0
-    [lock] = (tmp_path / "out").rglob(".lock")
-    with open(lock, "r+b") as held:
-        fcntl.lockf(held, fcntl.LOCK_EX)  # all of its bytes: every run is taken
+    [record] = record_files(tmp_path / "out").values()
+    with ExitStack() as held:
+        for model in ("20", "21"):
+            name = record.stem.replace("5-", f"{model}-", 1)
+            held.enter_context(files.claim(record.parent, name))
         started = [
             fork(
                 *some,
@@ -165,7 +134,7 @@ def test_waiting_processes_do_not_wait_for_each_other(images, tmp_path):
                 *models,
                 cache=tmp_path / "cache",
                 log=tmp_path / "log",
-                before=slow_locks,
+                before=slow_claims,
             )
             for models in (("20", "21"), ("21", "20"))
         ]
@@ -188,8 +157,7 @@ def test_two_real_commands_at_once(alone, images, tmp_path):
             "--data",
             images,
             *arguments,
-            "--out",
-            "out",
+            *"--out out".split(),
             cache=tmp_path / "cache",
             cwd=tmp_path,
         )
@@ -209,10 +177,7 @@ def test_two_real_commands_at_once(alone, images, tmp_path):
 
 def torchrun(ranks, *arguments, cache, cwd):
     return command(
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
+        *"-m torch.distributed.run --standalone --nproc-per-node".split(),
         ranks,
         SCRIPT,
         *arguments,
@@ -309,14 +274,7 @@ def test_only_the_first_rank_draws_bars(images, tmp_path, rank, bars):
         "--data",
         images,
         *TINY,
-        "--model",
-        "20",
-        "11",
-        "--seeds",
-        "0",
-        "--epochs",
-        "2",
-        "--out",
+        *"--model 20 11 --seeds 0 --epochs 2 --out".split(),
         tmp_path,
         cache=tmp_path / "cache",
         log=tmp_path / "log",

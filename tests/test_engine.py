@@ -24,10 +24,8 @@ def split(n=10, seed=0):
 def train(spec, data, validation=None, seed=0, history=None):
     model = models.build(spec, SIZE, seed)
     optimizer = engine.make_optimizer(model, spec)
-    for history in engine.fit(
-        model, optimizer, spec, engine.place(data), engine.place(validation or data), seed, history
-    ):
-        pass
+    parts = engine.place(data), engine.place(validation or data)
+    *_, history = engine.fit(model, optimizer, spec, *parts, seed, history)
     return model, history
 
 

@@ -2,7 +2,6 @@
 nothing had happened.
 """
 
-import fcntl
 import json
 import os
 import random
@@ -30,37 +29,10 @@ from commands import (
 
 from xray import checkpoints, results, training
 
-DIRECT = (
-    *TINY,
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "11",
-    "--seeds",
-    "0,1",
-    "--epochs",
-    "4",
-)
-GRAM = (*TINY, "--engine", "gram", "--model", "20", "21", "23", "--seeds", "0-2", "--epochs", "15")
-
-LONG = (*TINY, "--engine", "direct", "--model", "20", "18", "--seeds", "0", "--epochs", "100")
-WIDE = (
-    "--image-size",
-    "32",
-    "--device",
-    "cpu",
-    "--engine",
-    "direct",
-    "--model",
-    "20",
-    "18",
-    "--seeds",
-    "0",
-    "--epochs",
-    "3",
-)
+DIRECT = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 4".split())
+GRAM = (*TINY, *"--engine gram --model 20 21 23 --seeds 0-2 --epochs 15".split())
+LONG = (*TINY, *"--engine direct --model 20 18 --seeds 0 --epochs 100".split())
+WIDE = "--image-size 32 --device cpu --engine direct --model 20 18 --seeds 0 --epochs 3".split()
 
 
 # ---- killed
@@ -201,23 +173,6 @@ def test_a_damaged_checkpoint_is_left_unused(whole, images, tmp_path):
     study.finish(expected)
 
 
-def test_only_what_nobody_writes_is_cleared(tmp_path):
-    dead, alive, record = (
-        tmp_path / ".writing-dead",
-        tmp_path / ".writing-alive",
-        tmp_path / "x.json",
-    )
-    for path in (dead, alive, record):
-        path.write_text("x")
-    with open(alive, "r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        results.clear_leftovers(tmp_path)
-        assert sorted(tmp_path.iterdir()) == [alive, record]
-    results.clear_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [record]
-    results.clear_leftovers(tmp_path / "missing")
-
-
 # ---- disks that are full, folders that cannot be written
 
 
@@ -245,10 +200,8 @@ def test_no_room_for_a_record_or_its_weights(whole, images, tmp_path, what):
     arguments = (*WIDE, "--weights", "none" if what == "json" else "all")
     expected, cache = whole(arguments)
     study = Study(tmp_path / "study", images, arguments, cache)
-    whole_study, study.arguments = (
-        study.arguments,
-        [word for word in study.arguments if word != "18"],
-    )
+    whole_study = study.arguments
+    study.arguments = [word for word in whole_study if word != "18"]
     assert study.run()[0] == 0
     study.check()
     [(name, record)] = record_files(study.out).items()
@@ -317,11 +270,8 @@ def test_a_file_in_the_place_of_a_folder_that_training_can_do_without(
     shutil.rmtree(study.cache / place)
     (study.cache / place).write_text("mine")
     code, said, errors = study.run()
-    assert (code, errors, said.count("note: ")) == (
-        0,
-        "",
-        1,
-    ) and f"note: {study.cache / place}: " in said
+    assert (code, errors, said.count("note: ")) == (0, "", 1)
+    assert f"note: {study.cache / place}: " in said
     assert (study.cache / place).read_text() == "mine"
     assert_same(expected, records(study.out))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xray import engine, models
-from xray.samplespace import Job, fit_together, recover_weights
+from xray.gram_training import Net, fit_together, recover_weights
 from xray.specs import IMAGE_SIZE, MODELS, pixel_step
 
 SIZE, TIMES = 8, 3  # a film of 8×8, and of 24×24 with each pixel 3×3 times
@@ -50,10 +50,8 @@ def trained(spec, images, state, step):
     model = models.build(spec, images.shape[-1])
     model.load_state_dict(state)
     optimizer = engine.make_optimizer(model, spec, step)
-    for history in engine.fit(
-        model, optimizer, spec, place(images, "train"), place(images, "validation"), 0
-    ):
-        pass
+    parts = place(images, "train"), place(images, "validation")
+    *_, history = engine.fit(model, optimizer, spec, *parts, 0)
     return history, model.state_dict()
 
 
@@ -86,18 +84,12 @@ def test_sample_space_takes_the_direct_loops_steps(spec):
     step = 9.0
     pixels = torch.from_numpy(SMALL.reshape(60, -1)).double()
     (result,) = fit_together(
-        [Job(spec, 2, INDEX)], pixels @ pixels.T, SMALL, LABELS, pixel_step=step
+        [Net(spec, 2, INDEX)], pixels @ pixels.T, SMALL, LABELS, pixel_step=step
     )
     model = models.build(spec, SIZE, seed=2)
-    for history in engine.fit(
-        model,
-        engine.make_optimizer(model, spec, step),
-        spec,
-        place(SMALL, "train"),
-        place(SMALL, "validation"),
-        2,
-    ):
-        pass
+    optimizer = engine.make_optimizer(model, spec, step)
+    parts = place(SMALL, "train"), place(SMALL, "validation")
+    *_, history = engine.fit(model, optimizer, spec, *parts, 2)
     for key, values in history.items():
         assert result.history[key] == pytest.approx(values, rel=1e-4, abs=1e-5), key
     ((_, weights),) = recover_weights([result], SMALL, pixel_step=step)

@@ -222,3 +222,8 @@ def test_paired_bootstrap_knows_the_sign():
         assert 0 < low < exact < high
         assert metrics.paired_bootstrap(bad, good, labels, name)[1] < 0
     assert metrics.paired_bootstrap(good, good, labels, "f1") == (0, 0)
+
+
+def test_a_miss_is_as_sure_as_its_wrong_class():
+    logits, labels = [math.log(3), -math.log(3), math.log(3), -math.log(3), 0], [1, 0, 0, 1, 1]
+    assert metrics.missed(logits, np.array(labels)) == pytest.approx([0, 0, 0.75, 0.75, 0.5])

@@ -18,13 +18,15 @@ from xray import (
     claims,
     data,
     models,
-    pictures,
     report,
     report_render,
     report_summary,
     results,
     study,
     study_command,
+)
+from xray import (
+    report_pictures as pictures,
 )
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 

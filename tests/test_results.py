@@ -1,7 +1,6 @@
 """Records: what is written is what is read, and what is not sound is never taken for a run."""
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -299,36 +298,6 @@ def test_what_differs_from_the_paper_is_said():
         "96×96 pixels instead of 640×640, with matched steps",
         "3 epochs instead of 50",
     ]
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "x"
-    results.write_atomically(path, b"old")
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left") as error:
-        results.write_atomically(path, b"new")
-    assert error.value.filename == str(path) and error.value.errno == 28
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_temporary_file_taken_away_before_it_was_locked_is_made_anew(tmp_path, monkeypatch):
-    lock, taken = results.fcntl.flock, []
-
-    def late(handle, how):
-        if not taken:
-            taken.extend(tmp_path.glob(".writing-*"))
-            for path in taken:
-                path.unlink()
-        lock(handle, how)
-
-    monkeypatch.setattr(results.fcntl, "flock", late)
-    results.write_atomically(tmp_path / "x", b"content")
-    assert len(taken) == 1 and [path.name for path in tmp_path.iterdir()] == ["x"]
-    assert (tmp_path / "x").read_bytes() == b"content"
 
 
 def test_json_is_one_key_a_line_with_its_checksum_last(tmp_path):

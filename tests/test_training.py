@@ -11,7 +11,8 @@ import torch
 from xray import checkpoints, results, training
 from xray.data import Data
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.training import Job
+from xray.training import Desk
+from xray.training_jobs import Job
 
 SIZE = 8
 
@@ -77,9 +78,9 @@ def job(folder, name, seed=0, engine="direct", **changes):
 
 
 def work(jobs, folder, **options):
-    return list(
-        training.work(jobs, load, "cpu", Path(folder) / "cache", Bar, lambda text: None, **options)
-    )
+    bar = options.pop("bar", Bar)
+    desk = Desk("cpu", Path(folder) / "cache", bar, lambda text: None, **options)
+    return list(training.work(jobs, load, desk))
 
 
 def content(run):
@@ -143,16 +144,7 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
                 raise Stopped
 
     with pytest.raises(Stopped):
-        list(
-            training.work(
-                [job(tmp_path / "b", name)],
-                load,
-                "cpu",
-                tmp_path / "b" / "cache",
-                StopInThirdEpoch,
-                lambda text: None,
-            )
-        )
+        work([job(tmp_path / "b", name)], tmp_path / "b", bar=StopInThirdEpoch)
     assert not list((tmp_path / "b").rglob("*.json")), "an unfinished run has no record"
     [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").glob("*.safetensors")
     _, progress = checkpoints.read(checkpoint)
@@ -223,16 +215,6 @@ def test_two_processes_never_train_the_same_run(tmp_path):
     other.join(20)
     with training.claim(one, wait=False) as got:
         assert got, "a process that ends lets go"
-
-
-def test_shares_are_complete_disjoint_and_even():
-    jobs = [job("x", name) for name in MODELS]
-    costs = [100.0 if j.spec.family == "CNN" else 1.0 for j in jobs]
-    for ranks in (1, 2, 3):
-        shares = training.assign(jobs, costs, ranks)
-        assert sorted(j.spec.id for share in shares for j in share) == sorted(MODELS)
-        loads = [sum(100 if j.spec.family == "CNN" else 1 for j in share) for share in shares]
-        assert max(loads) - min(loads) <= 100
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
-"""Checkpoints: the tensors and the history of an unfinished run, in the cache; gone when its record
-is written.
-"""
+"""An unfinished run's tensors and history, in the cache; gone when its record is written."""
 
 import hashlib
 import json
@@ -10,45 +8,30 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from xray import results
+from xray import files
 
 
 def locate(job, data, cache: Path) -> Path:
-    """Its name carries all that decides a run, so that a checkpoint is only ever continued by the
-    same run.
-    """
-    identity = json.dumps(
-        [
-            job.spec.__dict__,
-            job.seed,
-            job.image_size,
-            job.split,
-            job.engine,
-            job.precision,
-            job.pixel_step,
-            data.fingerprint,
-        ],
-        sort_keys=True,
-    )
-    return (
-        Path(cache)
-        / "checkpoints"
-        / f"{job.name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-    )
+    """Its name carries all that decides a run: no other run goes on from it."""
+    identity = [
+        job.spec.__dict__,
+        *(job.seed, job.image_size, job.split, job.engine, job.precision, job.pixel_step),
+        data.fingerprint,
+    ]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(cache) / "checkpoints" / f"{job.name}-{digest}.safetensors"
 
 
 def _digest(tensors: dict) -> str:
-    return hashlib.sha256(
-        b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
-    ).hexdigest()
+    content = b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
+    return hashlib.sha256(content).hexdigest()
 
 
 def write(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    results.write_atomically(
-        path, to_bytes(tensors, {"progress": json.dumps(progress), "sha256": _digest(tensors)})
-    )
+    metadata = {"progress": json.dumps(progress), "sha256": _digest(tensors)}
+    files.write_atomically(path, to_bytes(tensors, metadata))
 
 
 def keep(path: Path, tensors: dict, progress: dict, note) -> None:
@@ -57,24 +40,19 @@ def keep(path: Path, tensors: dict, progress: dict, note) -> None:
         write(path, tensors, progress)
     except OSError as error:
         note(
-            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, but a run that is "
-            "stopped starts again"
+            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, "
+            "but a run that is stopped starts again"
         )
 
 
 def read(path: Path) -> tuple[dict, dict] | None:
-    """(tensors, progress), or None where there is none or it is damaged (the run then starts
-    again).
-    """
+    """(tensors, progress), or None where it is missing or damaged (the run starts again)."""
     try:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        return (
-            (tensors, json.loads(metadata["progress"]))
-            if _digest(tensors) == metadata["sha256"]
-            else None
-        )
+        sound = _digest(tensors) == metadata["sha256"]
+        return (tensors, json.loads(metadata["progress"])) if sound else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
@@ -95,17 +73,14 @@ def state(model, optimizer) -> dict:
 
 def restore(model, optimizer, tensors: dict) -> None:
     """Put back what state gave."""
-    model.load_state_dict(
-        {
-            name.removeprefix("model."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("model.")
-        }
-    )
-    state = {}
+    state, moved = {}, {}
     for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    if state:
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        kind, rest = name.split(".", 1)
+        if kind == "model":
+            state[rest] = tensor
+        else:
+            index, key = rest.split(".", 1)
+            moved.setdefault(int(index), {})[key] = tensor
+    model.load_state_dict(state)
+    if moved:
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moved})

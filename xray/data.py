@@ -1,8 +1,8 @@
 """A source of chest radiographs -> splits of uint8 images, labels and paths, and an audit of them.
 
 A source is one string: a data set id of the Hub, a folder of parquet files in the Hub's layout, a
-folder of class folders, or "phantom" (synthetic images, see phantoms.py). Images are decoded once
-(images.py) and kept as
+folder of class folders, or "phantom" (synthetic images, see data_phantoms.py). Images are decoded
+once (data_images.py) and kept as
 
     <cache>/images/<key>/pixels.u8     uint8 (N, 1, S, S), the readable images in canonical order
     <cache>/images/<key>/meta.json     the facts, and checksums of the pixels and of itself
@@ -19,10 +19,10 @@ facts, JSON-able, always of the given split:
     sizes, modes  {"640x640": n}, {"RGB": n}: images before any change
     skipped     paths of unreadable images that were left out
     audit       missing (rows without an image, count), unreadable [paths], reasons [texts],
-                identical_bytes and identical_pixels (audit.copies; the latter at the source's own
-                resolution), conflicting_labels (groups of pixel-identical images that differ in
-                label, [["split: path", ...], ...])
-    patients    audit.patients
+                identical_bytes and identical_pixels (data_audit.copies; the latter at the source's
+                own resolution), conflicting_labels (groups of pixel-identical images that differ
+                in label, [["split: path", ...], ...])
+    patients    data_audit.patients
 """
 
 import os
@@ -32,11 +32,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xray import cache as store
-from xray import folders, phantoms, tables
-from xray.audit import kind, patient, patients  # noqa: F401  (part of this module's interface)
-from xray.sources import SPLITS, DataError, HubUnreachable, Source, shown
-from xray.tables import hub_reachable  # noqa: F401
+from xray import data_cache
+from xray.data_audit import patient
+from xray.data_folders import folder_source
+from xray.data_phantoms import named, phantom_source
+from xray.data_sources import SPLITS, DataError, HubUnreachable, Source, hub_source, shown
 
 
 @dataclass
@@ -92,17 +92,18 @@ def find(source: str) -> Source:
     """What a source string names: phantoms, else an existing folder, else a data set of the Hub.
     Raises DataError.
     """
-    if phantoms.named(source):
-        return phantoms.source(source)
+    if named(source):
+        return phantom_source(source)
     folder = Path(source).expanduser()
     if source.strip() and folder.is_dir():
-        return folders.source(source, folder)
+        return folder_source(source, folder)
     if source.strip() and folder.exists():
         raise DataError(
-            f"{shown(source)}: a file; give the folder that holds the train, validation and test splits"
+            f"{shown(source)}: a file; give the folder that holds the train, validation and test "
+            "splits"
         )
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", source, re.ASCII):
-        return tables.hub_source(source)
+        return hub_source(source)
     path = source[:1] in ("", ".", "~", "/") or source.count("/") > 1
     hint = "" if path else ", and a data set of the Hub is named owner/name"
     raise DataError(f"{shown(source).strip() or 'no name'}: no such folder{hint}")
@@ -111,19 +112,16 @@ def find(source: str) -> Source:
 def load(
     source: str,
     image_size: int,
-    split: str = "given",
-    split_seed: int = 0,
     skip_unreadable: bool = False,
     cache: Path | None = None,
     progress=None,
 ) -> Data:
-    """Read a source, from the cache where it was read before.
+    """Read a source, in its own splits, from the cache where it was read before.
 
-    split: "given", "image" or "patient", see splits.resplit. progress(done, total) is called now
-    and then while images are decoded. Raises DataError: HubUnreachable where the source is a Hub
-    id, the Hub does not answer and nothing is cached; and where the source does not exist, is not
-    laid out as described, has not two classes, or has unreadable images and they are not to be
-    skipped.
+    progress(done, total) is called now and then while images are decoded. Raises DataError:
+    HubUnreachable where the source is a Hub id, the Hub does not answer and nothing is cached; and
+    where the source does not exist, is not laid out as described, has not two classes, or has
+    unreadable images and they are not to be skipped.
     """
     if image_size < 1:
         raise DataError(f"image size {image_size} does not fit: it must be positive")
@@ -131,18 +129,18 @@ def load(
     try:
         found = find(source)
     except HubUnreachable:
-        entry = store.get_earlier(folder, source, image_size)
+        entry = data_cache.get_earlier(folder, source, image_size)
         if entry is None:
             raise
         entry.notes.append(
             f"{source}: the Hub cannot be reached; the copy read from it before is used"
         )
     else:
-        entry = store.get(folder, found, source, image_size, progress)
-    return resplit(_data(shown(source), image_size, entry, skip_unreadable), split, split_seed)
+        entry = data_cache.get(folder, found, source, image_size, progress)
+    return _data(shown(source), image_size, entry, skip_unreadable)
 
 
-def _data(source: str, image_size: int, entry: store.Entry, skip_unreadable: bool) -> Data:
+def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable: bool) -> Data:
     """A cache entry as Data, where its images allow it. Raises DataError."""
     facts, notes = entry.facts | {"source": source}, list(entry.notes)
     unreadable = facts["audit"]["unreadable"]
@@ -159,8 +157,7 @@ def _data(source: str, image_size: int, entry: store.Entry, skip_unreadable: boo
                 )
             if not count:
                 notes.append(f"the {split} split has no {name} image")
-    bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
-    index = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
+    index = _given_index(facts)
     labels = np.frombuffer(facts["labels"].encode(), np.uint8).astype(np.int64) - ord("0")
     return Data(
         facts["name"],
@@ -176,6 +173,12 @@ def _data(source: str, image_size: int, entry: store.Entry, skip_unreadable: boo
         facts,
         notes,
     )
+
+
+def _given_index(facts: dict) -> dict[str, np.ndarray]:
+    """The rows of the source's own splits, which lie one after another."""
+    bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
+    return {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
 
 
 def _list_unreadable(source, paths, reasons) -> str:
@@ -198,30 +201,24 @@ def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
 
     "given": the source's own splits.
     "image": images drawn at random; each split keeps its number of images of each class.
-    "patient": no patient (audit.patient; an image whose name carries none stands alone) is in two
-        splits. Patients are taken in random order, those with most images first; each goes to a
+    "patient": no patient (data_audit.patient; an image whose name carries none stands alone) is in
+        two splits. Patients are taken in random order, those with most images first; each goes to a
         split drawn with chances as the images that it still lacks, among those with room for all of
         the patient's images of each class, or where none has room, to the one that it overfills
         least. Those with one image come last and fill the gaps, so with enough of them each split
         keeps its number of images of each class exactly.
     Raises DataError for an unknown protocol, or where there are too few patients for three splits.
     """
-    sizes = [data.facts["splits"][split] for split in SPLITS]
-    bounds = np.cumsum([0] + sizes)
-    given = {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
+    given = _given_index(data.facts)
     if protocol == "given":
         return replace(data, split="given", index=given)
     if protocol not in ("image", "patient"):
         raise DataError(f"no split protocol {protocol!r}; there are given, image and patient")
-    room = np.array(
-        [[(data.labels[given[split]] == label).sum() for label in (0, 1)] for split in SPLITS]
-    )
+    room = np.array([np.bincount(data.labels[given[split]], minlength=2) for split in SPLITS])
     generator = np.random.default_rng([seed, protocol == "patient"])
-    groups = (
-        _patient_groups(data.paths)
-        if protocol == "patient"
-        else [[row] for row in range(len(data.paths))]
-    )
+    groups = [[row] for row in range(len(data.paths))]
+    if protocol == "patient":
+        groups = _patient_groups(data.paths)
     owner = _deal(groups, data.labels, room, generator)
     index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
     if any(len(rows) == 0 for rows in index.values()):

@@ -5,7 +5,6 @@ of loss and hits stay on the device until an epoch ends, and convolutions run in
 order.
 """
 
-import ctypes
 from contextlib import nullcontext
 
 import torch
@@ -28,9 +27,7 @@ def batch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def pos_weight(spec, labels) -> float:
-    """BCEWithLogitsLoss's pos_weight (section 2.3 ii): negatives / positives of the training
-    labels, or 1.
-    """
+    """BCE's pos_weight (section 2.3 ii): negatives / positives of the training labels, or 1."""
     positives = int((labels == 1).sum())
     return (len(labels) - positives) / positives if spec.class_weight else 1.0
 
@@ -50,9 +47,7 @@ def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Rows of the images as float32 in 0-1, channels-last, on the device. rows: int64, where the
-    images are.
-    """
+    """Rows (int64, where the images are) as float32 in 0-1, channels-last, on the device."""
     if images.device.type == device.type:
         batch = images[rows]
     else:  # from page-locked memory the copy runs beside the steps that are still under way
@@ -147,19 +142,3 @@ def predict(model, images, device="cpu", precision="fp32", batch_size=64) -> tor
         with _autocast(device, precision):
             logits.append(model(_batch(images, rows, device)).float())
     return torch.cat(logits)
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep freed memory for the next allocation instead of giving each large block back
-    to the system.
-
-    A CPU step allocates and frees the same few large activations; giving them back makes each step
-    fault the pages in again. Measured on 2 cores: 1.2 to 1.4 times faster CNN steps. Elsewhere than
-    glibc it does nothing.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for a large allocation
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep the top of the heap
-    except (OSError, AttributeError):
-        pass

@@ -2,12 +2,11 @@
 to it and back.
 
 K is exact: pixels are 8-bit integers, x - 128 fits int8, and products of int8 sum without rounding
-in int32. `xray.samplespace` trains on K; `project` gives it the start and `combine` turns its
+in int32. `xray.gram_training` trains on K; `project` gives it the start and `combine` turns its
 answer into weights.
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import os
@@ -19,8 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from xray import files
+
 BUFFER = 2**29  # bytes of pixels held at once as int8 or float32, beyond the images themselves
-BLOCK = 512  # images a side of the blocks of K
+SIDE = 512  # images a side of the blocks of K
 INT32_COLUMNS = 65536  # 65536 products of up to 2**14 stay below 2**31
 TILE = 2048  # pixels made float32 at once, while they are near the processor
 FLOAT32_COLUMNS = 1024  # 1024 of them stay within 2**24, where float32 still holds every integer
@@ -39,22 +40,18 @@ def gram_matrix(
     called as blocks are finished. Raises ValueError where images have another form.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
-        raise ValueError(
-            f"images must be uint8 (N, 1, S, S) with N > 0, not {images.dtype} {tuple(images.shape)}"
-        )
+        form = f"{images.dtype} {tuple(images.shape)}"
+        raise ValueError(f"images must be uint8 (N, 1, S, S) with N > 0, not {form}")
     path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.safetensors"
     notes = []
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        locked = _lock(path.with_suffix(".lock"))
-        locked.__enter__()
-    except OSError as error:
-        notes.append(
-            f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept"
-        )
-        return compute_gram(images, device, progress), notes
     with contextlib.ExitStack() as stack:
-        stack.push(locked)
+        try:
+            stack.enter_context(files.lock(path.with_suffix(".lock")))
+        except OSError as error:
+            notes.append(
+                f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept"
+            )
+            return compute_gram(images, device, progress), notes
         if path.exists():
             matrix, problem = _read(path, images, fingerprint)
             if not problem:
@@ -68,33 +65,15 @@ def gram_matrix(
     return matrix, notes
 
 
-@contextlib.contextmanager
-def _lock(path: Path):
-    with open(path, "w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
 def _checksum(matrix: torch.Tensor) -> str:
     return hashlib.sha256(matrix.numpy()).hexdigest()
 
 
 def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
-    # the lock is held: what a killed process left here is overwritten
-    temporary = path.with_suffix(".writing")
-    try:
-        save_file(
-            {"gram": matrix},
-            temporary,
-            metadata={"fingerprint": fingerprint, "sha256": _checksum(matrix)},
-        )
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    metadata = {"fingerprint": fingerprint, "sha256": _checksum(matrix)}
+    with files.writing(path) as temporary:
+        save_file({"gram": matrix}, temporary, metadata)
+        os.chmod(temporary, 0o644)  # safetensors keeps others from reading it
 
 
 def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, str]:
@@ -140,7 +119,7 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     strip = torch.zeros((rows, width), dtype=torch.int8)
     multiply = _multiply_int8 if _int8_is_faster(str(device)) else _multiply_float32
     gram = torch.zeros((n, n), dtype=torch.float64, device=device)
-    blocks = [(i, j) for i in range(0, n, BLOCK) for j in range(0, i + 1, BLOCK)]
+    blocks = [(i, j) for i in range(0, n, SIDE) for j in range(0, i + 1, SIDE)]
     starts = range(0, total, width)
     for done, start in enumerate(starts):
         part = pixels[:, start : start + width]
@@ -149,15 +128,14 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
         np.bitwise_xor(part, 128, out=strip.numpy().view(np.uint8)[:n, : part.shape[1]])
         on_device = strip.to(device)
         for count, (i, j) in enumerate(blocks, 1):
-            product = multiply(on_device[i : i + BLOCK], on_device[j : j + BLOCK])
-            gram[i : i + BLOCK, j : j + BLOCK] += product[: n - i, : n - j]
+            product = multiply(on_device[i : i + SIDE], on_device[j : j + SIDE])
+            gram[i : i + SIDE, j : j + SIDE] += product[: n - i, : n - j]
             if progress:
                 progress(done * len(blocks) + count, len(starts) * len(blocks))
     for i, j in blocks:
         if i != j:
-            gram[j : j + BLOCK, i : i + BLOCK] = gram[i : i + BLOCK, j : j + BLOCK].T
-    # sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S², in terms of the sums of x = a +
-    # 128
+            gram[j : j + SIDE, i : i + SIDE] = gram[i : i + SIDE, j : j + SIDE].T
+    # with x = a + 128: sum (a+128)(b+128) = sum ab + 128 (sum a + sum b) + 128² S²
     gram += 128 * sums[:, None]
     gram += 128 * sums[None, :] - 128**2 * total
     return gram.cpu()
@@ -177,9 +155,7 @@ def _multiply_float32(left, right):
 
 @functools.cache
 def _int8_is_faster(device: str) -> bool:
-    """Whether torch's int8 product (not a public function) exists here, is right, and beats
-    float32.
-    """
+    """Whether torch's int8 product (not public) exists here, is right, and beats float32."""
     generator = torch.Generator().manual_seed(0)
     left, right = (
         torch.randint(-128, 128, (size, 4096), dtype=torch.int8, generator=generator)
@@ -205,9 +181,7 @@ def _int8_is_faster(device: str) -> bool:
 
 
 def _chunks(images, device):
-    """(rows, pixels) chunk by chunk in the order of the file: a slice and uint8 (rows, S²) on the
-    device.
-    """
+    """(rows, pixels) chunk by chunk, in order: a slice and uint8 (rows, S²) on the device."""
     pixels = images.reshape(len(images), -1)
     rows = max(1, min(256, BUFFER // pixels.shape[1]))
     for start in range(0, len(pixels), rows):

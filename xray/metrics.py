@@ -322,3 +322,12 @@ def threshold_at_sensitivity(logits, labels, sensitivity: float = 0.95) -> float
     if np.isneginf(lowest):
         raise ValueError("no threshold reaches that sensitivity: a logit is -inf")
     return float(np.nextafter(lowest, np.array(-np.inf, lowest.dtype)))
+
+
+def missed(logits, labels) -> np.ndarray:
+    """How sure a run was of the wrong class, float64 (N,): probability of the wrong one where it
+    erred, otherwise 0.
+    """
+    probability = expit(np.asarray(logits, np.float64))
+    wrong = predictions(logits) != labels
+    return np.where(wrong, np.where(labels == 1, 1 - probability, probability), 0.0)

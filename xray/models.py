@@ -9,9 +9,7 @@ from xray.specs import IMAGE_SIZE, ModelSpec
 
 
 class LinearNet(nn.Module):
-    """Flatten, then Linear layers; with `relu`, each of them, the last one too, is followed by a
-    ReLU (Fig 7).
-    """
+    """Flatten, then Linear layers; with `relu`, a ReLU after each, the last one too (Fig 7)."""
 
     def __init__(self, image_size: int, hidden_layers: int, hidden_units: int, relu: bool = False):
         super().__init__()
@@ -31,9 +29,9 @@ class TinyVGG(nn.Module):
     """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3; for kernel 5 the paper prints
     none, 2 is our reading.
 
-    A block's second ReLU stands after the pooling, not before it: the largest of four and the cut
-    at 0 can change places without a bit of difference to the output or any gradient, and the ReLU
-    then meets a quarter of the pixels.
+    A block lists its layers as Fig 8 does. Its second ReLU is taken after the pooling, not before
+    it: the largest of four and the cut at 0 can change places without a bit of difference to the
+    output or any gradient, and the ReLU then meets a quarter of the pixels.
     """
 
     def __init__(self, image_size: int, filters: int, kernel_size: int):
@@ -44,8 +42,8 @@ class TinyVGG(nn.Module):
                 nn.Conv2d(channels, filters, kernel_size, padding=kernel_size // 2),
                 nn.ReLU(),
                 nn.Conv2d(filters, filters, kernel_size, padding=kernel_size // 2),
-                nn.MaxPool2d(2),
                 nn.ReLU(),
+                nn.MaxPool2d(2),
             )
 
         self.block_1 = block(1)
@@ -55,7 +53,10 @@ class TinyVGG(nn.Module):
         )
 
     def forward(self, images):
-        return self.classifier(self.block_2(self.block_1(images))).squeeze(1)
+        value = images
+        for first, relu, second, last_relu, pool in (self.block_1, self.block_2):
+            value = last_relu(pool(second(relu(first(value)))))
+        return self.classifier(value).squeeze(1)
 
 
 def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="cpu") -> nn.Module:
@@ -93,12 +94,33 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
 
 
 def pixel_weight(model: nn.Module) -> nn.Parameter:
-    """The weight with one number per pixel (of the last feature maps, in a CNN): what
-    specs.pixel_step is about.
-    """
+    """The weight with one number per pixel (CNN: of the last feature maps); see pixel_step."""
     return next(layer.weight for layer in model.modules() if isinstance(layer, nn.Linear))
 
 
 def parameter_count(model: nn.Module) -> int:
     """How many numbers training moves."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def step_cost(spec: ModelSpec, image_size: int, width: int = 4) -> tuple[float, float]:
+    """(bytes that must move, operations that must be done) by one training step; an operation is
+    one add or multiply.
+    width: bytes of an activation, 2 in bf16.
+
+    Linear and MLP: the batch's bytes are read once as uint8, the first layer's weights (4 bytes
+    each) read once and written once; two products of batch × S² × units multiply-adds (forward,
+    gradient of the weights).
+    CNN: three convolution products a layer (forward, gradients of weights and of inputs; the first
+    layer has no use for the last), k²·in·out multiply-adds a pixel; each activation kept for the
+    backward pass is written, read by the next layer, read again going back, and its gradient
+    written and read: five times its width.
+    """
+    batch, pixels, units = spec.batch_size, image_size**2, spec.hidden_units
+    if spec.family != "CNN":
+        return batch * pixels + 8 * units * pixels, 2 * 2 * batch * pixels * units
+    square = spec.kernel_size**2
+    products = batch * pixels * square * (2 * units + 3 * units**2 + 2 * 3 * units**2 / 4)
+    products += 3 * batch * units * pixels / 16
+    kept = batch * units * pixels * (1 + 1 + 1 / 4 + 1 / 4 + 1 / 4 + 1 / 16)
+    return batch * pixels + 5 * width * kept, 2 * products

@@ -16,7 +16,6 @@ from xray import (
     report_method,
     report_render,
     report_summary,
-    results,
 )
 from xray.report_items import BADGES
 from xray.study import Study
@@ -69,5 +68,5 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
     files["report.md"] = report_render.markdown(content, out).encode()
     files["index.html"] = report_render.html(content, out).encode()
     for name, page in files.items():
-        results.write_atomically(out / name, page)
+        files.write_atomically(out / name, page)
     return [out / name for name in files]

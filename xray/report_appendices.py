@@ -8,7 +8,9 @@ from collections import defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import diagnostics, metrics, paper, pictures, report_errors, resplits
+from xray import metrics, paper, report_errors, resplits
+from xray import report_figures_beyond as beyond_figures
+from xray import report_pictures as pictures
 from xray.report_items import cell, image, item, plot, table
 from xray.specs import MODELS
 from xray.study import (
@@ -84,8 +86,8 @@ def beyond(study: Study) -> dict:
     floor = study.baseline
     if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         title = "ROC and precision-recall curves"
-        items["ranking"]["plot"] = plot("ranking", diagnostics.ranking, title, study)
-    drawn = plot("calibration", diagnostics.calibration, "Calibration", study)
+        items["ranking"]["plot"] = plot("ranking", beyond_figures.ranking, title, study)
+    drawn = plot("calibration", beyond_figures.calibration, "Calibration", study)
     items["calibration"]["plot"] = drawn
     items["ranking-scores"]["table"] = _ranking(study, there)
     columns = (
@@ -163,7 +165,7 @@ def _resplits(study: Study, found: list[resplits.Comparison]) -> dict:
     groups = study.resplits.values()
     runs = [run for chosen in groups for name in names for run in chosen.get(name, [])]
     title = "Test scores over re-splits"
-    drawn = plot("resplits", diagnostics.resplits, title, study, found)
+    drawn = plot("resplits", beyond_figures.resplits, title, study, found)
     return item(study, plot=drawn, table=_gaps(found), runs=runs)
 
 

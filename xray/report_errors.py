@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from xray import diagnostics, metrics
-from xray.audit import kind, patient
+from xray import metrics
+from xray.data_audit import cause_of, patient
 from xray.report_items import cell, item, table
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished
@@ -22,7 +22,7 @@ def missed(study: Study) -> tuple[dict | None, dict]:
     labels = runs[0].labels["test"]
     paths = study.facts["paths"][-len(labels) :]
     wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
-    surety = np.array([diagnostics.missed(run.logits["test"], labels) for run in runs])
+    surety = np.array([metrics.missed(run.logits["test"], labels) for run in runs])
     shown = [_shown(path, label) for path, label in zip(paths, labels)]
     share = wrong.mean(0)
     numbers = {
@@ -41,7 +41,7 @@ def missed(study: Study) -> tuple[dict | None, dict]:
 
 
 def _shown(path: str, label: int) -> str:
-    return (kind(path) or "pneumonia, cause not named") if label else "normal"
+    return (cause_of(path) or "pneumonia, cause not named") if label else "normal"
 
 
 def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:

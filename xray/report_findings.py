@@ -4,7 +4,7 @@ numbers, drawn from this study's runs.
 
 import numpy as np
 
-from xray import figures, paper
+from xray import paper, report_figures, report_figures_curves, report_figures_scores
 from xray.references import REFERENCES
 from xray.report_items import BADGES, NOT_TRAINED, cell, item, plot, table
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
@@ -55,7 +55,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     confusion = None
     if one:
         title = "Confusion matrix of model 20 on the test split"
-        confusion = plot("fig-18", figures.confusion, title, one, paper.CONFUSION_20)
+        confusion = plot("fig-18", report_figures.confusion, title, one, paper.CONFUSION_20)
     items = {f"fig-{number}": _curves(study, number) for number in CURVES}
     items |= {f"fig-{number}": _bars(study, number) for number in BARS}
     for number, ours in orders.items():
@@ -80,7 +80,7 @@ def _curves(study: Study, number: int) -> dict:
         return item(study, models)
 
     def line(model):
-        return f"model {model}", study.chosen[model], figures.colour(MODELS[model])
+        return f"model {model}", study.chosen[model], report_figures.colour(MODELS[model])
 
     panels = []
     for model, word in zip(models, words):
@@ -91,7 +91,7 @@ def _curves(study: Study, number: int) -> dict:
         heading = f"{family}: {' and '.join(group)}" if group else family
         panels.append((heading, [line(model) for model in group]))
     title = f"Loss and accuracy by epoch of models {', '.join(there)}"
-    drawn = plot(name, figures.curves, title, panels)
+    drawn = plot(name, report_figures_curves.curves, title, panels)
     return item(study, models, plot=drawn, table=_ends(study, there))
 
 
@@ -190,7 +190,7 @@ def _bars(study: Study, number: int) -> dict:
         groups = [(MODELS[pair[0]].family, list(pair)) for pair in pairs]
         title = f"Accuracy and F1 on the test split, {' and '.join(BARS[number])}"
         about = study, paper.SCORES, groups, BARS[number]
-        drawn = plot(name, figures.bars, title, *about)
+        drawn = plot(name, report_figures_scores.bars, title, *about)
     return item(study, models, plot=drawn)
 
 
@@ -203,7 +203,7 @@ def _duration(study: Study) -> tuple[dict, dict, list]:
     missing = [model for model in paper.DURATIONS[28] if model not in there]
     if there:
         rows = [(model, runs[model]) for model in there]
-        drawn = plot("fig-28", figures.durations, "Training time of the three classes", rows)
+        drawn = plot("fig-28", report_figures.durations, "Training time of the three classes", rows)
         means = {model: np.mean(list(map(seconds_of, runs[model]))) for model in there}
         cnn = means.pop("26b", None)
         first = runs[there[0]][0]

@@ -4,7 +4,7 @@ the records that they were drawn from.
 
 from pathlib import Path
 
-from xray.pictures import data_uri
+from xray.report_pictures import data_uri
 from xray.study import Study, seeds
 from xray.study_command import command
 
@@ -60,7 +60,7 @@ def _sources(runs: list) -> list[dict]:
 
 
 def plot(name: str, draw, *about) -> dict:
-    """What draw(name, *about) drew (svg.draw), kept as figures/<name>.svg too."""
+    """What draw(name, *about) drew (report_svg.draw), kept as figures/<name>.svg too."""
     drawing = draw(name, *about)
     return {
         "inline": drawing["inline"],

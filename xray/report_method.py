@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from xray import curves, figures, models, paper, phantoms, pictures
+from xray import curves, data_phantoms, models, paper, report_figures, report_figures_curves
+from xray.data_sources import SPLITS, shown
 from xray.report_items import NOT_TRAINED, cell, image, item, plot, table
-from xray.sources import SPLITS, shown
+from xray.report_pictures import radiograph
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2
 from xray.study import Standing, Study, on_test, plus_minus, seeds, sizes_compared
 
@@ -17,7 +18,7 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     training image, uint8 (S, S), or None where it may not be shown.
     """
     facts, found = study.facts, sizes_compared(study)
-    picture = phantoms.draw(0, False, IMAGE_SIZE) if sample is None else sample
+    picture = data_phantoms.draw(0, False, IMAGE_SIZE) if sample is None else sample
     train = facts["counts"]["train"] if facts else {}
     numbers = {
         "described": bool(facts),
@@ -42,7 +43,7 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     if facts:
         first = [_radiograph("fig-2", picture, sample is None)]
         counts = {part: facts["counts"][part] for part in SPLITS}
-        shares = plot("fig-3", figures.shares, "Share of each class by split", counts)
+        shares = plot("fig-3", report_figures.shares, "Share of each class by split", counts)
         items |= {
             "sec-data": item(study, table=_split_sizes(facts)),
             "fig-1": item(study, listing=_first_record(facts["sample"])),
@@ -53,7 +54,7 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     if found:
         runs = [run for one in found for run in one.full + one.matched]
         title = "Validation accuracy at the paper's size and matched"
-        drawn = plot("sizes", figures.sizes, title, found)
+        drawn = plot("sizes", report_figures_curves.sizes, title, found)
         items["sizes"] = item(study, plot=drawn, table=_sizes(found), runs=runs)
     for name, model in STRUCTURES.items():
         items[name] = item(study, listing=str(models.build(MODELS[model], device="meta")))
@@ -63,7 +64,7 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
 def _radiograph(name: str, pixels: np.ndarray, phantom: bool) -> dict:
     drawn = "A drawn stand-in for a chest radiograph: two dark lungs on a light ground."
     real = "The chest radiograph of the record in Figure 1."
-    return image(pictures.radiograph(pixels), name, drawn if phantom else real)
+    return image(radiograph(pixels), name, drawn if phantom else real)
 
 
 def _first_record(entry: dict) -> str:

@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from xray.report_items import table
+from xray.report_svg import FONTS
 from xray.study import percent
-from xray.svg import FONTS
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import curves, figures, paper, resplits
+from xray import curves, paper, report_figures_scores, resplits
+from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
@@ -19,7 +20,6 @@ from xray.study import (
     spread,
     test_share,
 )
-from xray.tables import PAPER
 
 
 def differences(study: Study) -> dict:
@@ -83,7 +83,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
     if there:
         title = "Test scores of the evaluated models"
-        drawn = plot("glance", figures.glance, title, study, paper.SCORES)
+        drawn = plot("glance", report_figures_scores.glance, title, study, paper.SCORES)
         items["glance"] = item(study, EVALUATED, plot=drawn)
         items["scores"] = item(study, EVALUATED, table=_scores(study, there))
     return numbers, items

@@ -12,36 +12,28 @@ logits.
 """
 
 import base64
-import fcntl
 import functools
-import hashlib
-import json
-import os
 import re
-import tempfile
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from xray.results_json import (  # noqa: F401  (also of this module's interface)
+    FORMAT,
+    Damaged,
+    ResultsError,
+    append_line,
+    read_json,
+    read_lines,
+    write_json,
+)
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec, pixel_step
 
-FORMAT = 1
 PARTS = ("validation", "test")
 SEEDS = 3  # from which the spread over seeds can be told
 COMPACT = "runs.jsonl"
-
-
-class ResultsError(ValueError):
-    """A results folder or a record that cannot be used: the message names it, says why and what to
-    do.
-    """
-
-
-class Damaged(ResultsError):
-    """A file that was cut off or altered."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,8 @@ class Run:
                 "with matched steps" if self.matched else "with steps that are not matched to them"
             )
             notes.append(
-                f"{self.image_size}×{self.image_size} pixels instead of {IMAGE_SIZE}×{IMAGE_SIZE}, {step}"
+                f"{self.image_size}×{self.image_size} pixels instead of "
+                f"{IMAGE_SIZE}×{IMAGE_SIZE}, {step}"
             )
         if self.spec.epochs != paper.epochs:
             notes.append(f"{self.spec.epochs} epochs instead of {paper.epochs}")
@@ -126,93 +119,6 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
     return Path(results) / f"{safe}-{fingerprint[:8]}"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: a temporary file in the same folder, flushed to disk, then
-    renamed.
-
-    Raises OSError, with this path as its filename.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = _temporary_file(path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _temporary_file(folder: Path) -> tuple[int, str]:
-    """A new file's handle and name, locked while it is open: clear_leftovers takes only what nobody
-    holds.
-    """
-    while True:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".writing-")
-        with suppress(OSError):  # a file system without locks; nothing is cleared there either
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:  # else it was cleared before it was locked
-            return handle, name
-        os.close(handle)
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove the temporary files in `folder` (not below it) of processes that were killed while
-    they wrote.
-    """
-    for path in Path(folder).glob(".writing-*"):
-        # OSError: it is being written, or gone
-        with suppress(OSError), open(path, "r+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-
-
-def _checksum(payload: dict) -> str:
-    return hashlib.sha256(
-        json.dumps(payload, sort_keys=True, ensure_ascii=False).encode()
-    ).hexdigest()
-
-
-def write_json(path: Path, payload: dict) -> None:
-    """Write a dict as JSON, one key a line, with its checksum as the last key; atomic."""
-    lines = [
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
-        for key, value in (payload | {"checksum": _checksum(payload)}).items()
-    ]
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
-
-
-def read_json(path: Path) -> dict:
-    """Read what write_json wrote. Raises ResultsError where it is cut off, not JSON, of a later
-    format, or altered.
-    """
-    path = Path(path)
-    try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-        checksum = payload.pop("checksum")
-        version = payload["format"]
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Damaged(f"{path}: damaged or not a record; delete it and train again") from None
-    if version != FORMAT:
-        raise ResultsError(
-            f"{path}: written in format {version!r}, this program reads {FORMAT}; update the program"
-        )
-    if checksum != _checksum(payload):
-        raise Damaged(
-            f"{path}: its checksum does not match, it was altered or damaged; delete it and train again"
-        )
-    return payload
-
-
 def save(folder: Path, run: Run, name: str) -> Path:
     """Write a run's record to folder/name.json and return that path. Overwrites only a file of the
     same name.
@@ -223,49 +129,36 @@ def save(folder: Path, run: Run, name: str) -> Path:
     payload["logits"] = {
         part: [float(str(x)) for x in np.asarray(v, np.float32)] for part, v in run.logits.items()
     }
-    payload["labels"] = {part: "".join(str(int(x)) for x in v) for part, v in run.labels.items()}
+    payload["labels"] = {part: _digits(labels) for part, labels in run.labels.items()}
     path = Path(folder) / f"{name}.json"
     write_json(path, payload)
     return path
 
 
+def _digits(labels) -> str:
+    return "".join(str(int(label)) for label in labels)
+
+
+def _numbers(digits: str) -> np.ndarray:
+    return np.array([int(digit) for digit in digits], np.int64)
+
+
 def append(folder: Path, run: Run, name: str) -> None:
     """Add a run to folder/runs.jsonl in short: without its history and its validation logits.
-    Raises OSError.
 
-    One line a run, with its checksum; of two lines of one name the later counts. A line that a
-    killed process left unfinished is closed by the next one and passed over when read.
+    Of two lines of one name the later counts. Raises OSError.
     """
-    payload = {"format": FORMAT, "name": name} | asdict(run)
-    del payload["file"], payload["history"], payload["weights"]
+    payload = {"name": name} | asdict(run)
+    del payload["file"], payload["history"], payload["weights"], payload["environment"]
+    where = {key: value for key, value in run.environment.items() if key != "epoch_seconds"}
+    logits = {part: run.logits[part] for part in run.logits if part == "test"}
+    payload["environment"] = where
     payload["logits"] = {
         part: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
-        for part, values in run.logits.items()
-        if part == "test"
+        for part, values in logits.items()
     }
-    payload["labels"] = {
-        part: "".join(str(int(x)) for x in run.labels[part]) for part in payload["logits"]
-    }
-    payload["environment"] = {
-        key: value for key, value in run.environment.items() if key != "epoch_seconds"
-    }
-    line = json.dumps(
-        payload | {"checksum": _checksum(payload)}, ensure_ascii=False, allow_nan=False
-    )
-    path = Path(folder) / COMPACT
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            size = stream.seek(0, os.SEEK_END)
-            if size:
-                stream.seek(size - 1)
-                line = line if stream.read(1) == b"\n" else "\n" + line
-            stream.write(f"{line}\n".encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    payload["labels"] = {part: _digits(run.labels[part]) for part in logits}
+    append_line(Path(folder) / COMPACT, payload)
 
 
 def load_compact(folder: Path) -> dict[str, Run]:
@@ -278,34 +171,22 @@ def load_compact(folder: Path) -> dict[str, Run]:
     return _load_compact(path, state.st_mtime_ns, state.st_size)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=128)
 def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
     found = {}
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        try:
-            payload = json.loads(line)
-            checksum = payload.pop("checksum")
-        except (ValueError, KeyError, AttributeError):
-            continue  # blank, or cut off
-        if checksum != _checksum(payload):
-            raise Damaged(
-                f"{path}: the checksum of line {number} does not match; delete the line and train again"
-            )
-        if payload.pop("format") != FORMAT:
-            raise ResultsError(
-                f"{path}: line {number} is of another format than {FORMAT}; update the program"
-            )
+    for payload in read_lines(path):
         name = payload.pop("name")
-        payload["spec"] = ModelSpec(**payload["spec"])
-        payload["logits"] = {
-            part: np.frombuffer(base64.b64decode(text), "<f4")
-            for part, text in payload["logits"].items()
-        }
-        payload["labels"] = {
-            part: np.array([int(x) for x in text], np.int64)
-            for part, text in payload["labels"].items()
-        }
-        found[name] = Run(**payload, history={}, file=path)
+        logits = {part: base64.b64decode(text) for part, text in payload.pop("logits").items()}
+        found[name] = Run(
+            **payload
+            | {
+                "spec": ModelSpec(**payload["spec"]),
+                "logits": {part: np.frombuffer(text, "<f4") for part, text in logits.items()},
+                "labels": {part: _numbers(text) for part, text in payload["labels"].items()},
+            },
+            history={},
+            file=path,
+        )
     return found
 
 
@@ -317,9 +198,7 @@ def load_run(path: Path) -> Run:
         payload["spec"] = ModelSpec(**payload["spec"])
         payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
         payload["logits"] = {part: np.array(v, np.float32) for part, v in payload["logits"].items()}
-        payload["labels"] = {
-            part: np.array([int(x) for x in v], np.int64) for part, v in payload["labels"].items()
-        }
+        payload["labels"] = {part: _numbers(text) for part, text in payload["labels"].items()}
         run = Run(**payload, file=Path(path))
         known = run.spec.id in MODELS | LEARNING_RATE_SEARCH
     except (TypeError, KeyError, ValueError, AttributeError):

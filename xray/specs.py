@@ -1,6 +1,4 @@
-"""The paper's 35 models (Tables 1 and 2) and the learning-rate search of its section 3.1. Facts
-only.
-"""
+"""The paper's 35 models (Tables 1, 2) and its learning-rate search (section 3.1). Facts only."""
 
 from dataclasses import dataclass, replace
 
@@ -38,24 +36,19 @@ class ModelSpec:
     weight_decay: float  # L2, applied by the optimizer to every parameter
 
 
+def trains_in_sample_space(spec: ModelSpec) -> bool:
+    """Whether training stays in the images' span: SGD, and pixels enter one Linear layer."""
+    return spec.family != "CNN" and spec.optimizer == "SGD"
+
+
 def _rows(table: str, batch_size: int) -> dict[str, ModelSpec]:
-    rows = [line.split() for line in table.strip().splitlines()]
-    return {
-        name: ModelSpec(
-            name,
-            family,
-            int(layers),
-            int(units),
-            None if kernel == "-" else int(kernel),
-            weight == "yes",
-            optimizer,
-            float(rate),
-            int(epochs),
-            batch_size,
-            float(decay),
-        )
-        for name, family, layers, units, kernel, weight, optimizer, rate, epochs, decay in rows
-    }
+    specs = {}
+    for line in table.strip().splitlines():
+        name, family, layers, units, kernel, weight, optimizer, rate, epochs, decay = line.split()
+        structure = int(layers), int(units), None if kernel == "-" else int(kernel)
+        training = weight == "yes", optimizer, float(rate), int(epochs), batch_size, float(decay)
+        specs[name] = ModelSpec(name, family, *structure, *training)
+    return specs
 
 
 # id  class        layers units kernel weight optimizer rate epochs decay

@@ -4,9 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+from xray.data_sources import PAPER
 from xray.results import Run
 from xray.specs import IMAGE_SIZE
-from xray.tables import PAPER
 
 # where train.py puts records unless told
 RESULTS = Path(__file__).resolve().parent.parent / "report" / "results"

@@ -1,86 +1,44 @@
-"""Jobs become records: who trains which run, alone or side by side, and the record at the end."""
+"""Jobs become records: who trains which run, alone or side by side."""
 
-import fcntl
-import hashlib
-import os
-import platform
-import subprocess
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save as to_bytes
 
-from xray import checkpoints, engine, gram, models, results, samplespace
+from xray import checkpoints, engine, files, gram, gram_training, models
 from xray.data import Data
-from xray.results import PARTS, Run
-from xray.specs import ModelSpec, pixel_step
+from xray.results import Run
+from xray.specs import pixel_step
+from xray.training_jobs import Job, has_record
+from xray.training_record import Outcome, write_run
 
-ROOT = Path(__file__).resolve().parent.parent
 SAVE_EVERY = 5  # seconds between checkpoints of a run in sample space
 
 
 @dataclass(frozen=True)
-class Job:
-    """A run to be."""
+class Desk:
+    """Where jobs are worked off, and who hears of it.
 
-    spec: ModelSpec
-    seed: int
-    image_size: int
-    split: str
-    engine: str  # "direct" or "gram"
-    engine_reason: str
-    precision: str
-    folder: Path  # of the study
-    keep_weights: bool = True
-    compact: bool = False  # its record is a line of results.COMPACT
-
-    @property
-    def pixel_step(self) -> float:
-        return pixel_step(self.image_size)
-
-    @property
-    def name(self) -> str:
-        forced = self.engine if self.engine_reason == "forced" else ""
-        return results.run_name(self.spec, self.seed, self.image_size, self.precision, forced)
-
-    @property
-    def record(self) -> Path:
-        return self.folder / f"{self.name}.json"
-
-
-def finished(job: Job) -> bool:
-    """Whether the job's record stands and can be read. Raises ResultsError where it is damaged."""
-    if job.compact and job.name in results.load_compact(job.folder):
-        return True
-    return job.record.exists() and results.load_run(job.record) is not None
-
-
-@contextmanager
-def claim(job: Job, wait: bool):
-    """Yields True while this process alone holds the job, False where another has it (never with
-    wait).
-
-    A lock on one byte of the study folder's .lock file, its place given by the run's name: it lets
-    go when a process dies, works on shared folders, and leaves one small file a study.
+    bar: called as bar(total, initial, label), returns an object with update, set_postfix and close,
+    as tqdm's. note(text): called with what a person should be told.
     """
-    job.folder.mkdir(parents=True, exist_ok=True)
-    place = int.from_bytes(hashlib.sha256(job.name.encode()).digest()[:6])
-    handle = _lock_file(job.folder)
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
-    except (BlockingIOError, PermissionError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        fcntl.lockf(handle, fcntl.LOCK_UN, 1, place)
+
+    device: str  # "cpu" or "cuda:N"
+    cache: Path
+    bar: Callable
+    note: Callable
+    force: bool = False  # train again what has a record
+
+
+def claim(job: Job, wait: bool):
+    """A context: True while this process alone holds the job, False where another has it (never
+    with wait). It lets go when a process dies and works on shared folders, see files.claim.
+    """
+    return files.claim(job.folder, job.name, wait)
 
 
 class DeviceError(RuntimeError):
@@ -89,72 +47,29 @@ class DeviceError(RuntimeError):
 
 @contextmanager
 def device_errors(job: Job):
-    """Turns a device's failures during a job into DeviceError. Finished runs are on disk, the job's
-    checkpoint too.
-    """
+    """Turns a device's failures into DeviceError; finished runs and the checkpoint are on disk."""
     asked = f"with batches of {job.spec.batch_size} images of {job.image_size}×{job.image_size}"
     try:
         yield
-    except torch.cuda.OutOfMemoryError:
-        raise DeviceError(
-            f"{job.name}: out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
-            "memory, or --device cpu. What is finished is kept"
-        ) from None
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            raise DeviceError(
-                f"{job.name}: out of main memory {asked}; use a smaller --image-size, or fewer models in one "
+    except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            problem = (
+                f"out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
+                "memory, or --device cpu. What is finished is kept"
+            )
+        elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            problem = (
+                f"out of main memory {asked}; use a smaller --image-size, or fewer models in one "
                 "call. What is finished is kept"
-            ) from None
-        if "CUDA" not in str(error) and "cuDNN" not in str(error):
+            )
+        elif "CUDA" in str(error) or "cuDNN" in str(error):
+            problem = (
+                f"the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
+                "this one stopped, with --device cpu without the GPU"
+            )
+        else:
             raise
-        raise DeviceError(
-            f"{job.name}: the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
-            "this one stopped, with --device cpu without the GPU"
-        ) from None
-
-
-_lock_files: dict[Path, int] = {}
-
-
-def _lock_file(folder: Path) -> int:
-    # one handle a folder and process: closing any handle on a file drops all of a process's locks
-    # on it
-    if folder not in _lock_files:
-        _lock_files[folder] = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    return _lock_files[folder]
-
-
-def environment(device: str) -> dict:
-    """Where a run was made: device name, threads, versions, code revision."""
-    device = torch.device(device)
-    try:
-        revision = subprocess.run(
-            ["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-    except OSError:  # there is no git
-        revision = ""
-    packages = ("torch", "torchvision", "datasets", "numpy")
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in packages},
-        "revision": revision or "unknown",
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"CPU, {name}, {os.cpu_count()} cores"
+        raise DeviceError(f"{job.name}: {problem}") from None
 
 
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
@@ -162,67 +77,43 @@ def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -
     that are done.
     """
     study = jobs[0].folder
-    for folder in {job.folder for job in jobs} | {
-        study.parent,
-        study.parent.parent,
-        Path(cache) / "checkpoints",
-    }:
-        results.clear_leftovers(folder)
+    kept = {Path(cache) / name for name in ("images", "gram", "checkpoints")}
+    for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
+        files.clear_leftovers(folder)
     for job in done:
         checkpoints.forget(checkpoints.locate(job, data, cache))
 
 
-# ---- one run, the direct loop
-
-
-def train_direct(
-    job: Job, data: Data, train, validation, device: str, cache: Path, bar, note
-) -> Run:
+def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
     """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its
-    record.
-
-    train, validation: engine.place of the data's splits. bar: called as bar(total, initial, label),
-    returns an object with update, set_postfix and close, as tqdm's. note: see work.
+    record. train, validation: engine.place of the data's splits.
     """
-    model = models.build(job.spec, job.image_size, job.seed, device).to(
-        memory_format=torch.channels_last
-    )
-    optimizer = engine.make_optimizer(model, job.spec, job.pixel_step)
-    history, epoch_seconds = {key: [] for key in engine.HISTORY}, []
-    path = checkpoints.locate(job, data, cache)
+    spec, device = job.spec, desk.device
+    model = models.build(spec, job.image_size, job.seed, device)
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = engine.make_optimizer(model, spec, job.pixel_step)
+    history, seconds, status = {key: [] for key in engine.HISTORY}, [], "finished"
+    path = checkpoints.locate(job, data, desk.cache)
     if (stored := checkpoints.read(path)) is not None:
         tensors, progress = stored
-        history, epoch_seconds = progress["history"], progress["epoch_seconds"]
+        history, seconds = progress["history"], progress["epoch_seconds"]
         checkpoints.restore(model, optimizer, tensors)
-    batches = -(-len(train[1]) // job.spec.batch_size)
-    steps = bar(
-        total=job.spec.epochs * batches, initial=len(epoch_seconds) * batches, label=job.name
-    )
-    status = "finished"
+    batches = -(-len(train[1]) // spec.batch_size)
+    steps = desk.bar(total=spec.epochs * batches, initial=len(seconds) * batches, label=job.name)
+    options = history, job.precision, steps.update
     started = time.perf_counter()
-    for history in engine.fit(
-        model,
-        optimizer,
-        job.spec,
-        train,
-        validation,
-        job.seed,
-        history,
-        job.precision,
-        steps.update,
-    ):
-        epoch_seconds.append(time.perf_counter() - started)
-        if not np.isfinite([history["train_loss"][-1], history["validation_loss"][-1]]).all():
+    for history in engine.fit(model, optimizer, spec, train, validation, job.seed, *options):
+        seconds.append(time.perf_counter() - started)
+        last = {key: values[-1] for key, values in history.items()}
+        if not np.isfinite([last["train_loss"], last["validation_loss"]]).all():
             history = {key: values[:-1] for key, values in history.items()}
             status = "diverged"
             break
-        steps.set_postfix(
-            loss=f"{history['train_loss'][-1]:.3f}",
-            accuracy=f"{history['validation_accuracy'][-1]:.3f}",
-        )
-        if len(epoch_seconds) < job.spec.epochs:
-            progress = {"history": history, "epoch_seconds": epoch_seconds}
-            checkpoints.keep(path, checkpoints.state(model, optimizer), progress, note)
+        loss, accuracy = last["train_loss"], last["validation_accuracy"]
+        steps.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
+        if len(seconds) < spec.epochs:
+            progress = {"history": history, "epoch_seconds": seconds}
+            checkpoints.keep(path, checkpoints.state(model, optimizer), progress, desk.note)
         started = time.perf_counter()
     steps.close()
     logits = {}
@@ -230,135 +121,13 @@ def train_direct(
         test = engine.place(data.test, "cpu")[0]
         for part, images in (("validation", validation[0]), ("test", test)):
             logits[part] = engine.predict(model, images, device).cpu().numpy()
-    run = write_run(job, data, history, logits, status, epoch_seconds, device, model.state_dict())
+    outcome = Outcome(status, history, logits, seconds, model.state_dict())
+    run = write_run(job, data, outcome, device)
     checkpoints.forget(path)
     return run
 
 
-def write_run(
-    job: Job,
-    data: Data,
-    history: dict,
-    logits: dict,
-    status: str,
-    epoch_seconds: list,
-    device: str,
-    weights: dict | None,
-) -> Run:
-    """Write the weights (where the job keeps them), then the record, and return the run."""
-    if not all(np.isfinite(values).all() for values in logits.values()):
-        status, logits = "diverged", {}
-    kept = {}
-    if job.keep_weights and status == "finished" and weights is not None:
-        content = to_bytes(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        )
-        results.write_atomically(job.folder / f"{job.name}.safetensors", content)
-        kept = {"file": f"{job.name}.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
-    seconds = float(sum(epoch_seconds))
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    run = Run(
-        spec=job.spec,
-        seed=job.seed,
-        image_size=job.image_size,
-        split=job.split,
-        data={
-            "name": data.name,
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "phantom": data.phantom,
-            "skipped": len(data.facts["skipped"]),
-        },
-        engine=job.engine,
-        engine_reason=job.engine_reason,
-        precision=job.precision,
-        pixel_step=job.pixel_step,
-        status=status,
-        history={key: [float(x) for x in values] for key, values in history.items()},
-        logits=logits,
-        labels={part: data.labels[data.index[part]] for part in PARTS} if logits else {},
-        environment=environment(device)
-        | {
-            "finished": now,
-            "seconds": round(seconds, 3),
-            "epoch_seconds": [round(x, 4) for x in epoch_seconds],
-        },
-        weights=kept,
-        file=job.record,
-    )
-    (results.append if job.compact else results.save)(job.folder, run, job.name)
-    return run
-
-
-# ---- many runs
-
-
-def assign(jobs: list[Job], seconds: list[float], ranks: int) -> list[list[Job]]:
-    """Share jobs out over ranks by estimated seconds, longest first to the rank with least; the
-    same on every rank.
-    """
-    shares, loads = [[] for _ in range(ranks)], [0.0] * ranks
-    for cost, index in sorted(zip(seconds, range(len(jobs))), key=lambda pair: (-pair[0], pair[1])):
-        rank = loads.index(min(loads))
-        shares[rank].append(index)
-        loads[rank] += cost
-    return [[jobs[index] for index in sorted(share)] for share in shares]
-
-
-def work(jobs: list[Job], load, device: str, cache: Path, bar, note, force: bool = False):
-    """Train the jobs that have no record yet; yields each Run when its record is written.
-
-    load(image_size, split) gives the Data. Jobs that another process holds are left for the end and
-    then waited for: a process that dies lets go of them. force: train again what is finished.
-    note(text): called with what a person should be told.
-    """
-    for wait in (False, True):
-        held = []
-        with ExitStack() as claims:
-            mine = []
-            for job in jobs:
-                if job.engine == "gram":
-                    got = claims.enter_context(claim(job, wait))
-                    if got and (force or not finished(job)):
-                        mine.append(job)
-                    elif not got:
-                        held.append(job)
-            if mine:
-                with device_errors(mine[0]):
-                    yield from train_together(mine, load, device, cache, bar, note)
-        placed = {}
-        for job in jobs:
-            if job.engine == "direct":
-                with claim(job, wait) as got:
-                    if not got:
-                        held.append(job)
-                    elif force or not finished(job):
-                        data = load(job.image_size, job.split)
-                        with device_errors(job):
-                            if placed.get("of") != (job.image_size, job.split):
-                                # let go of the last size before the next takes its place
-                                placed = {}
-                                placed = {
-                                    "of": (job.image_size, job.split),
-                                    "train": engine.place(data.train, device),
-                                    "validation": engine.place(data.validation, device),
-                                }
-                            run = train_direct(
-                                job,
-                                data,
-                                placed["train"],
-                                placed["validation"],
-                                device,
-                                cache,
-                                bar,
-                                note,
-                            )
-                        yield run
-        # waiting in one order, none waits for the other
-        jobs, force = sorted(held, key=lambda job: job.record), False
-
-
-def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
+def train_together(jobs: list[Job], load, desk: Desk):
     """Train jobs in sample space, side by side; yields each Run when its record is written.
 
     The records of runs whose weights are kept come last: their weights are recovered in one pass
@@ -367,76 +136,113 @@ def train_together(jobs: list[Job], load, device: str, cache: Path, bar, note):
     for size in sorted({job.image_size for job in jobs}):
         group = [job for job in jobs if job.image_size == size]
         data = {split: load(size, split) for split in {job.split for job in group}}
-        images = next(iter(data.values())).images
-        labels, fingerprint = (
-            getattr(next(iter(data.values())), key) for key in ("labels", "fingerprint")
-        )
-        blocks = bar(total=100, initial=0, label="Gram matrix")
-        matrix, notes = gram.gram_matrix(
-            images,
-            fingerprint,
-            cache,
-            device,
-            lambda done, total: blocks.update(100 * done / total - blocks.n),
-        )
-        blocks.close()
-        for text in notes:
-            note(text)
-        of = {samplespace.Job(job.spec, job.seed, data[job.split].index): job for job in group}
-        paths = {job: checkpoints.locate(job, data[job.split], cache) for job in group}
-        epochs = bar(
-            total=sum(job.spec.epochs for job in group),
-            initial=0,
-            label=f"{len(group)} Linear and MLP runs side by side",
-        )
-        saved = dict.fromkeys(group, time.monotonic())
-
-        def save(inner, tensors, history):
-            job = of[inner]
-            if time.monotonic() - saved[job] > SAVE_EVERY:
-                checkpoints.keep(paths[job], tensors, {"history": history}, note)
-                saved[job] = time.monotonic()
-
-        def resume(inner):
-            stored = checkpoints.read(paths[of[inner]])
-            return stored and (stored[0], stored[1]["history"])
-
-        waiting = []
-        step = pixel_step(size)
-        for result in samplespace.fit_together(
-            list(of),
-            matrix,
-            images,
-            labels,
-            device,
-            step,
-            save=save,
-            resume=resume,
-            on_epoch=lambda *_: epochs.update(),
-        ):
-            job = of[result.job]
-            if job.keep_weights and result.status == "finished":
-                waiting.append(result)
-            else:
-                yield _write_result(job, data[job.split], result, device, None)
-                checkpoints.forget(paths[job])
-        epochs.close()
-        for result, weights in samplespace.recover_weights(waiting, images, device, step):
-            job = of[result.job]
-            yield _write_result(job, data[job.split], result, device, weights)
-            checkpoints.forget(paths[job])
+        yield from _train_group(group, data, desk)
 
 
-def _write_result(job, data, result, device, weights) -> Run:
-    logits = result.logits if result.status == "finished" else {}
-    epochs = len(result.history["train_loss"])
-    return write_run(
-        job,
-        data,
-        result.history,
-        logits,
-        result.status,
-        [result.seconds / max(epochs, 1)] * epochs,
-        device,
-        weights,
+def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
+    """train_together for jobs of one image size; data: by split, of the same images."""
+    any_split = next(iter(data.values()))
+    images, device = any_split.images, desk.device
+    matrix = _gram_matrix(any_split, desk)
+    of = {gram_training.Net(job.spec, job.seed, data[job.split].index): job for job in jobs}
+    paths = {net: checkpoints.locate(job, data[job.split], desk.cache) for net, job in of.items()}
+    saved = dict.fromkeys(of, time.monotonic())
+    epochs = desk.bar(
+        total=sum(job.spec.epochs for job in jobs),
+        initial=0,
+        label=f"{len(jobs)} Linear and MLP runs side by side",
     )
+
+    def save(net, tensors, history):
+        if time.monotonic() - saved[net] > SAVE_EVERY:
+            checkpoints.keep(paths[net], tensors, {"history": history}, desk.note)
+            saved[net] = time.monotonic()
+
+    def resume(net):
+        stored = checkpoints.read(paths[net])
+        return stored and (stored[0], stored[1]["history"])
+
+    def record(result, weights):
+        job, count = of[result.net], len(result.history["train_loss"])
+        logits = result.logits if result.status == "finished" else {}
+        seconds = [result.seconds / max(count, 1)] * count
+        outcome = Outcome(result.status, result.history, logits, seconds, weights)
+        run = write_run(job, data[job.split], outcome, device)
+        checkpoints.forget(paths[result.net])
+        return run
+
+    step, waiting = pixel_step(images.shape[-1]), []
+    tell = {"on_epoch": lambda *_: epochs.update(), "save": save, "resume": resume}
+    for result in gram_training.fit_together(
+        list(of), matrix, images, any_split.labels, device, step, **tell
+    ):
+        if of[result.net].keep_weights and result.status == "finished":
+            waiting.append(result)
+        else:
+            yield record(result, None)
+    epochs.close()
+    for result, weights in gram_training.recover_weights(waiting, images, device, step):
+        yield record(result, weights)
+
+
+def _gram_matrix(data: Data, desk: Desk) -> torch.Tensor:
+    percent = desk.bar(total=100, initial=0, label="Gram matrix")
+    matrix, notes = gram.gram_matrix(
+        data.images,
+        data.fingerprint,
+        desk.cache,
+        desk.device,
+        lambda done, total: percent.update(100 * done / total - percent.n),
+    )
+    percent.close()
+    for text in notes:
+        desk.note(text)
+    return matrix
+
+
+def work(jobs: list[Job], load, desk: Desk):
+    """Train the jobs that have no record yet; yields each Run when its record is written.
+
+    load(image_size, split) gives the Data. Jobs that another process holds are left for the end and
+    then waited for: a process that dies lets go of them.
+    """
+    for wait in (False, True):
+        held = []
+        alike = [job for job in jobs if job.engine == "gram"]
+        yield from _work_together(alike, wait, held, load, desk)
+        others = [job for job in jobs if job.engine == "direct"]
+        yield from _work_one_by_one(others, wait, held, load, desk)
+        # waiting in one order, none waits for the other
+        jobs, desk = sorted(held, key=lambda job: job.record), replace(desk, force=False)
+
+
+def _work_together(jobs, wait, held, load, desk):
+    """held: takes the jobs that another process holds."""
+    mine = []
+    with ExitStack() as claims:
+        for job in jobs:
+            if not claims.enter_context(claim(job, wait)):
+                held.append(job)
+            elif desk.force or not has_record(job):
+                mine.append(job)
+        if mine:
+            with device_errors(mine[0]):
+                yield from train_together(mine, load, desk)
+
+
+def _work_one_by_one(jobs, wait, held, load, desk):
+    placed, place = (), None  # the images of one size and split, on the device
+    for job in jobs:
+        with claim(job, wait) as got:
+            if not got:
+                held.append(job)
+            elif desk.force or not has_record(job):
+                data = load(job.image_size, job.split)
+                with device_errors(job):
+                    if place != (job.image_size, job.split):
+                        placed, place = (), None  # the last are let go of first
+                        parts = data.train, data.validation
+                        placed = [engine.place(part, desk.device) for part in parts]
+                        place = job.image_size, job.split
+                    run = train_direct(job, data, *placed, desk)
+                yield run

@@ -5,29 +5,29 @@ them.
 import numpy as np
 import pytest
 
-from xray import data, phantoms
+from xray import data, data_phantoms
 
 
 @pytest.mark.parametrize("size", [16, 64])
 def test_drawing_depends_on_the_number_alone(size):
-    image = phantoms.draw(3, True, size)
+    image = data_phantoms.draw(3, True, size)
     assert image.shape == (size, size) and image.dtype == np.uint8
-    assert (image == phantoms.draw(3, True, size)).all()
-    assert (image != phantoms.draw(4, True, size)).any()
-    assert (image != phantoms.draw(3, False, size)).any()
+    assert (image == data_phantoms.draw(3, True, size)).all()
+    assert (image != data_phantoms.draw(4, True, size)).any()
+    assert (image != data_phantoms.draw(3, False, size)).any()
 
 
 def test_sizes_show_the_same_patient():
     small, large = (
-        phantoms.draw(5, True, 32).astype(float),
-        phantoms.draw(5, True, 128).astype(float),
+        data_phantoms.draw(5, True, 32).astype(float),
+        data_phantoms.draw(5, True, 128).astype(float),
     )
     shrunk = large.reshape(32, 4, 32, 4).mean((1, 3))
     assert np.abs(small - shrunk).mean() < 6  # the grain differs
 
 
 def test_proportions_are_the_papers():
-    sizes = phantoms.sizes(600)
+    sizes = data_phantoms.sizes(600)
     assert {split: sum(n) for split, n in sizes.items()} == {
         "train": 420,
         "validation": 120,
@@ -49,8 +49,8 @@ def test_as_a_source(tmp_path):
     assert found.paths[0] == "phantom/train/NORMAL/0001.png" and len(set(found.paths)) == 20
     assert found.facts["patients"]["unnamed"] == 20
     assert found.facts["audit"]["identical_pixels"]["groups"] == 0
-    assert (found.images[0, 0] == phantoms.draw(0, False, 16)).all()
-    assert (found.images[-1, 0] == phantoms.draw(19, True, 16)).all()
+    assert (found.images[0, 0] == data_phantoms.draw(0, False, 16)).all()
+    assert (found.images[-1, 0] == data_phantoms.draw(19, True, 16)).all()
     other = data.load("phantom:20", 20, cache=tmp_path)
     assert other.fingerprint == found.fingerprint and other.paths == found.paths
     assert data.load("phantom:21", 16, cache=tmp_path).fingerprint != found.fingerprint
@@ -58,8 +58,11 @@ def test_as_a_source(tmp_path):
 
 def test_opacities_can_be_learned_but_not_from_one_number():
     """Least squares on coarse pixels tells most apart; no threshold on the mean brightness does."""
-    normal = np.stack([phantoms.draw(i, False, 16) for i in range(60)]).reshape(60, -1) / 255.0
-    sick = np.stack([phantoms.draw(i + 1000, True, 16) for i in range(60)]).reshape(60, -1) / 255.0
+    normal = np.stack([data_phantoms.draw(i, False, 16) for i in range(60)]).reshape(60, -1) / 255.0
+    sick = (
+        np.stack([data_phantoms.draw(i + 1000, True, 16) for i in range(60)]).reshape(60, -1)
+        / 255.0
+    )
     train = np.concatenate([normal[:45], sick[:45]])
     target = np.repeat([-1.0, 1.0], 45)
     mean = train.mean(0)

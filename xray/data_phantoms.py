@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from xray.sources import DataError, Source, Split
+from xray.data_sources import DataError, Encoded, Source
 
 # images, 420 of them for training: model 20 gets 93 % of the test split right at 640 pixels
 COUNT = 600
@@ -31,18 +31,15 @@ def sizes(count: int) -> dict[str, tuple[int, int]]:
     paper.
     """
     test, validation = round(count * 0.1), round(count * 0.2)
+    images_of = {"train": count - validation - test, "validation": validation, "test": test}
     result = {}
-    for split, images in (
-        ("train", count - validation - test),
-        ("validation", validation),
-        ("test", test),
-    ):
+    for split, images in images_of.items():
         normal = round(images * NORMAL_PER_PNEUMONIA / (1 + NORMAL_PER_PNEUMONIA))
         result[split] = normal, images - normal
     return result
 
 
-def source(text: str) -> Source:
+def phantom_source(text: str) -> Source:
     """The source that "phantom" or "phantom:<number>" names. Raises DataError for a number under 20
     or over 100,000.
     """
@@ -61,16 +58,11 @@ def source(text: str) -> Source:
             start += normal + pneumonia
         return splits, ["NORMAL", "PNEUMONIA"], []
 
-    return Source(
-        "phantom",
-        "phantom",
-        identity,
-        open_,
-        hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
-    )
+    fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return Source("phantom", "phantom", identity, open_, fingerprint)
 
 
-def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Split:
+def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Encoded:
     classes = ["NORMAL"] * normal + ["PNEUMONIA"] * pneumonia
     numbers = list(range(1, normal + 1)) + list(range(1, pneumonia + 1))
     paths = [f"phantom/{split}/{name}/{number:04d}.png" for name, number in zip(classes, numbers)]
@@ -80,7 +72,7 @@ def _split(split: str, start: int, normal: int, pneumonia: int, size: int) -> Sp
         # as a file, so that it goes the way of all images
         return f"P5 {size} {size} 255\n".encode() + pixels.tobytes()
 
-    return Split(paths, classes, read)
+    return Encoded(paths, classes, read)
 
 
 def draw(number: int, pneumonia: bool, size: int) -> np.ndarray:
@@ -96,9 +88,8 @@ def draw(number: int, pneumonia: bool, size: int) -> np.ndarray:
     generator = np.random.default_rng([SEED, number])
     image = torch.from_numpy(_anatomy(generator, pneumonia))[None]
     image = transforms.resize(image, [size, size], antialias=True)[0].numpy()
-    image = image + generator.standard_normal(image.shape, np.float32) * generator.uniform(
-        0.008, 0.022
-    )
+    grain = generator.standard_normal(image.shape, np.float32) * generator.uniform(0.008, 0.022)
+    image = image + grain
     return (image.clip(0, 1) * 255).round().astype(np.uint8)
 
 
@@ -118,9 +109,8 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     side = np.abs(x)
     texture = _texture(generator)
 
-    body = _inside(
-        1 - ((side / uniform(0.86, 0.98)) ** 2) ** 2 + 0.5 * np.minimum(0, y + 0.75), 0.04
-    )
+    shoulders = 0.5 * np.minimum(0, y + 0.75)
+    body = _inside(1 - ((side / uniform(0.86, 0.98)) ** 2) ** 2 + shoulders, 0.04)
     image = 0.05 + body * (0.56 + 0.06 * y + 0.03 * texture[0])
 
     # lungs: narrow apex, wide base cut off by the diaphragm, one a little lower than the other
@@ -149,23 +139,7 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     image += body * _inside(y - dome, 0.03) * 0.14
     image += np.exp(-((x / 0.17) ** 2) - ((y + 0.45) / 0.25) ** 2) * 0.12 * body
 
-    # ribs fall off towards the side behind, rise in front (fainter); collar bones
-    cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
-    pitch, phase = uniform(0.185, 0.21), uniform(0, 1)
-    out = side - 0.15
-    behind = _bars((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
-    out = side - 0.45
-    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2) * _inside(
-        side - 0.28, 0.1
-    )
-    image += cage * (0.075 * behind + 0.035 * before)
-    collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
-    collar = (
-        np.exp(-(((collar / 0.03) ** 2) ** 2))
-        * _inside(side - 0.10, 0.02)
-        * _inside(0.75 - side, 0.05)
-    )
-    image += 0.13 * body * collar
+    _add_bones(image, uniform, side, y, body)
 
     # the classes meet: some pneumonias are hardly seen, some sound lungs are a little cloudy
     strength = 1.1 * uniform(0, 1) ** 0.5 if pneumonia else 0.4 * uniform(0, 1) ** 4
@@ -174,6 +148,22 @@ def _anatomy(generator, pneumonia: bool) -> np.ndarray:
     # uneven field, then the film's S-shaped response with its exposure and contrast
     image = image + uniform(-0.03, 0.03) * x + uniform(-0.03, 0.03) * y
     return _inside(image - 0.40 - uniform(-0.03, 0.03), 2 / uniform(6.0, 7.5))
+
+
+def _add_bones(image: np.ndarray, uniform, side: np.ndarray, y: np.ndarray, body: np.ndarray):
+    """Ribs and collar bones, laid over the image in place."""
+    # ribs fall off towards the side behind, rise in front (fainter); collar bones
+    cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
+    pitch, phase = uniform(0.185, 0.21), uniform(0, 1)
+    out = side - 0.15
+    behind = _bars((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
+    out = side - 0.45
+    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2)
+    before = before * _inside(side - 0.28, 0.1)
+    image += cage * (0.075 * behind + 0.035 * before)
+    collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
+    collar = np.exp(-(((collar / 0.03) ** 2) ** 2)) * _inside(side - 0.10, 0.02)
+    image += 0.13 * body * (collar * _inside(0.75 - side, 0.05))
 
 
 def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
@@ -194,12 +184,8 @@ def _texture(generator) -> np.ndarray:
     fields = 0
     for cells, weight in ((6, 0.6), (14, 0.6), (40, 0.5)):
         noise = torch.from_numpy(generator.standard_normal((1, 4, cells, cells), np.float32))
-        fields = (
-            fields
-            + weight
-            * 1.6
-            * functional.interpolate(noise, (DRAWN, DRAWN), mode="bicubic")[0].numpy()
-        )
+        smooth = functional.interpolate(noise, (DRAWN, DRAWN), mode="bicubic")[0].numpy()
+        fields = fields + weight * 1.6 * smooth
     return fields
 
 
@@ -207,13 +193,10 @@ def _opacity(generator, x, y, texture) -> np.ndarray:
     """How much of the lungs' air is lost, 0 to 1: a haze and one to four cloudy patches."""
     lost = 0.5 * np.exp(-((y / 0.7) ** 2))
     for _ in range(generator.integers(1, 5)):
-        where = (
-            float(generator.choice([-1, 1])) * generator.uniform(0.25, 0.55),
-            generator.uniform(-0.4, 0.4),
-        )
+        left = float(generator.choice([-1, 1])) * generator.uniform(0.25, 0.55)
+        low = generator.uniform(-0.4, 0.4)
         wide, high = generator.uniform(0.14, 0.34), generator.uniform(0.14, 0.34)
-        patch = np.exp(-(((x - where[0]) / wide) ** 2) - ((y - where[1]) / high) ** 2) * (
-            1 + 0.25 * texture
-        )
+        patch = np.exp(-(((x - left) / wide) ** 2) - ((y - low) / high) ** 2)
+        patch = patch * (1 + 0.25 * texture)
         lost = np.maximum(lost, generator.uniform(0.6, 1.0) * patch)
     return lost.clip(0, 1)

@@ -1,17 +1,31 @@
-"""What stands in a data set: copies of images, contradictory labels, patients in two splits
-(section 2.1, claim C02), and what its images look like from afar."""
+"""The facts of a data set that stand beside its pixels (data.py lists them), with its audit: copies
+of images, contradictory labels, patients in two splits (section 2.1, claim C02).
+"""
 
+import hashlib
+import json
 import re
 from collections import Counter, defaultdict
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch.nn.functional import adaptive_avg_pool2d
+
+from xray import data_images
+from xray.data_sources import SPLITS, DataError, shown
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # labels 0 and 1
-SHOWN = 20  # how many examples of a finding are kept
-AFAR = 32  # squares a side of an image seen from afar
-LAYOUT = 8  # squares a side of what the images share
+EXAMPLES = 20  # how many examples of a finding are kept
+
+
+class Row(NamedTuple):
+    """What decoding found out about one image."""
+
+    split: str
+    path: str
+    name: str  # its class, as the source calls it
+    digest: str  # sha256 hex of the encoded bytes
+    decoded: data_images.Decoded | None  # without the pixels; None where it is unreadable
+    reason: str  # why it is unreadable
 
 
 def patient(path: str) -> str | None:
@@ -29,7 +43,7 @@ def patient(path: str) -> str | None:
     return found[1] if found else None
 
 
-def kind(path: str) -> str | None:
+def cause_of(path: str) -> str | None:
     """The cause of a pneumonia that a file name carries, "bacteria" or "virus", else None."""
     found = re.match(r"person\d+_(bacteria|virus)_", re.split(r"[/\\]", path)[-1])
     return found[1] if found else None
@@ -66,14 +80,10 @@ def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray])
                 "patients": len({keys[row] for row in shared}),
             }
         overlap[f"{first} in {' or '.join(second)}"] = found
-    causes = {
-        split: dict(
-            sorted(
-                Counter(kind(paths[row]) or "unknown" for row in rows if labels[row] == 1).items()
-            )
-        )
-        for split, rows in index.items()
-    }
+    causes = {}
+    for split, rows in index.items():
+        found = Counter(cause_of(paths[row]) or "unknown" for row in rows if labels[row] == 1)
+        causes[split] = dict(sorted(found.items()))
     return {
         "named": sum(name is not None for name in names),
         "unnamed": sum(name is None for name in names),
@@ -110,7 +120,7 @@ def copies(
     pairs = [f"{a}/{b}" for i, a in enumerate(names) for b in names[i + 1 :]]
 
     def examples(sets):
-        return [[f"{split_of[row]}: {paths[row]}" for row in rows] for rows in sets[:SHOWN]]
+        return [[f"{split_of[row]}: {paths[row]}" for row in rows] for rows in sets[:EXAMPLES]]
 
     return {
         "groups": len(groups),
@@ -124,55 +134,69 @@ def copies(
     }
 
 
-def from_afar(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, about the same
-    whatever S is.
+def label_mapping(given: str, classes: list[str]) -> dict[str, int]:
+    """The source's two class names -> 0 and 1.
+
+    Label 1 is the class whose name is, or which alone contains, "pneumonia", "positive", "abnormal"
+    or "1" (the first of them that tells the classes apart); else the second in the source's order.
+    Raises DataError for other than two.
     """
-    step = max(1, images.shape[-1] // 160)  # of a large image a grid of pixels is enough
-    found = [
-        adaptive_avg_pool2d(
-            torch.from_numpy(np.array(images[start : start + 256, 0, ::step, ::step])).float(), AFAR
+    if len(classes) != 2:
+        raise DataError(
+            f"{shown(given)}: two classes are needed, NORMAL and PNEUMONIA; it has {len(classes)}: "
+            + (", ".join(shown(name) for name in classes[:6]) or "none")
         )
-        for start in range(0, len(images), 256)
-    ]
-    return torch.cat(found).numpy()
+    lower = [name.strip().lower() for name in classes]
+    for word in ("pneumonia", "positive", "abnormal", "1"):
+        for hits in ([name == word for name in lower], [word in name for name in lower]):
+            if sum(hits) == 1:
+                return {name: int(hit) for name, hit in zip(classes, hits)}
+    return {classes[0]: 0, classes[1]: 1}
 
 
-def look(afar: np.ndarray, layout: np.ndarray) -> dict[str, np.ndarray]:
-    """Three numbers for each image (N, AFAR, AFAR) of from_afar, each float32 (N,).
-
-    brightness: the mean, 0-255. contrast: the standard deviation, 0-255. likeness: the correlation
-    with `layout` (LAYOUT, LAYOUT), -1 to 1, of the image brought to that size; 0 for a blank image.
-    """
-    coarse = _coarse(afar).reshape(len(afar), -1)
-    coarse = coarse - coarse.mean(1, keepdims=True)
-    shared = np.asarray(layout, np.float32).ravel()
-    shared = shared - shared.mean()
-    scale = np.linalg.norm(coarse, axis=1) * np.linalg.norm(shared)
-    likeness = np.divide(
-        coarse @ shared, scale, out=np.zeros(len(afar), np.float32), where=scale > 0
-    )
-    return {"brightness": afar.mean((1, 2)), "contrast": afar.std((1, 2)), "likeness": likeness}
-
-
-def _coarse(afar: np.ndarray) -> np.ndarray:
-    block = AFAR // LAYOUT
-    return afar.reshape(-1, LAYOUT, block, LAYOUT, block).mean((2, 4))
-
-
-def intensity(images: np.ndarray) -> dict:
-    """How bright, how rich in contrast and how alike images are, uint8 (N, 1, S, S), N > 0:
-    JSON-able, a few numbers.
-
-    brightness, contrast, likeness: percentiles 0.5, 50 and 99.5 over the images of what `look`
-    measures. layout: the mean image, LAYOUT squares a side, whole numbers 0-255. An image far
-    outside is of another kind (a photograph, a negative, a blank film). 5,824 images of 640 x 640
-    took 3 s on one core.
-    """
-    afar = from_afar(images)
-    layout = np.rint(_coarse(afar).mean(0)).astype(int)
-    found = {
-        name: [round(float(x), 4) for x in np.percentile(values, [0.5, 50, 99.5])]
-        for name, values in look(afar, layout).items()
+def facts(rows: list[Row], mapping: dict[str, int]) -> dict:
+    """The facts that data.py describes, of decoded rows."""
+    bad = [row for row in rows if not row.decoded]
+    good = [row for row in rows if row.decoded]
+    labels = np.array([mapping[row.name] for row in good], np.int64)
+    paths = [row.path for row in good]
+    index = {
+        split: np.array([i for i, row in enumerate(good) if row.split == split], np.int64)
+        for split in SPLITS
     }
-    return found | {"layout": layout.tolist()}
+    fingerprint = hashlib.sha256()
+    for row, label in zip(good, labels):
+        fingerprint.update(json.dumps([row.split, row.path, int(label), row.digest]).encode())
+    pixels = copies([row.decoded.digest for row in good], paths, labels, index)
+    sizes = Counter(f"{row.decoded.width}x{row.decoded.height}" for row in good)
+    modes = Counter(row.decoded.mode for row in good)
+    first = good[0] if good else None
+    return {
+        "fingerprint": fingerprint.hexdigest(),
+        "splits": {split: len(rows) for split, rows in index.items()},
+        "counts": {
+            split: {name: int((labels[rows] == label).sum()) for label, name in enumerate(CLASSES)}
+            for split, rows in index.items()
+        },
+        "sample": first
+        and {
+            "path": first.path,
+            "mode": first.decoded.mode,
+            "width": first.decoded.width,
+            "height": first.decoded.height,
+            "label": int(labels[0]),
+        },
+        "sizes": dict(sizes.most_common()),
+        "modes": dict(modes.most_common()),
+        "audit": {
+            "missing": sum(row.reason == data_images.MISSING for row in bad),
+            "unreadable": [row.path for row in bad],
+            "reasons": [row.reason for row in bad],
+            "identical_bytes": copies([row.digest for row in good], paths, labels, index),
+            "identical_pixels": pixels,
+            "conflicting_labels": pixels["conflicting_examples"],
+        },
+        "patients": patients(paths, labels, index),
+        "paths": paths,
+        "labels": "".join(map(str, labels.tolist())),
+    }

@@ -212,6 +212,12 @@ def none_better(e, pairs, least: float = 0.0):
     ]
 
 
+def more_complex(e):
+    """That neither MLP nor CNN beats the linear model of its batch size beyond noise and by 1 point."""
+    pairs = [("20", "21"), ("20", "22"), ("20b", "21b"), ("20b", "22b"), ("20b", "26b")]
+    return none_better(e, pairs, least=0.01)
+
+
 def most_about_95(e):
     models = list(paper.FIG_23)
     e.finished(*models)

@@ -1,6 +1,4 @@
-"""Numbers that are images -> small PNGs: a radiograph's pixels, the weights of a net's first
-layer.
-"""
+"""Numbers that are images -> small PNGs: a radiograph's pixels, a net's first-layer weights."""
 
 import base64
 import io
@@ -31,14 +29,17 @@ def png(picture: Image.Image) -> bytes:
 
 def data_uri(content: bytes) -> str:
     """A PNG as the address of an img element."""
-    return "data:image/png;base64," + base64.b64encode(content).decode()
+    return "data:image/png;base64," + _base64(content)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """(H, W) numbers -> means over squares of k x k, with the smallest k that brings both sides to
-    `largest` or less.
+    """(H, W) numbers -> means over squares of k×k; edges that fill no whole square are cut off.
 
-    Edges that fill no whole square are cut off.
+    k is the smallest that brings both sides to `largest` or less.
     """
     k = -(-max(values.shape) // largest)
     height, width = (side // k * k for side in values.shape)
@@ -51,9 +52,7 @@ def radiograph(pixels: np.ndarray) -> bytes:
 
 
 def diverging(values: np.ndarray, limit: float) -> bytes:
-    """(H, W) real numbers -> a PNG: blue below 0, white at 0, red above, full colour at +-limit and
-    beyond.
-    """
+    """(H, W) real numbers -> a PNG: blue below 0, white at 0, red above, full colour at ±limit."""
     levels = 65  # an odd number, so that 0 has a colour of its own
     steps = np.clip(np.nan_to_num(values) / (limit or 1), -1, 1)
     picture = Image.fromarray(np.rint((steps + 1) / 2 * (levels - 1)).astype(np.uint8), "P")
@@ -73,17 +72,14 @@ def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path.name}: cannot be read ({type(error).__name__})") from None
-    flat = [value for value in tensors.values() if value.ndim == 2]
+    layers = [value.astype(np.float32) for value in tensors.values() if value.ndim == 2]
     size = run.image_size
-    hidden = next((value for value in flat if value.shape[1] == size * size), None)
-    output = next(
-        (value for value in flat if hidden is not None and value.shape == (1, len(hidden))), None
-    )
-    if output is None:
-        raise WeightsError(
-            f"{path.name}: does not hold the two layers of model {run.spec.id} at {size}×{size}"
-        )
-    return hidden.astype(np.float32).reshape(-1, size, size), output[0].astype(np.float32)
+    hidden = [layer for layer in layers if layer.shape[1] == size * size]
+    output = [layer for layer in layers if hidden and layer.shape == (1, len(hidden[0]))]
+    if not output:
+        model = f"model {run.spec.id} at {size}×{size}"
+        raise WeightsError(f"{path.name}: does not hold the two layers of {model}")
+    return hidden[0].reshape(-1, size, size), output[0][0]
 
 
 def weight_pictures(run: Run) -> dict:
@@ -124,24 +120,14 @@ def weight_pictures(run: Run) -> dict:
 
 
 def _write_kept(path: Path, run: Run, found: dict) -> None:
-    def text(content):
-        return base64.b64encode(content).decode()
-
-    write_json(
-        path,
-        {"format": FORMAT, "weights": run.weights.get("sha256")}
-        | found
-        | {
-            "units": [[text(content), weight] for content, weight in found["units"]],
-            "product": found["product"] and text(found["product"]),
-        },
-    )
+    kept = {"format": FORMAT, "weights": run.weights.get("sha256")} | found
+    kept["units"] = [[_base64(content), weight] for content, weight in found["units"]]
+    kept["product"] = found["product"] and _base64(found["product"])
+    write_json(path, kept)
 
 
 def _read_kept(path: Path, run: Run) -> dict | None:
-    """What _write_kept wrote of these very weights; None where there is nothing, or nothing that
-    can be trusted.
-    """
+    """What _write_kept wrote of these very weights; None where nothing is that can be trusted."""
     try:
         payload = read_json(path)
         if payload["weights"] != run.weights.get("sha256"):

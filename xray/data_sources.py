@@ -1,5 +1,6 @@
-"""Sources that are tables: parquet files and data sets of the Hub, both read with the `datasets`
-library.
+"""What a source is, and the sources that are tables: parquet files and data sets of the Hub, both
+read with the `datasets` library. Folders are found in data_folders.py, phantoms drawn in
+data_phantoms.py.
 
 No code that comes with a data set is ever run: `datasets` refuses it, and the Hub's parquet copy is
 taken instead.
@@ -13,14 +14,66 @@ import threading
 import urllib.error
 import urllib.request
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from xray.sources import SPLIT_NAMES, DataError, HubUnreachable, Source, Split, shown
-
-PAPER = "keremberke/chest-xray-classification"  # section 2.1
+PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
 CONVERTED = "refs/convert/parquet"  # the Hub's own copy of each data set as parquet files
 HUB_SECONDS = 4  # how long the Hub may take to answer at all
+SPLITS = ("train", "validation", "test")
+_NAMES = {
+    "train": "train training",
+    "validation": "validation valid val dev",
+    "test": "test testing",
+}
+SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names.split()}
+
+
+class DataError(ValueError):
+    """A source that cannot be used: one line that names it, says why and what to do."""
+
+
+class HubUnreachable(DataError):
+    """The Hub does not answer."""
+
+
+@dataclass
+class Encoded:
+    """One split of a source, before decoding."""
+
+    paths: list[str]  # as in the source
+    classes: list[str]  # each image's class, as the source calls it
+    # row -> encoded bytes, None where there are none; may raise OSError
+    read: Callable[[int], bytes | None]
+
+
+@dataclass
+class Source:
+    """What a source is, known without reading its images.
+
+    identity: JSON-able; changes when the source's content does (file names, sizes and times, or the
+        Hub's commit).
+    open: (temporary folder, image size) -> (splits by name, class names in the source's order,
+        notes). The size is for images that are drawn, not read. Raises DataError.
+    fingerprint: of the content, where it is known without reading it, else "".
+    """
+
+    name: str
+    kind: str  # "hub", "parquet", "folders" or "phantom"
+    identity: dict
+    open: Callable[[Path, int], tuple[dict[str, Encoded], list[str], list[str]]]
+    fingerprint: str = ""
+
+
+def shown(text) -> str:
+    """A name as it can stand in a one-line message."""
+    text = os.fsencode(str(text)).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# ---- tables
 
 
 @contextmanager
@@ -62,8 +115,8 @@ def _errors(given: str, doing: str):
             error = error.__cause__
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"{shown(given)}: no space left to read it; free some, or set XRAY_CACHE, and HF_HOME for "
-                "what the Hub sends, to other folders"
+                f"{shown(given)}: no space left to read it; free some, or set XRAY_CACHE, and "
+                "HF_HOME for what the Hub sends, to other folders"
             ) from None
         reason = shown(" ".join(str(error).split())[:200]) or type(error).__name__
         raise DataError(f"{shown(given)}: {doing}: {reason}") from None
@@ -108,7 +161,7 @@ def _columns(given: str, loaded, datasets):
         with _errors(given, f"its column {shown(image)} holds no images"):
             images = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         inside = table[path] if path else ((cell or {}).get("path") for cell in images[image])
-        splits[split] = Split(
+        splits[split] = Encoded(
             [str(text or f"{split}/{row:06d}") for row, text in enumerate(inside)],
             titles,
             lambda row, images=images, image=image: (images[row][image] or {}).get("bytes"),

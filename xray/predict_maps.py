@@ -20,13 +20,10 @@ PNEUMONIA, NORMAL = np.array([235, 40, 45.0]), np.array([40, 120, 255.0])
 
 
 def fold(module) -> tuple[np.ndarray, float]:
-    """The layers of a Linear net as one: the weights that it gives the pixels, float64 (S * S,),
-    and its bias.
-    """
+    """A Linear net's layers as one: its weight for each pixel, float64 (S * S,), and its bias."""
     weights, bias = np.eye(1), 0.0
-    for layer in reversed(
-        [layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear)]
-    ):
+    layers = [layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear)]
+    for layer in reversed(layers):
         bias += (weights @ layer.bias.detach().double().numpy())[0]
         weights = weights @ layer.weight.detach().double().numpy()
     return weights[0], float(bias)
@@ -50,27 +47,21 @@ def contributions(spec: ModelSpec, module, images: np.ndarray) -> tuple[np.ndarr
         maps = images.reshape(len(images), -1) / 255 * weights
         return maps.reshape(images[:, 0].shape).astype(np.float32), np.full(len(images), bias)
     pixels = torch.from_numpy(images).float().div_(255).requires_grad_()
-    score = (
-        module.layer_stack[:-1](pixels)[:, 0] if spec.family == "Linear+ReLU" else module(pixels)
-    )
+    before_relu = spec.family == "Linear+ReLU"
+    score = module.layer_stack[:-1](pixels)[:, 0] if before_relu else module(pixels)
     (gradient,) = torch.autograd.grad(score.sum(), pixels)
     maps = (gradient * pixels.detach())[:, 0]
     return maps.numpy(), (score.detach().double() - maps.double().sum((1, 2))).numpy()
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise,
-    regions are not.
-    """
-    return gaussian_filter(
-        np.asarray(values, np.float64), values.shape[-1] * SMOOTHED, mode="constant"
-    )
+    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise."""
+    values = np.asarray(values, np.float64)
+    return gaussian_filter(values, values.shape[-1] * SMOOTHED, mode="constant")
 
 
 def thumbnail(gray: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) -> the same picture with SHOWN pixels on its longer side, 24 at least on the
-    other.
-    """
+    """uint8 (H, W) -> the picture with SHOWN pixels on its longer side, 24 or more on the other."""
     height, width = (max(24, round(side * SHOWN / max(gray.shape))) for side in gray.shape)
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.BICUBIC))
 
@@ -104,9 +95,8 @@ def draw(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
     start = left + pen.textlength(before, small) + 8
     pen.text((left, top + 32), before, "black", small)
     strip = np.repeat(np.linspace(-1, 1, long)[None], 16, 0)
-    canvas.paste(
-        Image.fromarray(_blend(np.full((16, long, 3), 110.0), strip)), (int(start), top + 33)
-    )
+    legend = Image.fromarray(_blend(np.full((16, long, 3), 110.0), strip))
+    canvas.paste(legend, (int(start), top + 33))
     pen.text((start + long + 8, top + 32), after, "black", small)
     pen.text((gap, top + 32), "left: as read; right: what drove the score", "black", small)
     stream = io.BytesIO()

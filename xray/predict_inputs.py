@@ -10,22 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from xray import images
-from xray.images import Unreadable
+from xray import data_images
+from xray.data_images import Unreadable
 
-SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".webp",
-    ".gif",
-    ".pgm",
-    ".dcm",
-    ".dicom",
-)
+SUFFIXES = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .pgm .dcm .dicom".split())
 LARGEST_FILE = 500_000_000  # bytes; the largest detectors' films take a tenth of it
 
 
@@ -35,10 +23,8 @@ class Film(NamedTuple):
     chroma: float
 
 
-def find(
-    names: list[str], leave_out: Path | None = None
-) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Files and folders -> (image files in order, each once; what cannot be used, with the reason).
+def find(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], list[tuple]]:
+    """Files and folders -> (image files in order, each once; what cannot be used: path, reason).
 
     A folder stands for the files under it whose names end as images' do, by path, without hidden
     ones, links to folders, and what lies in `leave_out`.
@@ -46,20 +32,15 @@ def find(
     found, problems = {}, []
     for name in map(Path, names):
         try:
+            inside, reason = [name], ""
             if name.is_dir():
                 inside = _walk(name, leave_out and leave_out.resolve())
-                if not inside:
-                    problems.append((name, "a folder without images"))
-            elif name.is_file():
-                inside = [name]
-            else:
-                inside = []
-                problems.append(
-                    (
-                        name,
-                        "not a file" if os.path.lexists(name) and name.exists() else "no such file",
-                    )
-                )
+                reason = "" if inside else "a folder without images"
+            elif not name.is_file():
+                there = os.path.lexists(name) and name.exists()
+                inside, reason = [], "not a file" if there else "no such file"
+            if reason:
+                problems.append((name, reason))
             for path in inside:
                 found.setdefault(os.path.abspath(path), path)
         except (OSError, ValueError) as error:  # ValueError: a null character
@@ -70,25 +51,16 @@ def find(
 def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
     inside = []
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (Path(root) / name).resolve() != leave_out
-        )
-        inside += [
-            Path(root) / name
-            for name in sorted(files)
-            if name.lower().endswith(SUFFIXES)
-            and not name.startswith(".")
-            and (Path(root) / name).is_file()
-        ]
+        root, seen = Path(root), sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in seen if (root / name).resolve() != leave_out]
+        names = sorted(name for name in files if not name.startswith("."))
+        paths = [root / name for name in names if name.lower().endswith(SUFFIXES)]
+        inside += [path for path in paths if path.is_file()]
     return inside
 
 
 def read(path: Path) -> Film:
-    """Read one file, as training images are read (images.read). Raises Unreadable with the reason
-    in a few words.
-    """
+    """Read one file as training images are (images.read). Raises Unreadable with the reason."""
     try:
         size = os.stat(path).st_size
         if size > LARGEST_FILE:
@@ -98,7 +70,7 @@ def read(path: Path) -> Film:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
     if encoded[128:132] == b"DICM" or Path(path).suffix.lower() in (".dcm", ".dicom"):
         return Film(dicom(encoded), 0.0)
-    gray = images.read(encoded).pixels
+    gray = data_images.read(encoded).pixels
     return Film(gray, _chroma(encoded))
 
 
@@ -108,9 +80,8 @@ def _chroma(encoded: bytes) -> float:
         if image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I"):
             return 0.0
         image.draft("RGB", (64, 64))
-        channels = np.asarray(
-            image.convert("RGB").resize((64, 64), Image.Resampling.BOX), np.float32
-        )
+        small = image.convert("RGB").resize((64, 64), Image.Resampling.BOX)
+        channels = np.asarray(small, np.float32)
     return float((channels.max(2) - channels.min(2)).mean())
 
 
@@ -133,17 +104,15 @@ def dicom(encoded: bytes) -> np.ndarray:
         ) from None
     try:
         file = pydicom.dcmread(io.BytesIO(encoded), force=True)
-        frames, kind = (
-            int(file.get("NumberOfFrames") or 1),
-            str(file.get("PhotometricInterpretation")),
-        )
+        frames = int(file.get("NumberOfFrames") or 1)
+        kind = str(file.get("PhotometricInterpretation"))
         if "PixelData" not in file:
             raise Unreadable("a DICOM file without an image")
         if frames > 1:
             raise Unreadable(f"a DICOM file of {frames} frames; save the one to use as PNG")
         if kind not in ("MONOCHROME1", "MONOCHROME2"):
             raise Unreadable(f"a DICOM file in colours ({kind[:20]}); save it as PNG")
-        if file.Rows * file.Columns > images.MAX_PIXELS:
+        if file.Rows * file.Columns > data_images.MAX_PIXELS:
             raise Unreadable(f"{file.Columns}x{file.Rows} pixels, more than is sensible")
         if not getattr(file.file_meta, "TransferSyntaxUID", None):
             # what a file without a header is in
@@ -163,29 +132,20 @@ def dicom(encoded: bytes) -> np.ndarray:
 
 
 def _displayed(file) -> np.ndarray:
-    """The displayed values of a pydicom data set, float64 (H, W) in 0-1, before MONOCHROME1 is
-    inverted.
-    """
+    """What a pydicom data set displays, float64 (H, W) in 0-1, MONOCHROME1 not yet inverted."""
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     stored = file.pixel_array
     values = np.asarray(apply_modality_lut(stored, file), np.float64)
     if table := file.get("VOILUTSequence"):
-        return np.clip(
-            apply_voi_lut(values.astype(np.int64), file) / (2 ** table[0].LUTDescriptor[2] - 1),
-            0,
-            1,
-        )
-    centre, width = (
-        np.atleast_1d(file.get(f"Window{name}", np.nan))[0] for name in ("Center", "Width")
-    )
+        shown = apply_voi_lut(values.astype(np.int64), file)
+        return np.clip(shown / (2 ** table[0].LUTDescriptor[2] - 1), 0, 1)
+    names = "WindowCenter", "WindowWidth"
+    centre, width = (np.atleast_1d(file.get(name, np.nan))[0] for name in names)
     if centre is None or width is None or not float(width) > 0:
-        real = (
-            stored != file.PixelPaddingValue
-            if "PixelPaddingValue" in file
-            else np.ones(stored.shape, bool)
-        )
-        low, high = (values[real].min(), values[real].max()) if real.any() else (0, 0)
+        padded = "PixelPaddingValue" in file
+        real = values[stored != file.PixelPaddingValue] if padded else values
+        low, high = (real.min(), real.max()) if real.size else (0, 0)
         return np.clip((values - low) / ((high - low) or 1), 0, 1)
     centre, width, shape = float(centre), float(width), str(file.get("VOILUTFunction") or "LINEAR")
     if shape == "SIGMOID":

@@ -1,6 +1,4 @@
-"""A matplotlib figure becomes an SVG: one to stand inside the HTML page, one to stand alone as a
-file.
-"""
+"""A matplotlib figure becomes an SVG: one to stand inside the HTML page, and one as a file."""
 
 import io
 import re
@@ -23,9 +21,6 @@ COLOURS = {
     "cnn": "#007a5a",
     "cnn-2": "#3dbb93",
     "paper": "#7a4f9a",
-    "good": "#236a42",
-    "bad": "#ad2018",
-    "open": "#735a00",
     "none": "#8b949e",
     "class-0": "#c3ccd5",
     "class-1": "#8d9aa8",
@@ -72,7 +67,6 @@ STYLE = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
-    "hatch.linewidth": 0.8,
     "path.simplify_threshold": 0.3,
 }
 
@@ -90,30 +84,22 @@ def draw(name: str, title: str, description: str, size: tuple[float, float], pai
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     body, width, height = _bare(stream.getvalue(), name)
-    label = (
-        f'<title id="{name}-t">{escape(title)}</title>\n'
-        f'<desc id="{name}-d">{escape(description)}</desc>\n'
-    )
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-labelledby="{name}-t {name}-d"'
-    )
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+    head += f' aria-labelledby="{name}-t {name}-d"'
+    label = f' font-family="{FONTS}" stroke-linejoin="round">\n'
+    label += f'<title id="{name}-t">{escape(title)}</title>\n'
+    label += f'<desc id="{name}-d">{escape(description)}</desc>\n'
+    white = '<rect width="100%" height="100%" fill="#fff"/>\n'
     inline = body
     for key, value in COLOURS.items():
         inline = inline.replace(value, f"var(--{key})")
-    font = f'font-family="{FONTS}" stroke-linejoin="round"'
-    return {
-        "inline": Markup(f'{head} class="drawing" width="{width}" {font}>\n{label}{inline}</svg>'),
-        "file": f'{head} width="{width}pt" height="{height}pt" {font}>\n{label}'
-        f'<rect width="100%" height="100%" fill="#fff"/>\n{body}</svg>\n',
-        "alt": description,
-    }
+    inline = f'{head} class="drawing" width="{width}"{label}{inline}</svg>'
+    file = f'{head} width="{width}pt" height="{height}pt"{label}{white}{body}</svg>\n'
+    return {"inline": Markup(inline), "file": file, "alt": description}
 
 
 def _bare(text: str, name: str) -> tuple[str, str, str]:
-    """matplotlib's SVG without prolog, metadata, fonts and unused ids; ids prefixed; width and
-    height in points.
-    """
+    """matplotlib's SVG, bare, its ids prefixed or gone where unused; width and height in points."""
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
     body = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.S)
@@ -131,7 +117,9 @@ def _bare(text: str, name: str) -> tuple[str, str, str]:
 
 def _short_path(match) -> str:
     """A path's data with one decimal (a tenth of a point cannot be seen) and no needless blanks."""
-    text = re.sub(
-        r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), match[0]
-    )
+
+    def short(number):
+        return f"{float(number[0]):.1f}".removesuffix(".0")
+
+    text = re.sub(r"-?\d+\.\d+", short, match[0])
     return re.sub(r"\s+", " ", text).strip().replace("-0 ", "0 ")

@@ -6,29 +6,15 @@ import os
 import re
 from pathlib import Path
 
-from xray import tables
-from xray.sources import SPLIT_NAMES, DataError, Source, Split, shown
+from xray.data_sources import SPLIT_NAMES, DataError, Encoded, Source, open_parquet, shown
 
-IMAGE_SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".jp2",
-    ".pgm",
-    ".ppm",
-    ".avif",
-}
+IMAGE_SUFFIXES = set(
+    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif".split()
+)
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 
 
-def source(given: str, folder: Path) -> Source:
+def folder_source(given: str, folder: Path) -> Source:
     """The source that a folder is; class folders with images in them come before parquet files.
     Raises DataError.
     """
@@ -40,26 +26,23 @@ def source(given: str, folder: Path) -> Source:
         used = [path for paths in splits.values() for path in paths]
 
         def open_(temporary, image_size):
-            return tables.open_parquet(given, splits, temporary)
+            return open_parquet(given, splits, temporary)
     else:
         kind, splits = "folders", _class_folders(given, roots)
         used = [path for classes in splits.values() for paths in classes.values() for path in paths]
 
+        notes = [f"{loose} images outside of class folders are left out"] if loose else []
+
         def open_(temporary, image_size):
-            return _open(
-                folder,
-                splits,
-                [f"{loose} images outside of class folders are left out"] if loose else [],
-            )
+            return _open(folder, splits, notes)
 
     listing = []
     for path in used:
         status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
         listing.append([shown(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
     place = folder.resolve()
-    return Source(
-        place.name or "data", kind, {"kind": kind, "folder": shown(place), "files": listing}, open_
-    )
+    identity = {"kind": kind, "folder": shown(place), "files": listing}
+    return Source(place.name or "data", kind, identity, open_)
 
 
 def _walk(folder: Path, above: frozenset = frozenset()):
@@ -104,7 +87,8 @@ def _parquet_files(given: str, folder: Path, files: list[Path]) -> dict[str, lis
                 break
     if not found:
         raise DataError(
-            f"{shown(given)}: holds parquet files, but none in or named after train, validation and test"
+            f"{shown(given)}: holds parquet files, but none in or named after train, validation "
+            "and test"
         )
     return found[_choose(given, list(found))]
 
@@ -137,8 +121,8 @@ def _images(folder: Path, files: list[Path]) -> tuple[dict, int]:
             continue
         if suffix in DICOM_SUFFIXES:
             raise DataError(
-                f"{shown(path)}: DICOM is not read here; convert the images to PNG first, for example with "
-                "dcmtk's dcm2img, and remove these"
+                f"{shown(path)}: DICOM is not read here; convert the images to PNG first, for "
+                "example with dcmtk's dcm2img, and remove these"
             )
         if depth + 2 == len(parts):
             loose += 1
@@ -153,8 +137,8 @@ def _class_folders(given: str, roots: dict) -> dict[str, dict[str, list[Path]]]:
     holds one) the one nearest to the top is used."""
     if not roots:
         raise DataError(
-            f"{shown(given)}: no images; it needs the folders train, validation and test with NORMAL and "
-            "PNEUMONIA in each of them, or parquet files in such folders"
+            f"{shown(given)}: no images; it needs the folders train, validation and test with "
+            "NORMAL and PNEUMONIA in each of them, or parquet files in such folders"
         )
     nearest = min(map(len, roots))
     at_top = {"/".join(root): splits for root, splits in roots.items() if len(root) == nearest}
@@ -173,7 +157,7 @@ def _open(folder: Path, splits: dict, notes: list[str]):
     opened = {}
     for split, classes in splits.items():
         rows = [(path, name) for name in sorted(classes) for path in classes[name]]
-        opened[split] = Split(
+        opened[split] = Encoded(
             [shown(path.relative_to(folder).as_posix()) for path, _ in rows],
             [name for _, name in rows],
             lambda row, rows=rows: rows[row][0].read_bytes(),

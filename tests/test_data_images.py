@@ -1,0 +1,156 @@
+"""One encoded image file becomes one gray square."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from samples import encode, gray, pixels
+from torchvision.transforms.v2 import functional as transforms
+
+from xray import data_images
+
+
+@pytest.mark.parametrize("value", range(256))
+def test_a_gray_pixel_keeps_its_value(value):
+    rgb = np.full((2, 3, 3), value, np.uint8)
+    assert (data_images.to_gray(rgb) == value).all()
+
+
+def test_torchvision_on_integers_would_darken():
+    """The reason for to_gray; once this fails, to_gray can go."""
+    assert transforms.rgb_to_grayscale(torch.full((3, 1, 1), 100, dtype=torch.uint8)).item() == 99
+
+
+def test_colours_are_weighted_as_torchvision_does():
+    rgb = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]], np.uint8)
+    expected = [0.2989 * 255, 0.587 * 255, 0.114 * 255, 0.2989 * 10 + 0.587 * 20 + 0.114 * 30]
+    assert data_images.to_gray(rgb)[0].tolist() == [round(v) for v in expected]
+
+
+GRAY = pixels(3)
+RGB = np.stack([GRAY] * 3, -1)
+WIDE = np.arange(24 * 24, dtype=np.uint16).reshape(24, 24) * 113
+MASK = np.where(np.arange(24) < 12, 255, 0).astype(np.uint8)[None].repeat(24, 0)  # left half opaque
+
+
+def cmyk(array):
+    """CMYK with the gray in its black channel."""
+    none = np.zeros_like(array)
+    return Image.merge(
+        "CMYK", [Image.fromarray(channel) for channel in (none, none, none, 255 - array)]
+    )
+
+
+def without_adobe(jpeg: bytes) -> bytes:
+    """A JPEG without its Adobe segment: the marker FFEE, its length and its 12 bytes."""
+    start = jpeg.index(b"\xff\xee")
+    return jpeg[:start] + jpeg[start + 16 :]
+
+
+def with_palette():
+    image = Image.fromarray((GRAY // 20).astype(np.uint8), "P")
+    image.putpalette([channel for i in range(256) for channel in [min(255, i * 20)] * 3])
+    return image
+
+
+FORMATS = {  # encoded, expected pixels, tolerance (JPEG and WebP lose some)
+    "PNG L": (encode(GRAY), GRAY, 0),
+    "PNG RGB": (encode(RGB), GRAY, 0),
+    "BMP": (encode(GRAY, "BMP"), GRAY, 0),
+    "GIF": (encode(GRAY, "GIF"), GRAY, 0),
+    "TIFF": (encode(GRAY, "TIFF"), GRAY, 0),
+    "TIFF, compressed": (encode(GRAY, "TIFF", compression="tiff_lzw"), GRAY, 0),
+    "WebP": (encode(RGB, "WEBP", lossless=True), GRAY, 0),
+    "JPEG": (encode(np.full_like(RGB, 77), "JPEG"), np.full_like(GRAY, 77), 0),
+    "palette": (encode(with_palette()), GRAY // 20 * 20, 0),
+    "1 bit": (
+        encode(Image.fromarray(GRAY).point(lambda v: 255 * (v > 99), "1")),
+        np.where(GRAY > 99, 255, 0),
+        0,
+    ),
+    "16 bits": (encode(WIDE), np.round(WIDE / 257), 0),
+    "16 bits, TIFF": (encode(WIDE, "TIFF"), np.round(WIDE / 257), 0),
+    "16 bits, ends": (
+        encode(np.array([[0, 65535] * 12] * 24, np.uint16)),
+        np.array([[0, 255] * 12] * 24),
+        0,
+    ),
+    "LA": (
+        encode(Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(MASK)])),
+        np.where(MASK, GRAY, 0),
+        0,
+    ),
+    "RGBA over black": (encode(np.dstack([RGB, MASK])), np.where(MASK, GRAY, 0), 0),
+    "one transparent gray": (
+        encode(GRAY, transparency=int(GRAY[0, 0])),
+        np.where(GRAY == GRAY[0, 0], 0, GRAY),
+        0,
+    ),
+    "CMYK, TIFF": (encode(cmyk(GRAY), "TIFF"), GRAY, 1),
+    "CMYK, Adobe's JPEG": (
+        encode(cmyk(np.full_like(GRAY, 77)), "JPEG", quality=100),
+        np.full_like(GRAY, 77),
+        1,
+    ),
+    "CMYK, plain JPEG": (
+        without_adobe(
+            encode(
+                Image.fromarray(255 - np.asarray(cmyk(np.full_like(GRAY, 77))), "CMYK"),
+                "JPEG",
+                quality=100,
+            )
+        ),
+        np.full_like(GRAY, 77),
+        1,
+    ),
+    "animated, the first frame": (
+        encode(GRAY, "GIF", save_all=True, append_images=[Image.fromarray(255 - GRAY)]),
+        GRAY,
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_formats_and_modes(case):
+    encoded, expected, tolerance = FORMATS[case]
+    found = gray(encoded)
+    assert found.shape == (24, 24) and found.dtype == np.uint8
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    "orientation, turn",
+    {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        6: lambda a: np.rot90(a, -1),
+        8: np.rot90,
+    }.items(),
+)
+def test_exif_orientation(orientation, turn):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert (gray(encode(GRAY, exif=exif)) == turn(GRAY)).all()
+
+
+def test_a_damaged_exif_block_does_not_matter():
+    assert gray(encode(RGB, "JPEG", exif=b"Exif\0\0nonsense")).shape == (24, 24)
+
+
+@pytest.mark.parametrize("height, width", [(24, 24), (48, 48), (7, 60), (60, 7), (1, 1)])
+def test_resizing(height, width):
+    source = pixels(5, height, width)
+    found = gray(encode(source), 16)
+    expected = transforms.resize(torch.from_numpy(source)[None].float(), [16, 16], antialias=True)[
+        0
+    ].numpy()
+    assert found.shape == (16, 16) and np.abs(found - expected).max() <= 1
+
+
+def test_what_was_decoded_is_described():
+    decoded = data_images.decode(encode(np.zeros((30, 20, 3), np.uint8)), 16)
+    assert (decoded.mode, decoded.width, decoded.height) == ("RGB", 20, 30)
+    assert decoded.digest == data_images.decode(encode(np.zeros((30, 20), np.uint8)), 8).digest
+    assert decoded.digest != data_images.decode(encode(np.zeros((20, 30), np.uint8)), 16).digest

@@ -1,0 +1,219 @@
+"""Decoded images on disk: decoded once, checked when read, never half-written. An entry is whole
+once it has its name, so only who builds one takes a lock. See data.py for the layout.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from xray import data_audit, data_images, files
+from xray.data_audit import Row, label_mapping
+from xray.data_sources import SPLITS, DataError, Source, shown
+
+ENTRY_FORMAT = 2  # 2: patients are number and cause
+CHECKED = 32 << 20  # bytes of pixels under one checksum
+THREADS = 2
+
+
+class Entry(NamedTuple):
+    pixels: np.ndarray  # uint8 (N, 1, S, S)
+    facts: dict  # see data.py
+    notes: list[str]  # about the source
+
+
+def key_of(identity: dict, image_size: int) -> str:
+    """The name of a cache entry: a digest of what the source is and the size."""
+    return hashlib.sha256(
+        json.dumps([ENTRY_FORMAT, identity, image_size], sort_keys=True).encode()
+    ).hexdigest()[:32]
+
+
+def get(folder: Path, source: Source, given: str, image_size: int, progress=None) -> Entry:
+    """The decoded images of a source: from the cache, else decoded and put there. Raises DataError.
+
+    Two processes that ask for the same images take turns, so the second finds them done.
+    """
+    place = folder / key_of(source.identity, image_size)
+    if entry := _read(place):
+        return entry
+    with _writing_errors(folder), files.lock(place.with_suffix(".lock")):
+        notes = []
+        entry = _read(place)  # another process may have built it meanwhile
+        if entry is None:
+            files.clear_leftovers(folder)
+            if place.exists():
+                notes.append(
+                    f"{shown(place)}: the cached images were damaged and are decoded again"
+                )
+                shutil.rmtree(place)
+            _build(place, source, given, image_size, progress)
+            entry = _read(place)
+        if entry is None:
+            raise DataError(
+                f"{shown(folder)}: what is written there comes back changed; set XRAY_CACHE to "
+                "another folder"
+            )
+        return entry._replace(notes=entry.notes + notes)
+
+
+def get_earlier(folder: Path, hub_id: str, image_size: int) -> Entry | None:
+    """The newest sound entry of a Hub id at this size, for when the Hub cannot be asked for its
+    present commit.
+    """
+    if not folder.is_dir():
+        return None
+    for path in sorted(folder.glob("*/meta.json"), key=lambda path: -path.stat().st_mtime):
+        try:
+            meta = json.loads(path.read_text(encoding="utf-8"))
+            wanted = meta["identity"].get("id") == hub_id and meta["image_size"] == image_size
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if wanted and (entry := _read(path.parent)):
+            return entry
+    return None
+
+
+@contextmanager
+def _writing_errors(folder: Path):
+    """Turns the errors of writing into one DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{shown(folder)}: the cache cannot be written ({error.strerror or error}); free some "
+            "space there, or set XRAY_CACHE to another folder"
+        ) from None
+
+
+def _digest(meta: dict) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
+def _checksums(path: Path) -> list[str]:
+    """sha256 of each CHECKED of a file. hashlib lets go of the interpreter, so the threads run side
+    by side.
+    """
+
+    def block(start):
+        with open(path, "rb", buffering=0) as stream:
+            stream.seek(start)
+            digest, left = hashlib.sha256(), CHECKED
+            # 1 MiB stays in the processor's cache
+            while left and (piece := stream.read(min(left, 1 << 20))):
+                digest.update(piece)
+                left -= len(piece)
+            return digest.hexdigest()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(block, range(0, path.stat().st_size, CHECKED)))
+
+
+def _read(folder: Path) -> Entry | None:
+    """An entry, or None where there is none or it is damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        checksum = meta.pop("checksum")
+        shape = (sum(meta["facts"]["splits"].values()), 1, meta["image_size"], meta["image_size"])
+        pixels = folder / "pixels.u8"
+        if (
+            checksum == _digest(meta)
+            and pixels.stat().st_size == np.prod(shape, dtype=np.int64)
+            and _checksums(pixels) == meta["blocks"]
+        ):
+            # mode c: pages are the file's until someone writes to them, and are never written back
+            mapped = (
+                np.memmap(pixels, np.uint8, "c", shape=shape)
+                if shape[0]
+                else np.empty(shape, np.uint8)
+            )
+            return Entry(mapped, meta["facts"], meta["notes"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def _build(place: Path, source: Source, given: str, image_size: int, progress) -> None:
+    """Decode a source into an entry: written beside its place, then renamed."""
+    with files.writing(place) as temporary:
+        temporary.mkdir()
+        splits, classes, notes = source.open(temporary / "arrow", image_size)
+        mapping = label_mapping(given, classes)
+        for split in SPLITS:
+            if split not in splits or not splits[split].paths:
+                others = f"is missing or has no images; it has {', '.join(splits) or 'none'}"
+                raise DataError(
+                    f"{shown(given)}: the {split} split {'is empty' if split in splits else others}"
+                )
+        needed = sum(len(split.paths) for split in splits.values()) * image_size**2
+        free = shutil.disk_usage(temporary).free
+        if needed > free:
+            raise DataError(
+                f"{shown(place.parent)}: the decoded images take {needed / 1e9:.1f} GB, "
+                f"{free / 1e9:.1f} GB are free; free some space there, or set XRAY_CACHE to "
+                "another folder"
+            )
+        with open(temporary / "pixels.u8", "wb") as stream:
+            rows = list(_decode(splits, image_size, stream, progress))
+            stream.flush()
+            os.fsync(stream.fileno())
+        facts = {
+            "name": source.name,
+            "source": given,
+            "kind": source.kind,
+            "phantom": source.kind == "phantom",
+            "classes": mapping,
+        } | data_audit.facts(rows, mapping)
+        if source.fingerprint:
+            facts["fingerprint"] = source.fingerprint
+        meta = {
+            "format": ENTRY_FORMAT,
+            "identity": source.identity,
+            "image_size": image_size,
+            "notes": notes,
+            "blocks": _checksums(temporary / "pixels.u8"),
+            "facts": facts,
+        }
+        meta["checksum"] = _digest(meta)
+        (temporary / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        shutil.rmtree(temporary / "arrow", ignore_errors=True)
+
+
+def _decode(splits, size, stream, progress):
+    """Decode all images in canonical order, write their pixels to the stream, yield a Row for
+    each.
+    """
+    rows = [
+        (splits[split], split, row) for split in SPLITS for row in range(len(splits[split].paths))
+    ]
+
+    def one(item):
+        table, split, row = item
+        digest, decoded, reason = "", None, ""
+        try:
+            encoded = table.read(row)
+            digest = hashlib.sha256(encoded or b"").hexdigest()
+            decoded = data_images.decode(encoded, size)
+        except data_images.Unreadable as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror or error})"
+        return Row(split, table.paths[row], table.classes[row], digest, decoded, reason)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, on damaged metadata
+        for start in range(0, len(rows), 64):  # so that few decoded images wait in memory
+            for row in pool.map(one, rows[start : start + 64]):
+                if row.decoded:
+                    stream.write(row.decoded.pixels)
+                    row = row._replace(decoded=row.decoded._replace(pixels=None))
+                yield row
+            if progress:
+                progress(min(start + 64, len(rows)), len(rows))

@@ -1,0 +1,177 @@
+"""Which run predicts, and its weights: a file beside the run's record, named there with its sha256.
+
+Most runs of a published study come without weights, so the errors here say which command makes
+them.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
+
+from xray import models, results
+from xray.data_sources import PAPER, shown
+from xray.results import ResultsError, Run
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.study import in_order
+from xray.study_command import train_command
+
+KNOWN = MODELS | LEARNING_RATE_SEARCH
+DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand
+
+
+class PredictError(ValueError):
+    """What keeps a model from being used: one line that names it, says why and what to do."""
+
+
+class Chosen(NamedTuple):
+    run: Run
+    study: str  # "<data>/<split>"
+    facts: dict  # data.json; empty where there is none
+    notes: list[str]
+
+
+def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> Chosen:
+    """The run to predict with: of those with weights, in the first study that has one, the best
+    (results.select).
+
+    Studies are asked in the order of study.in_order; `study` names one alone. Without a model, the
+    first of DEFAULTS at hand. seed, image_size: of the run, None for any. Raises PredictError and
+    ResultsError.
+    """
+    folder = Path(folder)
+    if model is not None and model not in KNOWN:
+        raise PredictError(
+            f"there is no model {shown(model)!r}; python scripts/train.py --list prints all"
+        )
+    studies = _studies(folder, study)
+    wanted = model or next((name for name in DEFAULTS if name in at_hand(studies)), DEFAULTS[0])
+    without, damaged = [], []
+    for name, place in studies.items():
+        runs = []
+        for path in sorted(place.glob(f"{wanted}-seed*.json")):
+            try:
+                run = results.load_run(path)
+            except ResultsError as error:
+                damaged.append(str(error))
+                continue
+            if seed in (None, run.seed) and image_size in (None, run.image_size):
+                has = run.weights and (place / str(run.weights.get("file"))).is_file()
+                (runs if has else without).append(run)
+        if runs:
+            return _with_facts(results.select(runs)[wanted][0], name, place, damaged)
+    if damaged and not without:
+        raise PredictError(damaged[0])
+    best = results.select(without)[wanted][0] if without else None
+    start = f"model {wanted}" if model else f"no --model is given, and {wanted}, the default,"
+    reason = "has no such run here" if best is None else "has no weights here"
+    place = next(iter(studies.values())) if best is None else best.file.parent
+    command = _command(wanted, seed, image_size, best, place)
+    others = ", ".join(at_hand(studies)) or "none"
+    raise PredictError(
+        f"{start} {reason}; to make them: {shown(command)}; models with weights at hand: {others}"
+    )
+
+
+def _studies(folder: Path, wanted: str | None) -> dict[str, Path]:
+    """Name -> folder of the studies to ask, in order."""
+    found = results.studies(folder) if folder.is_dir() else {}
+    if not found:
+        raise PredictError(
+            f"{shown(folder)}: holds no records; train something first (python scripts/train.py "
+            "--model 21) or name another folder with --results"
+        )
+    try:
+        return in_order(folder, wanted)
+    except ResultsError:
+        there = ", ".join(found)
+        raise PredictError(
+            f"{shown(folder)}: holds no study {shown(wanted)!r}; there is {there}"
+        ) from None
+
+
+def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
+    facts, file = {}, place.parent / "data.json"
+    if file.exists():
+        try:
+            facts = results.read_json(file)
+        except ResultsError as error:
+            notes.append(f"{error}; images are not compared with those of the training")
+    return Chosen(run, name, facts, notes)
+
+
+def at_hand(studies: dict[str, Path]) -> list[str]:
+    """The models with a record and weights beside it, in the paper's order."""
+    names = {
+        path.name.split("-seed")[0]
+        for place in studies.values()
+        for path in place.glob("*-seed*.safetensors")
+        if path.with_suffix(".json").exists()
+    }
+    return [name for name in KNOWN if name in names]
+
+
+def _command(model, seed, size, best, place) -> str:
+    """What makes the weights: of `best`, the run without them, else of a new run in `place`."""
+    source, split = _source(place), place.name
+    if best is not None:
+        source, split, seed = best.data["source"], best.split, best.seed
+        size = best.image_size if best.image_size != IMAGE_SIZE else size
+    hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
+    here = source.startswith("phantom") or hub or Path(source).exists()
+    options = ["--seeds", str(seed)] * (seed is not None)
+    if best is not None and best.spec.epochs != KNOWN[model].epochs:
+        options += ["--epochs", str(best.spec.epochs)]
+    options += ["--force"] * (best is not None)  # its record is there, so it counts as trained
+    source = source if here else "FOLDER"
+    return train_command([model], source, split, size, place.parent.parent, options)
+
+
+def _source(place: Path) -> str:
+    """The data source of a study, from its data.json; the paper's where that cannot be told."""
+    try:
+        return str(results.read_json(place.parent / "data.json").get("source", PAPER))
+    except ResultsError:
+        return PAPER
+
+
+def load_weights(run: Run) -> torch.nn.Module:
+    """The run's module with its weights, frozen, on the CPU in float32. Raises PredictError.
+
+    The file is read once, its sha256 compared with the record's, its tensors with the structure of
+    the spec.
+    """
+    name = str(run.weights.get("file"))
+    path = Path(run.file).parent / name
+    if Path(name).name != name:
+        raise PredictError(
+            f"{shown(run.file)}: names weights outside of its own folder, {shown(name)!r}"
+        )
+
+    def refused(reason):
+        again = "fetch it again, or train the run again with --force"
+        return PredictError(f"{shown(path)}: {reason}; {again}")
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise refused(f"cannot be read ({error.strerror})") from None
+    if hashlib.sha256(content).hexdigest() != run.weights.get("sha256"):
+        raise refused("not what its record names (the checksum differs), cut off or altered")
+    try:
+        tensors = from_bytes(content)
+        module = models.build(run.spec, run.image_size, device="meta")
+    except (SafetensorError, ValueError) as error:
+        raise refused(" ".join(str(error).split())[:120]) from None
+    form = {key: (value.shape, value.dtype) for key, value in module.state_dict().items()}
+    if form != {key: (value.shape, value.dtype) for key, value in tensors.items()}:
+        size = f"{run.image_size}×{run.image_size}"
+        raise refused(f"not the weights of model {run.spec.id} at {size} pixels")
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise refused("holds numbers that are not finite")
+    module.load_state_dict(tensors, assign=True)
+    return module.requires_grad_(False).eval()

@@ -1,0 +1,145 @@
+"""What the report's pictures share, and the plain ones: classes, a confusion matrix, durations.
+
+Each picture is what report_svg.draw gives back. One hue a model class throughout; its lighter tone
+is the variant (weighted loss, or L2); solid lines are training, dashed ones validation.
+"""
+
+import numpy as np
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from xray.report_svg import COLOURS, draw
+from xray.study import seconds_of
+
+HUE = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
+SCORES = (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))  # a panel each
+WIDTH = 7.6  # inches: 547 points, shown at most 1.5 times that
+DASH = (0, (3.2, 1.8))
+MIDDLE = {"ha": "center", "va": "center"}
+PAPER_MARK = {"marker": "D", "markersize": 4.6, "linestyle": "none", "zorder": 5}
+PAPER_MARK |= {"markerfacecolor": COLOURS["page"], "markeredgecolor": COLOURS["paper"]}
+PAPER_MARK |= {"markeredgewidth": 1.3}
+
+
+def colour(spec, light: bool | None = None) -> str:
+    """The hue of a model's class, in the lighter tone where its loss is weighted, or as told."""
+    light = spec.class_weight if light is None else light
+    return COLOURS[HUE[spec.family] + ("-2" if light else "")]
+
+
+def line(**style) -> Line2D:
+    """What stands in a legend for a line or a mark of that style."""
+    return Line2D([], [], **style)
+
+
+def swatches(light: bool) -> tuple[Patch, ...]:
+    """What stands in a legend for the darker or the lighter tone: that of each class."""
+    return tuple(Patch(color=COLOURS[hue + "-2" * light]) for hue in HUE.values())
+
+
+def legend(figure, entries: dict, **style) -> None:
+    """A legend beneath the figure: label -> a line, or swatches side by side."""
+    side_by_side = {tuple: HandlerTuple(ndivide=None, pad=0)}
+    style = {"loc": "outside lower left", "handler_map": side_by_side} | style
+    figure.legend(list(entries.values()), list(entries), **style)
+
+
+def name_rows(axis, names: list[str], margin: float = 0.5) -> None:
+    """Rows from the top down, each with its name; `margin` rows stay free at both ends."""
+    axis.set_yticks(range(len(names)), names)
+    axis.tick_params(axis="y", labelcolor=COLOURS["ink"])
+    axis.set_ylim(len(names) - 1 + margin, -margin)
+    axis.grid(axis="y", visible=False)
+
+
+def shares(name: str, title: str, counts: dict) -> dict:
+    """Class percentages, a bar a split; counts: split -> {"NORMAL": n, "PNEUMONIA": n}."""
+
+    def paint(figure):
+        axis = figure.subplots()
+        for row, part in enumerate(counts.values()):
+            left, total = 0.0, sum(part.values())
+            for label, hue in (("NORMAL", "class-0"), ("PNEUMONIA", "class-1")):
+                share = 100 * part.get(label, 0) / total if total else 0
+                _share(axis, row, left, share, label, COLOURS[hue])
+                left += share
+        name_rows(axis, [f"{split} ({sum(part.values()):,})" for split, part in counts.items()])
+        axis.set(xlim=(0, 100), xlabel="share of the split's images, %")
+        axis.spines["left"].set_visible(False)
+
+    words = [
+        f"{split}: " + ", ".join(f"{n} {label}" for label, n in part.items())
+        for split, part in counts.items()
+    ]
+    alt = f"{title}. {'; '.join(words)}."
+    return draw(name, title, alt, (WIDTH, 0.7 + 0.42 * len(counts)), paint)
+
+
+def _share(axis, row: int, left: float, share: float, label: str, hue: str) -> None:
+    """One class of one split; the first split, that for training, stands out."""
+    alpha, ink, weight = (1, "on-2", "bold") if row == 0 else (0.45, "ink", "normal")
+    axis.barh(row, share, 0.62, left=left, color=hue, linewidth=0, alpha=alpha)
+    if share > 6:
+        words = f"{label}  {share:.1f} %"
+        x = left + share / 2
+        axis.text(x, row, words, color=COLOURS[ink], fontweight=weight, **MIDDLE)
+
+
+def confusion(name: str, title: str, summary, paper: dict) -> dict:
+    """A confusion matrix: in each cell the mean count over runs, its spread, the paper's count."""
+    cells = {"tn": "true negatives", "fp": "false positives"}  # row by row
+    cells |= {"fn": "false negatives", "tp": "true positives"}
+    top = max(summary.mean[cell] for cell in cells)
+    counts = {cell: f"{summary.mean[cell]:.0f}" for cell in cells}
+    if len(summary.scores) > 1:
+        counts = {c: f"{summary.mean[c]:.1f} ± {summary.spread[c]:.1f}" for c in counts}
+
+    def paint(figure):
+        axis = figure.subplots()
+        for place, (cell, words) in enumerate(cells.items()):
+            row, column = divmod(place, 2)
+            box = [column, column + 1], 1 - row, 2 - row
+            depth = 0.06 + 0.34 * summary.mean[cell] / top
+            axis.fill_between(*box, linewidth=0, color=COLOURS["linear"], alpha=depth)
+            x, y = column + 0.5, 1.5 - row
+            theirs = f"paper: {paper[cell]}"
+            axis.text(x, y + 0.12, counts[cell], fontsize=13, fontweight="bold", **MIDDLE)
+            axis.text(x, y - 0.13, words, color=COLOURS["quiet"], **MIDDLE)
+            axis.text(x, y - 0.29, theirs, color=COLOURS["paper"], **MIDDLE)
+        axis.set(xlim=(0, 2), ylim=(0, 2), xlabel="predicted", ylabel="true")
+        axis.set_xticks([0.5, 1.5], ["normal", "pneumonia"])
+        axis.set_yticks([1.5, 0.5], ["normal", "pneumonia"], rotation=90, va="center")
+        axis.tick_params(length=0, labelcolor=COLOURS["ink"])
+        axis.grid(visible=False)
+        axis.spines[:].set_visible(False)
+
+    alt = ", ".join(
+        f"{counts[cell]} {words} (paper {paper[cell]})" for cell, words in cells.items()
+    )
+    return draw(name, title, f"{title}: {alt}.", (4.2, 3.3), paint)
+
+
+def durations(name: str, title: str, rows: list[tuple[str, list]]) -> dict:
+    """Training time in minutes, a bar of the mean for each (model, runs), each run a dot on it."""
+    minutes = [[seconds_of(run) / 60 for run in runs] for _, runs in rows]
+    dots = {"markersize": 3, "color": COLOURS["ink"], "alpha": 0.6, "markeredgewidth": 0}
+    beside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+
+    def paint(figure):
+        axis = figure.subplots()
+        for row, ((_, runs), values) in enumerate(zip(rows, minutes)):
+            mean = float(np.mean(values))
+            axis.barh(row, mean, 0.55, color=colour(runs[0].spec, False), linewidth=0)
+            if len(runs) > 1:
+                axis.plot(values, [row] * len(runs), "o", **dots)
+            axis.annotate(f"{mean:.3g} min", (max(values), row), fontweight="bold", **beside)
+        name_rows(axis, [f"{model}  {runs[0].spec.family}" for model, runs in rows])
+        axis.set(xlabel="minutes")
+        axis.margins(x=0.14)
+        axis.set_xlim(left=0)
+
+    means = zip((model for model, _ in rows), map(np.mean, minutes))
+    words = [f"model {model} {mean:.3g} minutes" for model, mean in means]
+    alt = f"{title}: {'; '.join(words)}."
+    return draw(name, title, alt, (WIDTH, 0.7 + 0.4 * len(rows)), paint)

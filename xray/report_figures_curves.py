@@ -1,0 +1,164 @@
+"""Pictures of training: loss and accuracy by epoch. Each is what report_svg.draw gives back."""
+
+import math
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from xray.report_figures import DASH, WIDTH, legend, line, swatches
+from xray.report_svg import COLOURS, draw
+from xray.specs import IMAGE_SIZE
+from xray.study import percent
+
+MEAN = {"linewidth": 1.7}
+CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
+SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
+FULL = {"color": COLOURS["ink"], "linewidth": 1.3}
+# all figures of curves are laid out alike, so it need not be worked out for each
+PLACES = {"left": 0.068, "right": 0.992, "wspace": 0.07, "hspace": 0.13}
+PLACES |= {"top": 0.945, "bottom": 0.19}
+
+
+def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
+    """Loss above accuracy, one column a panel: (heading, [(label, runs, colour)]), by epoch.
+
+    Each run thin, the mean over runs thick; training solid, validation dashed. A run that diverged
+    ends in a cross.
+    """
+    everything = [series for _, group in panels for series in group]
+    losses = _losses([run for _, runs, _ in everything for run in runs])
+    logarithmic = len(losses) > 0 and losses.max() > 12 * np.median(losses)
+
+    def paint(figure):
+        figure.set_layout_engine("none")
+        shared = {"sharex": "col", "sharey": "row", "squeeze": False}
+        axes = figure.subplots(2, len(panels), gridspec_kw=PLACES, **shared)
+        for column, (heading, group) in zip(axes.T, panels):
+            _panel(*column, heading, group)
+        if logarithmic:
+            _log_scale(axes[0, 0], losses)
+        axes[0, 0].set_ylabel("loss (log scale)" if logarithmic else "loss")
+        axes[1, 0].set_ylabel("accuracy, %")
+        figure.align_ylabels(axes[:, 0])
+        spacing = {"ncols": 6, "handlelength": 2.4, "columnspacing": 1.4}
+        place = {"loc": "lower left", "bbox_to_anchor": (0.055, 0)}
+        legend(figure, _entries([group for _, group in panels]), **place, **spacing)
+
+    words = [f"{label}: {_ends(runs)}" for label, runs, _ in everything]
+    return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 4.0), paint)
+
+
+def _losses(runs) -> np.ndarray:
+    """All losses of these runs that a logarithmic scale can show, (N,)."""
+    parts = [run.history[part] for run in runs for part in ("train_loss", "validation_loss")]
+    losses = np.array([value for part in parts for value in part], float)
+    return losses[np.isfinite(losses) & (losses > 0)]
+
+
+def _panel(upper, lower, heading: str, group: list) -> None:
+    for _, runs, hue in group:
+        _lines(upper, runs, "loss", hue, 1)
+        _lines(lower, runs, "accuracy", hue, 100)
+    lower.xaxis.set_major_locator(MaxNLocator(6, integer=True) if group else NullLocator())
+    if not group:
+        style = {"ha": "center", "color": COLOURS["quiet"]}
+        for axis in (upper, lower):
+            axis.text(0.5, 0.5, "not trained yet", transform=axis.transAxes, **style)
+    upper.set_title(heading)
+    lower.set_xlabel("epoch")
+    upper.margins(x=0.02)
+
+
+def _lines(axis, runs, quantity: str, hue: str, factor: float) -> None:
+    for part, dash in (("train", "solid"), ("validation", DASH)):
+        lines = [factor * np.asarray(run.history[f"{part}_{quantity}"], float) for run in runs]
+        for run, values in zip(runs, lines):
+            epochs = np.arange(1, len(values) + 1)
+            if len(lines) > 1:
+                axis.plot(epochs, values, color=hue, linewidth=0.5, alpha=0.5)
+            if run.status == "diverged" and len(values):
+                axis.plot(epochs[-1:], values[-1:], color=hue, **CROSS)
+        mean = _mean_line(lines)
+        style = {"linestyle": dash, "marker": "o" if len(mean) == 1 else None, "markersize": 3}
+        axis.plot(np.arange(1, len(mean) + 1), mean, color=hue, **MEAN, **style)
+
+
+def _mean_line(lines) -> np.ndarray:
+    """The mean at each epoch over the runs that reached it."""
+    length = max((len(line) for line in lines), default=0)
+    return np.array(
+        [np.mean([line[epoch] for line in lines if len(line) > epoch]) for epoch in range(length)]
+    )
+
+
+def _log_scale(axis, losses: np.ndarray) -> None:
+    marks = (1, 2, 5) if losses.max() < 30 * losses.min() else (1,)
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=marks))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _entries(groups: list) -> dict:
+    """What the legend of these panels must explain."""
+    of_series = [runs for group in groups for _, runs, _ in group]
+    ink = COLOURS["quiet"]
+    found = {
+        "training": line(color=ink, **MEAN),
+        "validation": line(color=ink, linestyle=DASH, **MEAN),
+    }
+    if any(len(runs) > 1 for runs in of_series):
+        found["each seed"] = line(color=ink, linewidth=0.6, alpha=0.6)
+    if any(run.status == "diverged" for runs in of_series for run in runs):
+        found["diverged"] = line(color=ink, linestyle="none", **CROSS)
+    if any(len(group) > 1 for group in groups):
+        found |= {"plain loss": swatches(light=False), "weighted loss": swatches(light=True)}
+    return found
+
+
+def _ends(runs) -> str:
+    last = {}
+    for part in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
+        ends = [run.history[part][-1] for run in runs if run.history[part]]
+        last[part] = float(np.mean(ends)) if ends else math.nan
+    epochs = max((len(run.history["train_loss"]) for run in runs), default=0)
+    lost = sum(run.status == "diverged" for run in runs)
+    text = (
+        f"after {epochs} epochs training loss {last['train_loss']:.3g} and accuracy "
+        f"{percent(last['train_accuracy'])} %, validation loss {last['validation_loss']:.3g} and "
+        f"accuracy {percent(last['validation_accuracy'])} %"
+    )
+    return text + (f" ({lost} of {len(runs)} runs diverged)" if lost else "")
+
+
+def sizes(name: str, title: str, found: list) -> dict:
+    """Validation accuracy by epoch, a panel a CNN: at the paper's size over that of matched seeds.
+
+    found: what study.sizes_compared gives.
+    """
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+
+    def paint(figure):
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+        for axis, one in zip(axes, found):
+            for runs, style in ((one.matched, SEED), (one.full, FULL)):
+                for run in runs:
+                    values = 100 * np.asarray(run.history["validation_accuracy"])
+                    axis.plot(np.arange(1, len(values) + 1), values, **style)
+            axis.set_title(one.model)
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axis.set_xlabel("epoch")
+        for axis in axes[len(found) :]:
+            axis.set_visible(False)
+        axes[0].set_ylabel("validation accuracy, %")
+        size = found[0].matched[0].image_size
+        entries = {
+            f"{size}×{size}, matched, each seed": line(**SEED),
+            f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL),
+        }
+        legend(figure, entries, ncols=2)
+
+    words = [f"model {one.model}: agreement {one.agreement:.2f}" for one in found]
+    alt = f"{title}. {'; '.join(words)}."
+    return draw(name, title, alt, (WIDTH, 0.9 + 1.7 * rows), paint)

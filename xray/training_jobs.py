@@ -1,0 +1,237 @@
+"""What is asked for -> the jobs of a call: which specs, seeds, splits, sizes, precisions, engines.
+
+torch and the data's libraries are imported where they are needed, so that a wrong word in an order
+is told at once.
+"""
+
+import difflib
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xray import results
+from xray.specs import (
+    IMAGE_SIZE,
+    LEARNING_RATE_SEARCH,
+    MODELS,
+    RESPLIT,
+    RESPLIT_CNN,
+    ModelSpec,
+    pixel_step,
+    trains_in_sample_space,
+)
+
+CPU_CNN_SIZE = 64  # pixels a side; see the README for the measurement it follows from
+RESPLITS = 10  # new splits of each kind that belong to the study
+MAX_GRAM = 8 * 2**30  # bytes of K beyond which the direct loop is chosen
+
+
+class OrderError(ValueError):
+    """What is asked for cannot be done: one line that says why."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for: the options of scripts/train.py; None where its default is to hold."""
+
+    results: Path  # the folder of all studies
+    device: str  # "cpu" or "cuda:N"
+    models: list[str] | None = None  # None: the study
+    seeds: list[int] | None = None
+    image_size: int | None = None
+    split: str = "given"  # or "image-3", "patient-3"
+    resplits: int | None = None
+    engine: str = "auto"
+    precision: str = "auto"
+    weights: str = "first"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be."""
+
+    spec: ModelSpec
+    seed: int
+    image_size: int
+    split: str
+    engine: str  # "direct" or "gram"
+    engine_reason: str
+    precision: str
+    folder: Path  # of the study
+    keep_weights: bool = True
+    compact: bool = False  # its record is a line of results.COMPACT
+
+    @property
+    def pixel_step(self) -> float:
+        return pixel_step(self.image_size)
+
+    @property
+    def name(self) -> str:
+        forced = self.engine if self.engine_reason == "forced" else ""
+        return results.run_name(self.spec, self.seed, self.image_size, self.precision, forced)
+
+    @property
+    def record(self) -> Path:
+        return self.folder / f"{self.name}.json"
+
+
+def has_record(job: Job) -> bool:
+    """Whether the job's record stands and can be read. Raises ResultsError where it is damaged."""
+    if job.compact and job.name in results.load_compact(job.folder):
+        return True
+    return job.record.exists() and results.load_run(job.record) is not None
+
+
+def choose_specs(models: list[str] | None, epochs: int | None = None) -> list[ModelSpec]:
+    """The specs of these models, each once, or of the study, at these epochs. Raises OrderError."""
+    known = MODELS | LEARNING_RATE_SEARCH
+    for name in models or ():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(MODELS)[:4]
+            near = ", ".join(near)
+            raise OrderError(
+                f"there is no model {name!r}; the nearest are {near} (--list prints all)"
+            )
+    specs = [known[name] for name in (dict.fromkeys(models) if models else known)]
+    return [replace(spec, epochs=epochs or spec.epochs) for spec in specs]
+
+
+def default_seeds(spec: ModelSpec) -> range:
+    """0-4 for Linear and MLP models by SGD, 0-2 for CNNs, 0 for the others."""
+    if spec.family == "CNN":
+        return range(3)
+    return range(5 if trains_in_sample_space(spec) and "@" not in spec.id else 1)
+
+
+def choose_engine(spec: ModelSpec, n_images: int) -> tuple[str, str]:
+    """("gram" or "direct", the reason as one sentence): sample space wherever the spec has a form
+    there and K, 8 bytes an entry, fits MAX_GRAM.
+    """
+    if not trains_in_sample_space(spec):
+        return "direct", f"{spec.optimizer} {spec.family} models always are"
+    needed, most = 8 * n_images**2 / 2**30, MAX_GRAM / 2**30
+    size = f"the Gram matrix of {n_images} images takes {needed:,.2f} GiB of memory"
+    return ("gram", size) if needed <= most else ("direct", f"{size}, more than {most:g}")
+
+
+def choose_precision(asked: str, device: str, note) -> str:
+    """The CNNs' number format: bf16 on a CPU with instructions for it, half the time; else fp32."""
+    from xray import machine
+
+    if asked != "auto" or device != "cpu":
+        return "fp32" if asked == "auto" else asked
+    if machine.multiplies_in_bf16():
+        return "bf16"
+    note(
+        "this processor has no bf16 instructions, so CNNs are trained in fp32; that takes about "
+        "twice as long"
+    )
+    return "fp32"
+
+
+def _check(order: Order, specs: list[ModelSpec], again: tuple) -> None:
+    unfit = [spec.id for spec in specs if not trains_in_sample_space(spec)]
+    if order.engine == "gram" and order.models and unfit:
+        unfit = ", ".join(unfit)
+        raise OrderError(f"--engine gram trains Linear and MLP models by SGD; not {unfit}")
+    if order.resplits and not any(spec.id in again for spec in specs):
+        raise OrderError(f"--resplits are of the models {', '.join(again)}")
+
+
+def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
+    """The jobs of a call, in the order of the paper. load(image_size) gives the Data. note(text):
+    called with what a person should be told. Raises OrderError.
+    """
+    again = (RESPLIT + RESPLIT_CNN) if order.models else RESPLIT
+    _check(order, specs, again)
+    cnn_size = order.image_size or (IMAGE_SIZE if order.device != "cpu" else CPU_CNN_SIZE)
+    flat_size = order.image_size or IMAGE_SIZE
+    data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
+    study = results.data_folder(order.results, data.name, data.fingerprint)
+    cnn_precision = choose_precision(order.precision, order.device, note)
+    flat_precision = "fp32" if order.precision == "auto" else order.precision
+
+    def job(spec, seed, split, keep, compact=False, engine=order.engine):
+        cnn = spec.family == "CNN"
+        size, precision = (cnn_size, cnn_precision) if cnn else (flat_size, flat_precision)
+        chosen = choose_engine(spec, len(data.labels))
+        if engine != "auto" and trains_in_sample_space(spec):
+            chosen = engine, "forced"
+        return Job(spec, seed, size, split, *chosen, precision, study / split, keep, compact)
+
+    jobs = []
+    for spec in specs:
+        seeds = order.seeds or default_seeds(spec)
+        for seed in seeds:
+            keep = order.weights == "all" or (order.weights == "first" and seed == seeds[0])
+            jobs.append(job(spec, seed, order.split, keep))
+    resplits = order.resplits
+    if resplits is None:
+        resplits = RESPLITS if order.models is None and order.split == "given" else 0
+    jobs += [
+        job(spec, seed, f"{kind}-{number}", keep=False, compact=True)
+        for spec in specs
+        if spec.id in again
+        for number in range(resplits)
+        for kind in ("image", "patient")
+        for seed in order.seeds or [0]
+    ]
+    if order.models is None and order.engine == "auto":
+        # Fig 28 compares durations: all three by the direct loop, alike
+        alike = {"image_size": cnn_size, "precision": cnn_precision}
+        jobs += [
+            replace(job(spec, 0, order.split, keep=False, engine="direct"), **alike)
+            for spec in specs
+            if spec.id in ("27b", "28b")
+        ]
+    return jobs
+
+
+def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
+    """What a rank works off, in its order: all jobs, each rank from another place on, since who
+    comes first to a job holds it; with force only its own, since what another rank has finished
+    would be trained again.
+    """
+    if force:
+        return jobs[rank::ranks]
+    start = len(jobs) * rank // ranks
+    return jobs[start:] + jobs[:start]
+
+
+def open_source(name: str, skip_unreadable: bool, fall_back: bool, bar, say):
+    """load(image_size, split) -> Data, each size read once. fall_back: where the Hub cannot be
+    reached, phantoms take its place, which say(text) tells.
+    """
+    from xray import data
+
+    @functools.cache
+    def given(size):
+        nonlocal name
+        progress = bar(total=1, initial=0, label=f"decoding images at {size}×{size}")
+
+        def tick(done, total):
+            progress.total = total
+            progress.update(done - progress.n)
+
+        try:
+            found = data.load(name, size, skip_unreadable=skip_unreadable, progress=tick)
+        except data.HubUnreachable as error:
+            if not fall_back:
+                raise
+            say(
+                f"{error}\nGoing on with phantoms (synthetic images): nothing that follows is "
+                "about real radiographs. For real ones: --data FOLDER"
+            )
+            name = "phantom"
+            found = data.load(name, size, progress=tick)
+        progress.close()
+        for note in found.notes:
+            say(f"note: {note}")
+        return found
+
+    @functools.cache
+    def load(size, split="given"):
+        protocol, _, seed = split.partition("-")
+        return data.resplit(given(size), protocol, int(seed or 0))
+
+    return load

@@ -187,7 +187,7 @@ def main(argv=None) -> int:
     wanted = args.model, args.study, args.seed, args.image_size
     chosen = predict_weights.choose(args.results, *wanted)
     module = predict_weights.load_weights(chosen.run)
-    rules = predict.rules(chosen.run, args.threshold)
+    rules = predict_weights.rules(chosen.run, args.threshold)
     for note in chosen.notes:
         print(f"note: {note}", file=sys.stderr)
     say(*header(chosen, rules))
@@ -214,7 +214,7 @@ def main(argv=None) -> int:
     if args.json:
         content = plain(document(chosen, rules, answers, failed, exported))
         print(json.dumps(content, indent=1, allow_nan=False))
-    say(predict.NOTICE)
+    say(predict_weights.NOTICE)
     return 2 if failed else 0
 
 

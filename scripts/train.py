@@ -192,11 +192,11 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
 
 
 def train(args, specs: list) -> None:
-    from xray import data, engine, machine, training
-    from xray.training_record import write_facts
+    from xray import data, engine, training
+    from xray.training_record import keep_freed_memory, write_facts
 
     device = pick_device(args)
-    machine.keep_freed_memory()
+    keep_freed_memory()
     engine.set_precision("fp32" if args.precision == "auto" else args.precision)
     ranks = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0)) % ranks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xray import claims, effects, paper
-from xray.claims_table import CLAIMS
+from xray.claims import CLAIMS
 from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN
 from xray.results import Run
 from xray.specs import LEARNING_RATE_SEARCH, MODELS, pixel_step

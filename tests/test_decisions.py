@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xray import data_images, data_phantoms, predict, predict_likeness
+from xray import data_images, data_phantoms, predict_inputs, predict_weights
 from xray.results import Run
 from xray.specs import MODELS
 
@@ -38,13 +38,13 @@ def made_up(name: str, stored, labels, **changes) -> Run:
 def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
     stored = np.linspace(-3, 3, 200)
     labels = (np.arange(200) >= 80).astype(int)
-    rules = predict.rules(made_up("20", stored, labels))
+    rules = predict_weights.rules(made_up("20", stored, labels))
     assert rules.decision is rules.sensitive and rules.paper.logit == 0
     assert (
         rules.sensitive.sensitivity >= 0.95 > rules.paper.sensitivity
         and rules.sensitive.specificity > 0.9
     )
-    own = predict.rules(made_up("20", stored, labels), 0.9)
+    own = predict_weights.rules(made_up("20", stored, labels), 0.9)
     assert (
         own.decision.name == "given"
         and own.decision.probability == pytest.approx(0.9)
@@ -54,19 +54,19 @@ def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
 
 def test_a_threshold_that_calls_everything_pneumonia_does_not_decide():
     stored = np.maximum(0, np.linspace(-3, 3, 100))  # an MLP that shuts off half of the pneumonia
-    rules = predict.rules(made_up("21", stored, np.tile([0, 1], 50)))
+    rules = predict_weights.rules(made_up("21", stored, np.tile([0, 1], 50)))
     assert (
         rules.sensitive is None and rules.decision is rules.paper and "every normal" in rules.reason
     )
 
 
 def test_a_model_with_one_answer_decides_nothing():
-    rules = predict.rules(made_up("6", np.zeros(20), np.tile([0, 1], 10)), 0.2)
+    rules = predict_weights.rules(made_up("6", np.zeros(20), np.tile([0, 1], 10)), 0.2)
     assert rules.decision is None and "dead" in rules.reason
 
 
 def test_one_class_of_validation_images_leaves_the_papers_rule():
-    rules = predict.rules(made_up("20", [1.0, 2, 3], [0, 0, 0]))
+    rules = predict_weights.rules(made_up("20", [1.0, 2, 3], [0, 0, 0]))
     assert rules.sensitive is None and rules.decision is rules.paper
 
 
@@ -74,14 +74,17 @@ def test_images_of_another_kind_are_told_apart():
     seen = np.stack([data_phantoms.draw(number, number % 2 == 1, SIZE) for number in range(32)])[
         :, None
     ]
-    facts = {"sizes": {"40x40": 32}, "intensity": predict_likeness.intensity(seen)}
+    facts = {"sizes": {"40x40": 32}, "intensity": predict_inputs.intensity(seen)}
     film = data_phantoms.draw(5000, True, 40)
 
     def warned(gray, chroma=0.0, facts=facts):
-        return " ".join(predict.unlike(gray, chroma, facts, SIZE))
+        return " ".join(predict_inputs.unlike(gray, chroma, facts, SIZE))
 
     for number in range(5000, 5004):
-        assert predict.unlike(data_phantoms.draw(number, number % 2 == 1, 80), 0, facts, SIZE) == []
+        assert (
+            predict_inputs.unlike(data_phantoms.draw(number, number % 2 == 1, 80), 0, facts, SIZE)
+            == []
+        )
     assert "likeness" in warned(255 - film)
     assert "likeness" in warned(np.rot90(film).copy())
     assert "contrast" in warned(np.full((40, 40), 120, np.uint8))
@@ -100,7 +103,7 @@ def test_intensity_says_the_same_at_every_size():
         ]
         for size in (32, 200)
     )
-    found = predict_likeness.intensity(small)
+    found = predict_inputs.intensity(small)
     means = small.mean((1, 2, 3))
     np.testing.assert_allclose(
         found["brightness"], np.percentile(means, [0.5, 50, 99.5]), atol=0.01
@@ -108,8 +111,8 @@ def test_intensity_says_the_same_at_every_size():
     np.testing.assert_allclose(
         found["contrast"], np.percentile(small.std((1, 2, 3)), [0.5, 50, 99.5]), atol=0.01
     )
-    assert np.shape(found["layout"]) == (predict_likeness.LAYOUT, predict_likeness.LAYOUT)
-    other = predict_likeness.intensity(large)
+    assert np.shape(found["layout"]) == (predict_inputs.LAYOUT, predict_inputs.LAYOUT)
+    other = predict_inputs.intensity(large)
     for name in ("brightness", "contrast", "likeness"):
         np.testing.assert_allclose(found[name], other[name], rtol=0.05, atol=0.02)
     json.dumps(found)

@@ -27,7 +27,7 @@ from commands import (
     wait_for,
 )
 
-from xray import checkpoints, results, training
+from xray import results, training, training_record
 
 DIRECT = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 4".split())
 GRAM = (*TINY, *"--engine gram --model 20 21 23 --seeds 0-2 --epochs 15".split())
@@ -116,7 +116,7 @@ def test_the_command_killed_and_interrupted(whole, images, tmp_path):
         return process
 
     def progress():  # of the checkpoints: the seconds of each finished epoch
-        found = [checkpoints.read(path) for path in folder.glob("*.safetensors")]
+        found = [training_record.read_checkpoint(path) for path in folder.glob("*.safetensors")]
         return [
             round(seconds, 4)
             for checkpoint in found

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from xray import data_phantoms, models, predict, predict_maps
+from xray import data_phantoms, models, predict, predict_export, predict_inputs
 from xray.specs import MODELS
 
 SIZE = 16
@@ -17,7 +17,7 @@ SIZE = 16
 def test_contributions_add_up_to_the_logit(name):
     pixels = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])[:, None]
     module = models.build(MODELS[name], SIZE, seed=2)
-    values, rest = predict_maps.contributions(MODELS[name], module, pixels)
+    values, rest = predict_export.contributions(MODELS[name], module, pixels)
     total = values.sum((1, 2), dtype=np.float64) + rest
     assert values.shape == (3, SIZE, SIZE) and np.abs(values).max() > 0
     logits = predict.logits(module, pixels)
@@ -30,7 +30,7 @@ def test_contributions_add_up_to_the_logit(name):
 def test_a_linear_nets_contribution_is_what_blackening_a_pixel_takes_away(name):
     module = models.build(MODELS[name], SIZE, seed=3)
     pixels = np.random.default_rng(0).integers(1, 256, (1, 1, SIZE, SIZE), dtype=np.uint8)
-    values, _ = predict_maps.contributions(MODELS[name], module, pixels)
+    values, _ = predict_export.contributions(MODELS[name], module, pixels)
     black = pixels.copy()
     black[0, 0, 5, 7] = 0
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_an_mlp_that_shuts_an_image_off_still_has_a_map():
     with torch.no_grad():
         module.layer_stack[3].bias.fill_(-9)
     pixels = data_phantoms.draw(1, True, SIZE)[None, None]
-    values, rest = predict_maps.contributions(MODELS["21"], module, pixels)
+    values, rest = predict_export.contributions(MODELS["21"], module, pixels)
     assert predict.logits(module, pixels)[0] == 0 and np.abs(values).max() > 0
     assert values.sum() + rest[0] < -5
 
@@ -52,10 +52,10 @@ def test_an_mlp_that_shuts_an_image_off_still_has_a_map():
 def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
     values = np.zeros((SIZE, SIZE))
     values[:, :5], values[:, -5:] = 1, -1
-    shown = predict_maps.thumbnail(np.full((50, 100), 120, np.uint8))
+    shown = predict_inputs.thumbnail(np.full((50, 100), 120, np.uint8))
     assert shown.shape == (300, 600)
     picture = np.asarray(
-        Image.open(io.BytesIO(predict_maps.draw(shown, values, "title", "note"))).convert("RGB"),
+        Image.open(io.BytesIO(predict_export.draw(shown, values, "title", "note"))).convert("RGB"),
         int,
     )
     left, right = picture[8:308, 8:608], picture[8:308, 616:1216]
@@ -64,5 +64,5 @@ def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
         right[150, 560, 2] > right[150, 560, 0] + 60
     )
     assert np.ptp(right[150, 300]) < 10  # nothing in the middle
-    blank = predict_maps.draw(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
+    blank = predict_export.draw(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
     assert blank.startswith(b"\x89PNG")

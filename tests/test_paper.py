@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from xray import claims, paper
-from xray.claims_table import CLAIMS
-from xray.references import REFERENCES
+from xray.claims import CLAIMS
+from xray.paper import REFERENCES
 from xray.specs import MODELS
 
 

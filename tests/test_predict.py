@@ -174,7 +174,7 @@ def test_unreadable_images_are_named_and_the_others_predicted(study, tmp_path, c
         r"\x00",
     ):
         assert sum(text in line for line in lines) == 1, text
-    assert out.splitlines()[-1] == predict.NOTICE
+    assert out.splitlines()[-1] == predict_weights.NOTICE
     assert (
         call(capsys, "--results", study / "out" / "results", "--model", "20", place / "empty")[0]
         == 2

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from predicting import SIZE, ask
 
-from xray import data_phantoms, models, predict, predict_export, predict_weights
+from xray import data_phantoms, models, predict_export, predict_weights
 
 
 def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_path, capsys):
@@ -43,7 +43,7 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
     card = (tmp_path / "m-card.md").read_text()
     run = predict_weights.choose(study / "out" / "results", "11").run
     for text in (
-        predict.NOTICE,
+        predict_weights.NOTICE,
         run.data["fingerprint"],
         found["study"],
         run.weights["sha256"],
@@ -64,5 +64,7 @@ def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
         torch.export, "export", lambda _, *rest, **options: real(other, *rest, **options)
     )
     with pytest.raises(predict_weights.PredictError, match="other logits"):
-        predict_export.write(chosen, module, predict.rules(chosen.run), [], tmp_path / "m.pt2")
+        predict_export.write(
+            chosen, module, predict_weights.rules(chosen.run), [], tmp_path / "m.pt2"
+        )
     assert list(tmp_path.iterdir()) == []

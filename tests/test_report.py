@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import records
 
-from xray import claims, report, report_render, study
+from xray import claims, report, study
 
 HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=alert(2)>'
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
@@ -249,7 +249,7 @@ class Asked(dict):
         return super().__getitem__(key)
 
 
-@pytest.mark.parametrize("write", [report_render.html, report_render.markdown])
+@pytest.mark.parametrize("write", [report.html, report.markdown])
 def test_every_placeholder_resolves_and_nothing_is_computed_in_vain(full, write):
     content = report.context(study.read(full / "results", study.choose(full / "results")[0]))
     content["shown"] = Asked(content["shown"])

@@ -14,17 +14,7 @@ import samples
 from safetensors.torch import save as save_tensors
 from test_report import NUMBERED
 
-from xray import (
-    claims,
-    data,
-    models,
-    report,
-    report_render,
-    report_summary,
-    results,
-    study,
-    study_command,
-)
+from xray import claims, data, models, report, report_summary, results, study
 from xray import (
     report_pictures as pictures,
 )
@@ -138,7 +128,7 @@ def test_the_data_sets_own_image_is_shown_only_where_asked_and_only_if_it_is_the
     phantom = report.context(
         study.read(tmp_path / "results", study.choose(tmp_path / "results")[0])
     )
-    assert "the report carries no pixel of the data" in report_render.html(phantom, tmp_path)
+    assert "the report carries no pixel of the data" in report.html(phantom, tmp_path)
     next(source.rglob("*.png")).unlink()
     with pytest.raises(SystemExit):
         script.first_radiograph(str(source), runs)
@@ -175,7 +165,7 @@ def test_a_test_split_of_one_class_and_runs_without_data_description_still_make_
     records.save(tmp_path, made)
     records.save(tmp_path, records.run("26b", diverged=True))
     content = report.context(study.read(tmp_path, study.choose(tmp_path)[0]))
-    page = report_render.html(content, tmp_path)
+    page = report.html(content, tmp_path)
     assert ">nan<" not in page and "does not lie beside these records" in page
     for id in NUMBERED:
         assert f'id="{id}"' in page
@@ -190,10 +180,10 @@ def test_the_command_for_what_is_missing_names_data_split_size_and_folder(tmp_pa
         words = "python scripts/train.py --model 6 7 --data 'my films' "
         words += "--split patient --split-seed 2 " * (split != "given")
         words += f"--image-size 64 --force --out '{folder.parent}'"
-        assert study_command.command([kept], ["6", "7"], "--force") == words
+        assert study.command([kept], ["6", "7"], "--force") == words
     (verdict,) = [one for one in claims.judge({"20": [kept]}, {}) if one.id == "C09"]
-    assert verdict.figures.endswith(study_command.command([kept], verdict.missing))
-    assert study_command.train_command(["20"]) == "python scripts/train.py --model 20"
+    assert verdict.figures.endswith(study.command([kept], verdict.missing))
+    assert study.train_command(["20"]) == "python scripts/train.py --model 20"
 
 
 def test_studies_come_in_one_order(tmp_path):

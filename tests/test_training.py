@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from xray import checkpoints, results, training
+from xray import results, training, training_record
 from xray.data import Data
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.training import Desk
@@ -147,7 +147,7 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
         work([job(tmp_path / "b", name)], tmp_path / "b", bar=StopInThirdEpoch)
     assert not list((tmp_path / "b").rglob("*.json")), "an unfinished run has no record"
     [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").glob("*.safetensors")
-    _, progress = checkpoints.read(checkpoint)
+    _, progress = training_record.read_checkpoint(checkpoint)
     assert len(progress["history"]["train_loss"]) == 2
     [resumed] = work([job(tmp_path / "b", name)], tmp_path / "b")
     assert content(resumed) == content(whole)
@@ -155,14 +155,14 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
     path = tmp_path / "x.safetensors"
-    checkpoints.write(path, {"w": torch.arange(4.0)}, {"history": {}})
-    assert checkpoints.read(path)[0]["w"].tolist() == [0, 1, 2, 3]
+    training_record.write_checkpoint(path, {"w": torch.arange(4.0)}, {"history": {}})
+    assert training_record.read_checkpoint(path)[0]["w"].tolist() == [0, 1, 2, 3]
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    assert checkpoints.read(path) is None
+    assert training_record.read_checkpoint(path) is None
     path.write_bytes(good[:20])
-    assert checkpoints.read(path) is None
-    assert checkpoints.read(tmp_path / "missing") is None
+    assert training_record.read_checkpoint(path) is None
+    assert training_record.read_checkpoint(tmp_path / "missing") is None
 
 
 def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):

@@ -1,17 +1,17 @@
-"""From a study's records a verdict on each of the paper's claims (claims_table.py).
+"""From a study's records a verdict on each of the paper's claims (claims.txt).
 
 The rules are the same for every study. What counts as an effect is said once, in effects.py
-(`COMMON_RULE` is its short form, for readers); the statistics of curves are defined in curves.py
-(`DEFINITIONS`); conditions that need more than one of both are in claims_conditions.py.
+; the statistics of curves are defined in curves.py
+; conditions that need more than one of both are in claims_conditions.py.
 """
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from xray import claims_conditions as conditions
 from xray import paper
-from xray.claims_table import CLAIMS, Claim
 from xray.effects import (
     FAILS,
     HOLDS,
@@ -30,25 +30,40 @@ from xray.effects import (
     slower,
 )
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.study_command import command
+from xray.study import command
 
 TRAIN, VALIDATION = "train_accuracy", "validation_accuracy"
 
-COMMON_RULE = (
-    "Models are compared seed by seed. With three seeds or more an effect is within noise where its mean is at most "
-    "two standard errors from zero. With fewer, a test score is within noise where McNemar's test gives p ≥ 0.05 "
-    "(accuracy) or the paired bootstrap's 95 % interval holds zero (F1); other effects where they are at most 0.5 "
-    "points of accuracy, 5 % of a loss or 20 % of an oscillation or shape difference. A claim of several parts fails "
-    "with one of them and holds with all. Of the parts of a claim, ✓ marks one that holds, ✗ one that does not, ≈ one"
-    " within noise."
-)
-DEFINITIONS = (
-    "Level: mean over the last third of the epochs. Oscillation: mean over inner epochs of the smaller of the steps "
-    "before and after, where the curve turns, else 0. Trend: least-squares change over the second half of the epochs."
-    " Converged: training accuracy levels off at least 2 points above the larger class's share, with training loss "
-    "below its first epoch's. Shape difference: mean absolute deviation of the gap between two curves from its mean. "
-    "Losses and oscillations are compared by their difference as a share of the two models' mean."
-)
+
+class Claim(NamedTuple):
+    """A claim of the paper, and how it is judged."""
+
+    id: str
+    section: str  # of the paper
+    link: str  # id of the report's figure, table or section that shows it, such as "fig-9"
+    models: tuple[str, ...]  # whose runs decide it; empty where the data does
+    text: str
+    statistic: str
+    rule: str
+
+
+def _read(table: str) -> list[Claim]:
+    claims = []
+    for line in table.strip().splitlines():
+        if not line.startswith(" "):  # id | section | link | models
+            claims.append([cell.strip() for cell in line.split("|")])
+        elif line.startswith("    "):  # goes on
+            claims[-1][-1] += " " + line.strip()
+        else:
+            claims[-1].append(line.strip().removeprefix("Statistic: ").removeprefix("Rule: "))
+    return [
+        Claim(name, section, link, tuple(models.split()), *words)
+        for name, section, link, models, *words in claims
+    ]
+
+
+# claims.txt holds their words: a claim's text, statistic and rule
+CLAIMS = _read((Path(__file__).parent / "claims.txt").read_text(encoding="utf-8"))
 
 
 class Verdict(NamedTuple):
@@ -67,7 +82,7 @@ class Verdict(NamedTuple):
 
 MARKS = {HOLDS: "✓", FAILS: "✗", NOISE: "≈"}
 
-# id -> the evidence -> findings; the words of each rule are in claims_table.py
+# id -> the evidence -> findings; the words of each rule are in claims.txt
 JUDGES: dict[str, Callable[[Evidence], list[Finding]]] = {
     "C01": conditions.split_sizes,
     "C02": conditions.audit,

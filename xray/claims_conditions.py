@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from xray import curves, metrics, paper
+from xray.comparisons import timed_alike
 from xray.effects import (
     FAILS,
     HOLDS,
@@ -21,7 +22,7 @@ from xray.effects import (
     rougher,
     score_of,
 )
-from xray.study import is_dead, seconds_of, timed_alike
+from xray.study import is_dead, seconds_of
 
 
 def _fact(words: str, holds: bool) -> Finding:

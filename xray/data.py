@@ -34,7 +34,7 @@ import numpy as np
 
 from xray import data_cache
 from xray.data_audit import patient
-from xray.data_folders import folder_source
+from xray.data_images import folder_source
 from xray.data_phantoms import named, phantom_source
 from xray.data_sources import SPLITS, DataError, HubUnreachable, Source, hub_source, shown
 

@@ -1,5 +1,5 @@
 """What a source is, and the sources that are tables: parquet files and data sets of the Hub, both
-read with the `datasets` library. Folders are found in data_folders.py, phantoms drawn in
+read with the `datasets` library. Folders are found in data_images.py, phantoms drawn in
 data_phantoms.py.
 
 No code that comes with a data set is ever run: `datasets` refuses it, and the Hub's parquet copy is

@@ -5,6 +5,7 @@ them.
 """
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +13,13 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
+from scipy.special import expit
 
-from xray import models, results
+from xray import metrics, models, results
 from xray.data_sources import PAPER, shown
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.study import in_order
-from xray.study_command import train_command
+from xray.study import in_order, train_command
 
 KNOWN = MODELS | LEARNING_RATE_SEARCH
 DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand
@@ -175,3 +176,76 @@ def load_weights(run: Run) -> torch.nn.Module:
         raise refused("holds numbers that are not finite")
     module.load_state_dict(tensors, assign=True)
     return module.requires_grad_(False).eval()
+
+
+# ---- which logit counts as pneumonia
+
+NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
+SENSITIVITY = 0.95
+
+
+class Rule(NamedTuple):
+    """Pneumonia where the logit is above `logit`."""
+
+    name: str  # "paper", "sensitive" or "given"
+    logit: float
+    sensitivity: float  # on the validation images, fractions; nan where a class has none
+    specificity: float
+
+    @property
+    def probability(self) -> float:
+        return float(expit(self.logit))
+
+
+class Rules(NamedTuple):
+    paper: Rule  # logit > 0, probability above 0.5
+    # finds SENSITIVITY of the validation split's pneumonia; None where none is of use
+    sensitive: Rule | None
+    # the one that decides; None for a model that gives all images the same answer
+    decision: Rule | None
+    reason: str  # why that one, in words
+
+
+def rules(run: Run, probability: float | None = None) -> Rules:
+    """The thresholds of a run, from its stored validation logits; `probability`, in 0-1, is a
+    person's own threshold.
+
+    A person's own decides where there is one, else `sensitive`, else, where that would call every
+    validation image pneumonia (an MLP that shuts off more than 5 % of them) or cannot be had, the
+    paper's.
+    """
+    stored, labels = run.logits["validation"], run.labels["validation"]
+
+    def rule(name, logit):
+        positive = stored > logit
+        found, called = (
+            positive[labels == label].mean() if (labels == label).any() else math.nan
+            for label in (1, 0)
+        )
+        return Rule(name, float(logit), float(found), float(1 - called))
+
+    paper, sensitive, why = rule("paper", 0.0), None, "cannot be had from the validation images"
+    if len(stored) and (stored == stored[0]).all():
+        dead = f"it gave all {len(stored)} validation images the same logit, {stored[0]:g}"
+        return Rules(paper, None, None, f"none: the model is dead, {dead}")
+    try:
+        found = rule("sensitive", metrics.threshold_at_sensitivity(stored, labels, SENSITIVITY))
+        why = "would call every normal validation image pneumonia"
+        sensitive = found if found.specificity > 0 else None
+    except ValueError:
+        pass
+    if probability is not None:
+        own = rule("given", math.log(probability / (1 - probability)))
+        return Rules(paper, sensitive, own, "a threshold of your own")
+    if sensitive is None:
+        reason = f"the paper's rule; one that finds {SENSITIVITY:.0%} of pneumonia {why}"
+        return Rules(paper, None, paper, reason)
+    called = 1 - sensitive.specificity
+    reason = (
+        f"it found {sensitive.sensitivity:.0%} of pneumonia on the validation images, and called "
+        f"{called:.0%} of the normal ones pneumonia"
+    )
+    return Rules(paper, sensitive, sensitive, reason)
+
+
+# ---- from files to answers

@@ -3,9 +3,15 @@
 What is said stands in templates/; report_*.py compute the numbers, tables and pictures.
 """
 
+import base64
+import hashlib
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from xray import (
     claims,
@@ -14,11 +20,135 @@ from xray import (
     report_findings,
     report_items,
     report_method,
-    report_render,
     report_summary,
 )
-from xray.report_items import BADGES
-from xray.study import Study
+from xray.report_items import BADGES, table
+from xray.report_pictures import FONTS
+from xray.study import Study, percent
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+def html(content: dict, out: Path) -> str:
+    """The report as one HTML page that loads nothing: style, script and pictures stand inside
+    it.
+    """
+    made = _environment(out, on_one_line, paragraphs=paragraphs, verbatim=_one_line)
+    style, script = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
+    )
+    return made.get_template("index.html").render(
+        **_fresh(content),
+        style=Markup(style.replace("FONTS", FONTS)),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def markdown(content: dict, out: Path) -> str:
+    """The report as Markdown. Whatever does not stand in a template is escaped, without exception,
+    as it is put out.
+    """
+    made = _environment(out, escape_markdown, verbatim=fenced)
+    page = made.get_template("report.md").render(**_fresh(content))
+    return re.sub(r"\n{3,}", "\n\n", page)
+
+
+def lines(name: str, content: dict) -> list[str]:
+    """A template of plain text, as its lines."""
+    made = _environment(Path(), on_one_line, autoescape=False)
+    return made.get_template(name).render(**content).splitlines()
+
+
+def _fresh(content: dict) -> dict:
+    """The content, with the lists into which the macros enter sections and items as they come."""
+    return content | {"contents": [], "index": []}
+
+
+def _environment(out: Path, put, autoescape: bool = True, **filters) -> Environment:
+    """put: what becomes of a value, such as a number or a name, where it is put out."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        extensions=["jinja2.ext.do"],
+        finalize=lambda value: value if isinstance(value, Markup) else put(value),
+    )
+    made.globals["link"] = lambda path: link_to(path, out)
+    made.filters |= {"commas": "{:,}".format, "percent": percent, "as_table": as_table} | filters
+    return made
+
+
+def link_to(path: str, out: Path) -> str:
+    """The address of a file inside the report's folder, relative to it; "" where it lies
+    outside.
+    """
+    try:
+        return quote(Path(path).resolve().relative_to(Path(out).resolve()).as_posix())
+    except ValueError:
+        return ""
+
+
+def as_table(text: str, columns: str) -> dict:
+    """A table written in a template: a blank line ends a row, a bar a cell."""
+    rows = re.split(r"\n\s*\n", str(text).strip())
+    return table(columns, [[on_one_line(part).strip() for part in row.split("|")] for row in rows])
+
+
+def on_one_line(value) -> str:
+    """Any value as text in which each stretch of white space is one blank."""
+    return re.sub(r"\s+", " ", str(value))
+
+
+# ---- HTML
+
+
+def paragraphs(text: Markup) -> Markup:
+    """What stands in a section: a part up to a blank line that starts with a tag stays as it is,
+    any other is a paragraph of prose.
+    """
+    parts = [part.strip() for part in re.split(r"\n\s*\n", text)]
+    return Markup("\n").join(
+        Markup(part) if part.startswith("<") else Markup(f"<p>{prose(Markup(part))}</p>")
+        for part in parts
+        if part
+    )
+
+
+def prose(text: str) -> Markup:
+    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped."""
+    page = str(escape(text))
+    page = re.sub(r"`([^`]+)`", r"<code>\1</code>", page)
+    page = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", page)
+    return Markup(re.sub(r"\[([^\]]+)\]\((#[a-z0-9-]+)\)", r'<a href="\2">\1</a>', page))
+
+
+def _one_line(text: str) -> Markup:
+    """Preformatted text for a pre element, without a line break that `paragraphs` could cut at."""
+    return Markup(str(escape(text)).replace("\n", "&#10;"))
+
+
+# ---- Markdown
+
+
+def escape_markdown(value) -> Markup:
+    """Any text as one line of Markdown that shows just that text: no markup, no HTML, no end of a
+    table's cell.
+    """
+    line = on_one_line(value)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
+    return Markup(re.sub(r"^([+\-]|\d+\.)(?=\s)", r"\\\1", line))
+
+
+def fenced(content: str) -> Markup:
+    """A code block that its content cannot end."""
+    longest = max((len(run) for run in re.findall(r"`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup(f"{fence}\n{content}\n{fence}")
 
 
 def context(study: Study, sample: np.ndarray | None = None) -> dict:
@@ -38,7 +168,6 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "study": study.name,
         "data": study.runs[0].data,
         "paper": paper,
-        "claims": claims,
         "banner": banner(study),
         "baseline": study.baseline,
         "verdicts": [row._asdict() | {"badge": BADGES[row.verdict]} for row in judged],
@@ -53,11 +182,11 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
 
 def banner(study: Study) -> list[str]:
     """In plain words, all that sets this study apart from the paper's; empty where nothing does."""
-    return report_render.lines("banner.j2", report_summary.differences(study))
+    return lines("banner.j2", report_summary.differences(study))
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md and figures/ into `out`; gives back their paths. OSError where
+    """Write index.html, md and figures/ into `out`; gives back their paths. OSError where
     that cannot be.
     """
     tell = progress or (lambda words: None)
@@ -65,8 +194,8 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
     content, out = context(study, sample), Path(out)
     tell("writing the report")
     files = report_items.files(content["shown"])
-    files["report.md"] = report_render.markdown(content, out).encode()
-    files["index.html"] = report_render.html(content, out).encode()
+    files["report.md"] = markdown(content, out).encode()
+    files["index.html"] = html(content, out).encode()
     for name, page in files.items():
         files.write_atomically(out / name, page)
     return [out / name for name in files]

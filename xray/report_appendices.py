@@ -1,5 +1,5 @@
-"""Numbers, tables and pictures of the report's appendices B to D and F: what accuracy does not
-tell, patients, weights.
+"""Numbers, tables and pictures of the report's appendices B to F: what accuracy does not tell,
+patients, which test images are missed (no pixels), weights.
 """
 
 import math
@@ -8,21 +8,12 @@ from collections import defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import metrics, paper, report_errors, resplits
-from xray import report_figures_beyond as beyond_figures
+from xray import comparisons, metrics, paper, report_figures_curves
 from xray import report_pictures as pictures
+from xray.data_audit import cause_of, patient
 from xray.report_items import cell, image, item, plot, table
 from xray.specs import MODELS
-from xray.study import (
-    EVALUATED,
-    Study,
-    Summary,
-    finished,
-    percent,
-    plus_minus,
-    spread,
-    test_share,
-)
+from xray.study import EVALUATED, Study, Summary, finished, percent, plus_minus, spread, test_share
 
 SENSITIVITY = 0.95
 RANKING = ("roc_auc", "average_precision", "brier")
@@ -32,12 +23,12 @@ LOOKED_AT = ("20", "21", "20b", "27b")
 
 def sections(study: Study) -> tuple[dict, dict]:
     """The numbers that templates/appendix-*.j2 say, and their items by id."""
-    found = resplits.compare(study.chosen, study.resplits, test_share(study))
-    missed, items = report_errors.missed(study)
+    found = comparisons.compare(study.chosen, study.resplits, test_share(study))
+    errors, items = missed(study)
     numbers = {
         "patients": study.facts.get("patients"),
         "resplit": bool(found),
-        "missed": missed,
+        "missed": errors,
         "weights": [],
     }
     items |= beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
@@ -86,8 +77,8 @@ def beyond(study: Study) -> dict:
     floor = study.baseline
     if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         title = "ROC and precision-recall curves"
-        items["ranking"]["plot"] = plot("ranking", beyond_figures.ranking, title, study)
-    drawn = plot("calibration", beyond_figures.calibration, "Calibration", study)
+        items["ranking"]["plot"] = plot("ranking", report_figures_curves.ranking, title, study)
+    drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study)
     items["calibration"]["plot"] = drawn
     items["ranking-scores"]["table"] = _ranking(study, there)
     columns = (
@@ -158,22 +149,22 @@ def _overlap(overlap: dict) -> dict:
     return table(names, rows)
 
 
-def _resplits(study: Study, found: list[resplits.Comparison]) -> dict:
+def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
     if not found:
         return item(study, runs=[], missing=["20", "21"], needs=["--resplits", "10"])
     names = dict.fromkeys(row.model for row in found)
     groups = study.resplits.values()
     runs = [run for chosen in groups for name in names for run in chosen.get(name, [])]
     title = "Test scores over re-splits"
-    drawn = plot("resplits", beyond_figures.resplits, title, study, found)
+    drawn = plot("resplits", report_figures_curves.resplits, title, study, found)
     return item(study, plot=drawn, table=_gaps(found), runs=runs)
 
 
-def _gaps(found: list[resplits.Comparison]) -> dict:
+def _gaps(found: list[comparisons.Comparison]) -> dict:
     rows = []
     for row in found:
         sides = []
-        for protocol in resplits.PROTOCOLS:
+        for protocol in comparisons.PROTOCOLS:
             dead, runs = row.dead[protocol]
             values = plus_minus(100 * row.sides[protocol], 1)
             more = f", {dead} of {runs} runs dead" if dead else ""
@@ -227,3 +218,70 @@ def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
         caption = f"both layers as one: red speaks for pneumonia; {limit}"
         groups.insert(0, [image(found["product"], name, alt, caption)])
     return said, item(study, images=groups, runs=[run])
+
+
+MOST_MISSED = 15
+
+
+def missed(study: Study) -> tuple[dict | None, dict]:
+    """The numbers that the appendix says, and its items by id, over all finished runs of the
+    evaluated models; None and none without such runs on the given split or the data's description.
+    """
+    chosen = [study.chosen[model] for model in EVALUATED if model in study.summaries]
+    runs = [run for group in chosen for run in group if finished(run)]
+    if not runs or study.name.split("/")[-1] != "given" or not study.facts:
+        return None, {}
+    labels = runs[0].labels["test"]
+    paths = study.facts["paths"][-len(labels) :]
+    wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
+    surety = np.array([metrics.missed(run.logits["test"], labels) for run in runs])
+    shown = [_shown(path, label) for path, label in zip(paths, labels)]
+    share = wrong.mean(0)
+    numbers = {
+        "runs": len(runs),
+        "images": len(labels),
+        "never": int((share == 0).sum()),
+        "mostly": int((share > 0.5).sum()),
+        "always": int((share == 1).sum()),
+    }
+    by_cause = _by_cause(runs, wrong, np.array(shown))
+    most = _most_missed(paths, shown, wrong, surety)
+    return numbers, {
+        "error-causes": item(study, table=by_cause, runs=runs),
+        "most-missed": item(study, table=most, runs=runs),
+    }
+
+
+def _shown(path: str, label: int) -> str:
+    return (cause_of(path) or "pneumonia, cause not named") if label else "normal"
+
+
+def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
+    """wrong: bool (runs, images); shown: str (images,)."""
+    families = {}
+    for family in dict.fromkeys(spec.family for spec in MODELS.values()):
+        mine = np.array([run.spec.family == family for run in runs])
+        if mine.any():
+            families[family] = wrong[mine]
+    rows = []
+    for name in sorted(set(shown)):
+        shares = [f"{100 * part[:, shown == name].mean():.1f}" for part in families.values()]
+        rows.append([name, int((shown == name).sum()), *shares])
+    return table(" | ".join(["Shown", ">Images", *(f">{name}" for name in families)]), rows)
+
+
+def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
+    """The images that most runs miss; surety: float (runs, images), the probability of the wrong
+    class.
+    """
+    share, sure = wrong.mean(0), surety.mean(0)
+    order = sorted(range(len(paths)), key=lambda i: (-share[i], -sure[i], paths[i]))
+    rows = []
+    for i in order[:MOST_MISSED]:
+        if wrong[:, i].any():
+            file = cell(paths[i].replace("\\", "/").split("/")[-1], code=True)
+            number = f"{wrong[:, i].sum()} of {len(wrong)}"
+            certain = f"{100 * surety[wrong[:, i], i].mean():.1f}"
+            rows.append([file, shown[i], patient(paths[i]) or "–", number, certain])
+    names = "File | Shown | Patient | >Missed by | >Mean probability of the wrong class, %"
+    return table(names, rows)

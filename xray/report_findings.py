@@ -4,20 +4,12 @@ numbers, drawn from this study's runs.
 
 import numpy as np
 
-from xray import paper, report_figures, report_figures_curves, report_figures_scores
-from xray.references import REFERENCES
+from xray import paper, report_figures, report_figures_curves
+from xray.comparisons import timed_alike
+from xray.paper import REFERENCES
 from xray.report_items import BADGES, NOT_TRAINED, cell, item, plot, table
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.study import (
-    Study,
-    finished,
-    is_dead,
-    plus_minus,
-    seconds_of,
-    seeds,
-    spread,
-    timed_alike,
-)
+from xray.study import Study, finished, is_dead, plus_minus, seconds_of, seeds, spread
 
 # What tells the models of a figure apart, in the order of paper.CURVES; none where they are drawn
 # by class.
@@ -190,7 +182,7 @@ def _bars(study: Study, number: int) -> dict:
         groups = [(MODELS[pair[0]].family, list(pair)) for pair in pairs]
         title = f"Accuracy and F1 on the test split, {' and '.join(BARS[number])}"
         about = study, paper.SCORES, groups, BARS[number]
-        drawn = plot(name, report_figures_scores.bars, title, *about)
+        drawn = plot(name, report_figures.bars, title, *about)
     return item(study, models, plot=drawn)
 
 

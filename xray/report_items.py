@@ -5,8 +5,7 @@ the records that they were drawn from.
 from pathlib import Path
 
 from xray.report_pictures import data_uri
-from xray.study import Study, seeds
-from xray.study_command import command
+from xray.study import Study, command, seeds
 
 BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open", "not run": "none"}
 
@@ -60,7 +59,7 @@ def _sources(runs: list) -> list[dict]:
 
 
 def plot(name: str, draw, *about) -> dict:
-    """What draw(name, *about) drew (report_svg.draw), kept as figures/<name>.svg too."""
+    """What draw(name, *about) drew (report_pictures.draw), kept as figures/<name>.svg too."""
     drawing = draw(name, *about)
     return {
         "inline": drawing["inline"],

@@ -3,11 +3,12 @@
 import numpy as np
 
 from xray import curves, data_phantoms, models, paper, report_figures, report_figures_curves
+from xray.comparisons import Standing, sizes_compared
 from xray.data_sources import SPLITS, shown
 from xray.report_items import NOT_TRAINED, cell, image, item, plot, table
 from xray.report_pictures import radiograph
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2
-from xray.study import Standing, Study, on_test, plus_minus, seeds, sizes_compared
+from xray.study import Study, on_test, plus_minus, seeds
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 STRUCTURES = {"fig-6": "0", "fig-7": "5", "fig-8": "11"}

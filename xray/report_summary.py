@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import curves, paper, report_figures_scores, resplits
+from xray import comparisons, curves, paper, report_figures
 from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
@@ -83,7 +83,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
     if there:
         title = "Test scores of the evaluated models"
-        drawn = plot("glance", report_figures_scores.glance, title, study, paper.SCORES)
+        drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
         items["glance"] = item(study, EVALUATED, plot=drawn)
         items["scores"] = item(study, EVALUATED, table=_scores(study, there))
     return numbers, items
@@ -91,7 +91,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
 
 def _patients(study: Study) -> dict | None:
     """Model 20's accuracy on splits by image and by patient; None where they cannot be compared."""
-    for row in resplits.compare(study.chosen, study.resplits, test_share(study)):
+    for row in comparisons.compare(study.chosen, study.resplits, test_share(study)):
         if row.model == "20" and row.score == "accuracy" and not math.isnan(row.gap):
             return {
                 "by_image": row.sides["image"].mean(),

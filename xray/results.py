@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xray.results_json import (  # noqa: F401  (also of this module's interface)
+from xray.files import (  # noqa: F401  (also of this module's interface)
     FORMAT,
     Damaged,
     ResultsError,

@@ -2,13 +2,15 @@
 starts from.
 """
 
-from collections import defaultdict
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from xray import curves, metrics, paper, results
+from xray import metrics, paper, results
+from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
 
@@ -174,64 +176,9 @@ def is_dead(run: Run) -> bool:
     return not any((values > 0).any() for values in run.logits.values())
 
 
-def timed_alike(runs: list[Run]) -> dict[str, list[Run]]:
-    """Model -> runs of 26b, 27b and 28b whose durations can be compared (Fig 28, C30, C34).
-
-    Trained pixel by pixel and alike in image size, device, threads, precision and epochs. Of such
-    groups the one with most of the three models, then most runs of 26b, then the largest images.
-    """
-    groups = defaultdict(lambda: defaultdict(list))
-    for run in runs:
-        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and finished(run):
-            machine = str(run.environment.get("device")), run.environment.get("threads", 0)
-            alike = run.image_size, *machine, run.precision, run.spec.epochs
-            groups[alike][run.spec.id].append(run)
-    best = max(groups, key=lambda k: (len(groups[k]), len(groups[k]["26b"]), k), default=None)
-    return {model: found for model, found in groups[best].items() if found} if best else {}
-
-
 def seconds_of(run: Run) -> float:
     """A run's training time: its epochs' where they were kept, else the whole run's."""
     return float(sum(run.environment.get("epoch_seconds") or []) or run.environment["seconds"])
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A CNN's runs at the paper's size, and those at a smaller one with matched steps that stand for
-    them in the figures. left: the epoch in which each run left the plateau (curves.left_plateau)."""
-
-    model: str
-    full: list[Run]
-    matched: list[Run]
-    left_full: list[int | None]
-    left_matched: list[int | None]
-    agreement: float  # curves.agreement of validation accuracy; the mean over `full`
-
-
-def sizes_compared(study: Study) -> list[Standing]:
-    """For each CNN with finished runs both at the paper's size and among the chosen ones at another,
-    with the paper's epochs, how well the latter stand for the former."""
-    found = []
-    for model, chosen in study.chosen.items():
-        spec = (MODELS | LEARNING_RATE_SEARCH)[model]
-        matched = [run for run in chosen if finished(run) and run.matched]
-        full = [
-            run
-            for run in study.runs
-            if run.spec == spec and run.image_size == IMAGE_SIZE and finished(run)
-        ]
-        if spec.family != "CNN" or not full or not matched or matched[0].image_size == IMAGE_SIZE:
-            continue
-        lines = [run.history["validation_accuracy"] for run in matched]
-        ratios = [curves.agreement(run.history["validation_accuracy"], lines) for run in full]
-        left = [[_left(run) for run in runs] for runs in (full, matched)]
-        found.append(Standing(model, full, matched, *left, float(np.mean(ratios))))
-    return found
-
-
-def _left(run: Run) -> int | None:
-    share = float(np.mean(run.labels["validation"]))
-    return curves.left_plateau(run.history["validation_accuracy"], max(share, 1 - share))
 
 
 def test_share(study: Study) -> float:
@@ -317,3 +264,39 @@ def not_trained(study: Study) -> list[str]:
     order.
     """
     return [model for model in MODELS | LEARNING_RATE_SEARCH if model not in study.chosen]
+
+
+# where train.py puts records unless told
+RESULTS = Path(__file__).resolve().parent.parent / "report" / "results"
+
+
+def command(runs: list[Run], models: list[str], *options: str) -> str:
+    """The command that trains these models beside `runs`: on their data and split, at their image
+    size where they share one that is not the paper's, into their folder.
+    """
+    if not runs:
+        return train_command(models, options=options)
+    sizes = {run.image_size for run in runs}
+    size = sizes.pop() if len(sizes) == 1 and sizes != {IMAGE_SIZE} else None
+    data, split, file = runs[0].data, runs[0].split, runs[0].file
+    folder = Path(file).parents[2] if file else RESULTS
+    return train_command(models, data["source"], split, size, folder, options)
+
+
+def train_command(
+    models, source=PAPER, split="given", image_size=None, folder=RESULTS, options=()
+) -> str:
+    """A call of train.py. split: as in a study's name, such as "image-0". image_size: None for
+    train.py's own choice. folder: the results folder, which train.py's --out must be able to name.
+    """
+    words = ["python", "scripts/train.py", "--model", *models]
+    if source != PAPER:
+        words += ["--data", source]
+    if match := re.fullmatch(r"(image|patient)-(\d+)", split):
+        words += ["--split", match[1], "--split-seed", match[2]]
+    if image_size is not None:
+        words += ["--image-size", str(image_size)]
+    words += options
+    if folder.name == "results" and folder.resolve() != RESULTS:
+        words += ["--out", str(folder.parent)]
+    return shlex.join(words)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xray import checkpoints, engine, files, gram, gram_training, models
+from xray import engine, files, gram, gram_training, models, training_record
 from xray.data import Data
 from xray.results import Run
 from xray.specs import pixel_step
@@ -81,7 +81,7 @@ def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -
     for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
         files.clear_leftovers(folder)
     for job in done:
-        checkpoints.forget(checkpoints.locate(job, data, cache))
+        training_record.forget_checkpoint(training_record.checkpoint_path(job, data, cache))
 
 
 def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
@@ -93,11 +93,11 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
     model = model.to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, spec, job.pixel_step)
     history, seconds, status = {key: [] for key in engine.HISTORY}, [], "finished"
-    path = checkpoints.locate(job, data, desk.cache)
-    if (stored := checkpoints.read(path)) is not None:
+    path = training_record.checkpoint_path(job, data, desk.cache)
+    if (stored := training_record.read_checkpoint(path)) is not None:
         tensors, progress = stored
         history, seconds = progress["history"], progress["epoch_seconds"]
-        checkpoints.restore(model, optimizer, tensors)
+        training_record.restore(model, optimizer, tensors)
     batches = -(-len(train[1]) // spec.batch_size)
     steps = desk.bar(total=spec.epochs * batches, initial=len(seconds) * batches, label=job.name)
     options = history, job.precision, steps.update
@@ -113,7 +113,9 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
         steps.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
         if len(seconds) < spec.epochs:
             progress = {"history": history, "epoch_seconds": seconds}
-            checkpoints.keep(path, checkpoints.state(model, optimizer), progress, desk.note)
+            training_record.keep_checkpoint(
+                path, training_record.state_of(model, optimizer), progress, desk.note
+            )
         started = time.perf_counter()
     steps.close()
     logits = {}
@@ -123,7 +125,7 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
             logits[part] = engine.predict(model, images, device).cpu().numpy()
     outcome = Outcome(status, history, logits, seconds, model.state_dict())
     run = write_run(job, data, outcome, device)
-    checkpoints.forget(path)
+    training_record.forget_checkpoint(path)
     return run
 
 
@@ -145,7 +147,10 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
     images, device = any_split.images, desk.device
     matrix = _gram_matrix(any_split, desk)
     of = {gram_training.Net(job.spec, job.seed, data[job.split].index): job for job in jobs}
-    paths = {net: checkpoints.locate(job, data[job.split], desk.cache) for net, job in of.items()}
+    paths = {
+        net: training_record.checkpoint_path(job, data[job.split], desk.cache)
+        for net, job in of.items()
+    }
     saved = dict.fromkeys(of, time.monotonic())
     epochs = desk.bar(
         total=sum(job.spec.epochs for job in jobs),
@@ -155,11 +160,11 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
 
     def save(net, tensors, history):
         if time.monotonic() - saved[net] > SAVE_EVERY:
-            checkpoints.keep(paths[net], tensors, {"history": history}, desk.note)
+            training_record.keep_checkpoint(paths[net], tensors, {"history": history}, desk.note)
             saved[net] = time.monotonic()
 
     def resume(net):
-        stored = checkpoints.read(paths[net])
+        stored = training_record.read_checkpoint(paths[net])
         return stored and (stored[0], stored[1]["history"])
 
     def record(result, weights):
@@ -168,7 +173,7 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
         seconds = [result.seconds / max(count, 1)] * count
         outcome = Outcome(result.status, result.history, logits, seconds, weights)
         run = write_run(job, data[job.split], outcome, device)
-        checkpoints.forget(paths[result.net])
+        training_record.forget_checkpoint(paths[result.net])
         return run
 
     step, waiting = pixel_step(images.shape[-1]), []

@@ -116,11 +116,12 @@ def choose_engine(spec: ModelSpec, n_images: int) -> tuple[str, str]:
 
 def choose_precision(asked: str, device: str, note) -> str:
     """The CNNs' number format: bf16 on a CPU with instructions for it, half the time; else fp32."""
-    from xray import machine
+    import torch
 
     if asked != "auto" or device != "cpu":
         return "fp32" if asked == "auto" else asked
-    if machine.multiplies_in_bf16():
+    able = torch.cpu.get_capabilities()
+    if able.get("avx512_bf16") or able.get("amx_bf16"):
         return "bf16"
     note(
         "this processor has no bf16 instructions, so CNNs are trained in fp32; that takes about "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_claims import made
 
-from xray import resplits
+from xray import comparisons
 
 SHARE = 582 / 4077
 
@@ -18,7 +18,7 @@ def dead(model):
 
 
 def test_runs_that_diverged_have_no_row():
-    assert resplits.compare({}, {"image-0": {"20": [made("20", diverged=True)]}}, SHARE) == []
+    assert comparisons.compare({}, {"image-0": {"20": [made("20", diverged=True)]}}, SHARE) == []
 
 
 def splits(by_patient):
@@ -33,7 +33,7 @@ def splits(by_patient):
 
 def test_resplits_that_differ():
     given = {"20": [made("20", right=(400, 142))]}
-    found = resplits.compare(given, splits(by_patient=350), SHARE)
+    found = comparisons.compare(given, splits(by_patient=350), SHARE)
     rows = {(row.model, row.score): row for row in found}
     assert set(rows) == {(model, score) for model in ("20", "21") for score in ("accuracy", "f1")}
     row = rows["20", "accuracy"]
@@ -52,8 +52,10 @@ def test_resplits_that_differ():
 
 
 def test_resplits_that_do_not():
-    assert all(row.p > 0.9 and abs(row.gap) < 1e-9 for row in resplits.compare({}, splits(395), 0))
-    accuracy, f1 = resplits.compare({}, {"image-0": {"20": [made("20")]}}, SHARE)
+    assert all(
+        row.p > 0.9 and abs(row.gap) < 1e-9 for row in comparisons.compare({}, splits(395), 0)
+    )
+    accuracy, f1 = comparisons.compare({}, {"image-0": {"20": [made("20")]}}, SHARE)
     assert math.isnan(accuracy.p) and math.isnan(f1.gap) and len(accuracy.sides["image"]) == 1
 
 
@@ -63,7 +65,7 @@ def test_dead_runs_are_counted_apart():
         "image-1": {"21": [dead("21"), dead("21")]},
         "patient-0": {"21": [made("21", right=(390, 142))]},
     }
-    accuracy, _ = resplits.compare({"21": [dead("21")]}, found, SHARE)
+    accuracy, _ = comparisons.compare({"21": [dead("21")]}, found, SHARE)
     assert accuracy.dead == {"image": (3, 4), "patient": (0, 1)}
     assert list(accuracy.sides["image"]) == pytest.approx([542 / 582])
     assert math.isnan(accuracy.given)
@@ -71,6 +73,6 @@ def test_dead_runs_are_counted_apart():
 
 def test_equal_scores_everywhere_say_so():
     same = np.full(4, 0.9)
-    assert resplits.corrected_test(same, same, SHARE)["p"] == 1
-    assert resplits.corrected_test(same, same - 0.1, SHARE)["p"] == 0
-    assert resplits.corrected_test(same[:1], same, SHARE) == {}
+    assert comparisons.corrected_test(same, same, SHARE)["p"] == 1
+    assert comparisons.corrected_test(same, same - 0.1, SHARE)["p"] == 0
+    assert comparisons.corrected_test(same[:1], same, SHARE) == {}

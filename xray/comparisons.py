@@ -1,4 +1,6 @@
-"""The same models on other splits of the same images: does it matter that patients are kept apart?"""
+"""Runs compared like with like: at two image sizes, by their durations, and over other splits of the
+same images.
+"""
 
 import math
 from collections import defaultdict
@@ -7,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from xray import metrics, paper
-from xray.specs import MODELS
-from xray.study import finished, is_dead
+from xray import curves, metrics, paper
+from xray.results import Run
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.study import Study, finished, is_dead
 
 PROTOCOLS = ("image", "patient")
 
@@ -118,3 +121,61 @@ def corrected_test(first, second, test_share: float) -> dict:
         "p": float(2 * student.sf(abs(gap) / error)),
         "detectable": float((student.ppf(0.975) + student.ppf(0.8)) * error),
     }
+
+
+# ---- image sizes, durations
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A CNN's runs at the paper's size, and those at a smaller one with matched steps that stand for
+    them in the figures. left: the epoch in which each run left the plateau (curves.left_plateau)."""
+
+    model: str
+    full: list[Run]
+    matched: list[Run]
+    left_full: list[int | None]
+    left_matched: list[int | None]
+    agreement: float  # curves.agreement of validation accuracy; the mean over `full`
+
+
+def sizes_compared(study: Study) -> list[Standing]:
+    """For each CNN with finished runs both at the paper's size and among the chosen ones at another,
+    with the paper's epochs, how well the latter stand for the former."""
+    found = []
+    for model, chosen in study.chosen.items():
+        spec = (MODELS | LEARNING_RATE_SEARCH)[model]
+        matched = [run for run in chosen if finished(run) and run.matched]
+        full = [
+            run
+            for run in study.runs
+            if run.spec == spec and run.image_size == IMAGE_SIZE and finished(run)
+        ]
+        if spec.family != "CNN" or not full or not matched or matched[0].image_size == IMAGE_SIZE:
+            continue
+        lines = [run.history["validation_accuracy"] for run in matched]
+        ratios = [curves.agreement(run.history["validation_accuracy"], lines) for run in full]
+        left = [[_left(run) for run in runs] for runs in (full, matched)]
+        found.append(Standing(model, full, matched, *left, float(np.mean(ratios))))
+    return found
+
+
+def _left(run: Run) -> int | None:
+    share = float(np.mean(run.labels["validation"]))
+    return curves.left_plateau(run.history["validation_accuracy"], max(share, 1 - share))
+
+
+def timed_alike(runs: list[Run]) -> dict[str, list[Run]]:
+    """Model -> runs of 26b, 27b and 28b whose durations can be compared (Fig 28, C30, C34).
+
+    Trained pixel by pixel and alike in image size, device, threads, precision and epochs. Of such
+    groups the one with most of the three models, then most runs of 26b, then the largest images.
+    """
+    groups = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        if run.spec.id in paper.DURATIONS[28] and run.engine == "direct" and finished(run):
+            machine = str(run.environment.get("device")), run.environment.get("threads", 0)
+            alike = run.image_size, *machine, run.precision, run.spec.epochs
+            groups[alike][run.spec.id].append(run)
+    best = max(groups, key=lambda k: (len(groups[k]), len(groups[k]["26b"]), k), default=None)
+    return {model: found for model, found in groups[best].items() if found} if best else {}

@@ -22,6 +22,7 @@ from xray import (
     report_method,
     report_summary,
 )
+from xray.files import write_atomically
 from xray.report_items import BADGES, table
 from xray.report_pictures import FONTS
 from xray.study import Study, percent
@@ -186,7 +187,7 @@ def banner(study: Study) -> list[str]:
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, md and figures/ into `out`; gives back their paths. OSError where
+    """Write index.html, report.md and figures/ into `out`; gives back their paths. OSError where
     that cannot be.
     """
     tell = progress or (lambda words: None)
@@ -197,5 +198,5 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
     files["report.md"] = markdown(content, out).encode()
     files["index.html"] = html(content, out).encode()
     for name, page in files.items():
-        files.write_atomically(out / name, page)
+        write_atomically(out / name, page)
     return [out / name for name in files]

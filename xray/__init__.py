@@ -1,3 +1,53 @@
-"""The paper's study of pneumonia classifiers: specs, data, models, training, scores, verdicts and
-figures.
+"""A map of the modules, in the order to read them. A family shares its first word.
+
+The spine, to read first: specs, models, engine, data, metrics, results, training and
+scripts/train.py. A family imports itself and those above it, never one below.
+
+Facts
+    specs                  the paper's 35 models, its rate search, the step that a size takes
+    paper                  what the paper printed, what follows from it, what the report cites
+Models and the plain loop
+    models                 a spec becomes a torch module: Figs 6 to 8
+    engine                 fit and predict, batch by batch: any model, any device
+Files
+    files                  written whole or not at all, locked, checksummed
+Data
+    data                   a source -> splits of uint8 images, labels, paths; other splits of them
+    data_sources           what a source is: the Hub, parquet files
+    data_images            folders of image files; one file -> one gray square
+    data_phantoms          synthetic radiographs, for trying and testing
+    data_audit             classes, copies, patients: what stands in a data set
+    data_cache             decoded images on disk
+Exact SGD in sample space
+    gram                   K = X Xᵀ of all images, exact; from pixels to it and back
+    gram_training          Linear and MLP nets trained on K, many side by side
+    gram_steps             the two steps of it, with their shapes
+Runs
+    results                a run's record: write, read, list, choose
+    training               jobs become records
+    training_jobs          what is asked for becomes jobs
+    training_record        what a run leaves on disk: checkpoint, weights, record
+Judgement
+    metrics                logits and labels -> scores, intervals, tests
+    curves                 statistics of training curves
+    study                  a study read from its records and summed up
+    comparisons            like with like: image sizes, durations, re-splits
+    effects                what counts as an effect
+    claims                 a verdict on each of the paper's claims (their words: claims.txt)
+    claims_conditions      conditions that need more than one effect
+Prediction
+    predict                a person's images through a trained run
+    predict_weights        which run, its weights and its thresholds
+    predict_inputs         image files and DICOM; is it like the training's films?
+    predict_export         maps, and the model for use elsewhere
+The report (its words: templates/)
+    report                 a study -> index.html and report.md
+    report_summary         what stands at the top, and how the runs were made
+    report_method          sections 1 and 2
+    report_findings        sections 3 to 5
+    report_appendices      appendices B to F
+    report_items           pictures, tables and listings as the templates ask for them
+    report_figures         bars, counts and shares, and what all pictures share
+    report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits
+    report_pictures        how a figure becomes SVG, and numbers a PNG
 """

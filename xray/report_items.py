@@ -5,6 +5,7 @@ the records that they were drawn from.
 from pathlib import Path
 
 from xray.report_pictures import data_uri
+from xray.results import COMPACT
 from xray.study import Study, command, seeds
 
 BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open", "not run": "none"}
@@ -46,15 +47,21 @@ def item(
 
 
 def _sources(runs: list) -> list[dict]:
-    """The records behind something, by model: {"model", "seeds", "files": [{"name", "path"}]}."""
-    by_model = {}
+    """The records behind something, by model: {"model", "seeds", "files": [{"name", "path"}]}.
+
+    Runs that share a file, as those of re-splits do, are one entry with each file once.
+    """
+    groups = {}
     for run in runs:
-        by_model.setdefault(run.spec.id, []).append(run)
+        shared = run.file and Path(run.file).name == COMPACT
+        groups.setdefault("" if shared else run.spec.id, []).append(run)
     found = []
-    for model, group in by_model.items():
-        paths = [Path(run.file) for run in group if run.file]
-        files = [{"name": path.name, "path": str(path)} for path in paths]
-        found.append({"model": model, "seeds": seeds(group), "files": files})
+    for model, group in groups.items():
+        paths = dict.fromkeys(Path(run.file) for run in group if run.file)
+        names = {path: path.name if model else f"{path.parent.name}/{path.name}" for path in paths}
+        files = [{"name": name, "path": str(path)} for path, name in names.items()]
+        models = model or ", ".join(dict.fromkeys(run.spec.id for run in group))
+        found.append({"model": models, "seeds": seeds(group), "files": files})
     return found
 
 

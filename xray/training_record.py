@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from xray import files, predict_inputs, results
+from xray import files, results
 from xray.data import Data
 from xray.results import PARTS, Run
 from xray.training_jobs import Job
@@ -36,9 +36,12 @@ class Outcome:
     weights: dict | None  # name -> tensor
 
 
-def write_facts(folder: Path, study: Path, data: Data, note) -> None:
+def write_facts(folder: Path, study: Path, data: Data, look, note) -> None:
     """Say beside the study what its data is, unless that stands there, and in `folder`, that of all
-    studies, which study was worked on last. note(text): called with what a person should be told.
+    studies, which study was worked on last.
+
+    look(images) gives what predict.py compares images with (predict_inputs.intensity). note(text):
+    called with what a person should be told.
     """
     path = study.parent / "data.json"
     known = path.exists()
@@ -49,8 +52,7 @@ def write_facts(folder: Path, study: Path, data: Data, note) -> None:
             known = False
             note(f"{path} was damaged and is written again")
     if not known:
-        # predict.py warns of images of another kind
-        seen = {"intensity": predict_inputs.intensity(data.train.images)}
+        seen = {"intensity": look(data.train.images)}
         results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
     files.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
 

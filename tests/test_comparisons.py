@@ -59,14 +59,16 @@ def test_resplits_that_do_not():
     assert math.isnan(accuracy.p) and math.isnan(f1.gap) and len(accuracy.sides["image"]) == 1
 
 
-def test_dead_runs_are_counted_apart():
+def test_runs_that_learned_nothing_are_counted_apart():
     found = {
         "image-0": {"21": [made("21", right=(400, 142)), dead("21")]},
         "image-1": {"21": [dead("21"), dead("21")]},
+        # all but dead: three pneumonias found; and one that calls all pneumonia
+        "image-2": {"21": [made("21", right=(3, 171)), made("21", right=(411, 0))]},
         "patient-0": {"21": [made("21", right=(390, 142))]},
     }
     accuracy, _ = comparisons.compare({"21": [dead("21")]}, found, SHARE)
-    assert accuracy.dead == {"image": (3, 4), "patient": (0, 1)}
+    assert accuracy.lost == {"image": (5, 6), "patient": (0, 1)}
     assert list(accuracy.sides["image"]) == pytest.approx([542 / 582])
     assert math.isnan(accuracy.given)
 

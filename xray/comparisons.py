@@ -12,7 +12,7 @@ from scipy import stats
 from xray import curves, metrics, paper
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.study import Study, finished, is_dead
+from xray.study import Study, finished, learned
 
 PROTOCOLS = ("image", "patient")
 
@@ -22,7 +22,7 @@ class Comparison:
     """One model and one score over re-splits; fractions in 0-1, nan where not known.
 
     sides: "image" and "patient" -> one value a split, float (splits,), the mean over its runs that
-        learned. dead: protocol -> (dead runs, finished runs); dead ones are in no value.
+        learned (study.learned). lost: protocol -> (runs that did not, all finished runs).
     given: the mean over the runs that learned on the given split. paper: what it printed.
     percentile: the share of image re-splits below the paper's value, ties half.
     gap: mean by image less mean by patient; error: its standard error; low, high: its 95 %
@@ -32,7 +32,7 @@ class Comparison:
     model: str
     score: str
     sides: dict
-    dead: dict
+    lost: dict
     given: float
     paper: float
     percentile: float = math.nan
@@ -62,16 +62,16 @@ def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
     runs. test_share: test images over training images.
     """
     values = defaultdict(lambda: {protocol: [] for protocol in PROTOCOLS})
-    dead = defaultdict(lambda: {protocol: [0, 0] for protocol in PROTOCOLS})
+    lost = defaultdict(lambda: {protocol: [0, 0] for protocol in PROTOCOLS})
     for name, by_model in splits.items():
         protocol = name.split("-")[0]
         for model, group in by_model.items():
             done = [run for run in group if finished(run)]
-            learned = [_scores(run) for run in done if not is_dead(run)]
-            dead[model][protocol][0] += len(done) - len(learned)
-            dead[model][protocol][1] += len(done)
-            for score in ("accuracy", "f1") if learned else ():
-                mean = float(np.mean([row[score] for row in learned]))
+            good = [_scores(run) for run in done if learned(run)]
+            lost[model][protocol][0] += len(done) - len(good)
+            lost[model][protocol][1] += len(done)
+            for score in ("accuracy", "f1") if good else ():
+                mean = float(np.mean([row[score] for row in good]))
                 values[model, score][protocol].append(round(mean, 9))  # so that equal counts tie
     rows = []
     for score in ("accuracy", "f1"):
@@ -79,19 +79,19 @@ def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
             sides = {key: np.array(found) for key, found in values[model, score].items()}
             ours = [_scores(run)[score] for run in runs.get(model, []) if _counts(run)]
             given = float(np.mean(ours)) if ours else math.nan
-            of_dead = {key: tuple(pair) for key, pair in dead[model].items()}
+            of_lost = {key: tuple(pair) for key, pair in lost[model].items()}
             theirs = printed(model, score)
             below = math.nan
             if len(sides["image"]):
                 mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
                 below = float(mark) / 100
             test = corrected_test(sides["image"], sides["patient"], test_share)
-            rows.append(Comparison(model, score, sides, of_dead, given, theirs, below, **test))
+            rows.append(Comparison(model, score, sides, of_lost, given, theirs, below, **test))
     return rows
 
 
 def _counts(run) -> bool:
-    return finished(run) and not is_dead(run)
+    return finished(run) and learned(run)
 
 
 def corrected_test(first, second, test_share: float) -> dict:

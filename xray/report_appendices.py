@@ -165,9 +165,9 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
     for row in found:
         sides = []
         for protocol in comparisons.PROTOCOLS:
-            dead, runs = row.dead[protocol]
+            lost, runs = row.lost[protocol]
             values = plus_minus(100 * row.sides[protocol], 1)
-            more = f", {dead} of {runs} runs dead" if dead else ""
+            more = f", {lost} of {runs} runs lost" if lost else ""
             sides.append(f"{values} ({len(row.sides[protocol])}{more})")
         interval = f"{_signed(row.gap)} ({_signed(row.low)} to {_signed(row.high)})"
         cells = [

@@ -11,7 +11,7 @@ from xray import metrics
 from xray.report_figures import DASH, HUE, SCORES, WIDTH, colour, legend, line, name_rows, swatches
 from xray.report_pictures import COLOURS, draw
 from xray.specs import IMAGE_SIZE, MODELS
-from xray.study import EVALUATED, Study, finished, is_dead, percent
+from xray.study import EVALUATED, Study, finished, learned, percent
 
 MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
@@ -312,12 +312,12 @@ def _over_splits(study: Study, found: list) -> dict:
     """(model, protocol) -> score -> values in percent, a split or on the given one a run."""
     values = {}
     for row in found:
-        learned = []
+        given = []
         if row.model in study.summaries:
             summary = study.summaries[row.model]
             pairs = zip(filter(finished, summary.runs), summary.scores)
-            learned = [scores[row.score] for run, scores in pairs if not is_dead(run)]
-        for protocol, side in {"given": learned, **row.sides}.items():
+            given = [scores[row.score] for run, scores in pairs if learned(run)]
+        for protocol, side in {"given": given, **row.sides}.items():
             if len(side):
                 values.setdefault((row.model, protocol), {})[row.score] = 100 * np.asarray(side)
     return values

@@ -181,6 +181,18 @@ def seconds_of(run: Run) -> float:
     return float(sum(run.environment.get("epoch_seconds") or []) or run.environment["seconds"])
 
 
+def learned(run: Run) -> bool:
+    """Whether a finished run beats the constant answers on its test images.
+
+    A dead net, which calls everything normal, does not, nor one that is all but dead, nor one that
+    calls everything pneumonia.
+    """
+    labels = run.labels["test"]
+    share = float(np.mean(labels))
+    right = float(np.mean(metrics.predictions(run.logits["test"]) == labels))
+    return right > max(share, 1 - share)
+
+
 def test_share(study: Study) -> float:
     """Test images over training images of the study's splits; the paper's where it has no facts."""
     sizes = study.facts.get("splits") or paper.SPLIT_SIZES

@@ -212,9 +212,9 @@ mcnemar | comparing two models on the same images | https://doi.org/10.1007/BF02
 Q. McNemar, “Note on the sampling error of the difference between correlated proportions or
 percentages”, Psychometrika 12(2), 153–157, 1947.
 
-mann-whitney | comparing re-splits by image and by patient | https://doi.org/10.1214/aoms/1177730491
-H. B. Mann, D. R. Whitney, “On a Test of Whether one of Two Random Variables is Stochastically
-Larger than the Other”, Annals of Mathematical Statistics 18(1), 50–60, 1947.
+nadeau-bengio | comparing re-splits by image and by patient | https://doi.org/10.1023/A:1024068626366
+C. Nadeau, Y. Bengio, “Inference for the Generalization Error”, Machine Learning 52(3), 239–281,
+2003.
 
 bootstrap | intervals of scores |
 B. Efron, R. J. Tibshirani, “An Introduction to the Bootstrap”, Chapman & Hall, 1993.

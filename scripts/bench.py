@@ -245,9 +245,7 @@ def steps(found, device, precision, cnn_size, compiled):
 
 
 def one_step(spec, size, device, precision, bandwidth, rate, compiled):
-    """A step of ours and of the plain loop against what the machine moves (bytes a second) and
-    computes (operations a second) at best.
-    """
+    """A step of ours and of the plain loop against bytes and operations a second at best."""
     count = 8 if device == "cpu" else 32
     n = count * spec.batch_size
     pixels = np.random.default_rng(0).integers(0, 256, (n, 1, size, size), dtype=np.uint8)

@@ -52,9 +52,7 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 def first_radiograph(source: str, runs: list):
-    """The first training image of `source`, uint8 (S, S), at the largest size trained at, if it is
-    the same data.
-    """
+    """The first training image of `source`, uint8 (S, S), if it is the study's own data."""
     from xray import data
 
     shown = [0.0]

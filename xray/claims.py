@@ -1,8 +1,7 @@
 """From a study's records a verdict on each of the paper's claims (claims.txt).
 
-The rules are the same for every study. What counts as an effect is said once, in effects.py
-; the statistics of curves are defined in curves.py
-; conditions that need more than one of both are in claims_conditions.py.
+The rules are the same for every study. What counts as an effect is said once, in effects.py; the
+statistics of curves are defined in curves.py, conditions that need more in claims_conditions.py.
 """
 
 from collections import Counter
@@ -17,7 +16,6 @@ from xray.effects import (
     HOLDS,
     NOISE,
     NOT_RUN,
-    SEEDS,
     Evidence,
     Finding,
     NotRun,
@@ -29,6 +27,7 @@ from xray.effects import (
     rougher,
     slower,
 )
+from xray.results import SEEDS
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.study import command
 

@@ -89,9 +89,7 @@ def cache_folder() -> Path:
 
 
 def find(source: str) -> Source:
-    """What a source string names: phantoms, else an existing folder, else a data set of the Hub.
-    Raises DataError.
-    """
+    """What a source names: phantoms, else a folder, else a Hub data set. Raises DataError."""
     if named(source):
         return phantom_source(source)
     folder = Path(source).expanduser()
@@ -196,8 +194,7 @@ def _list_unreadable(source, paths, reasons) -> str:
 
 
 def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
-    """The same images, split another way; only `index` and `split` change. Depends on nothing but
-    its arguments.
+    """The same images, split another way by its arguments alone; `index` and `split` change.
 
     "given": the source's own splits.
     "image": images drawn at random; each split keeps its number of images of each class.
@@ -236,9 +233,7 @@ def _patient_groups(paths: list[str]) -> list[list[int]]:
 
 
 def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generator) -> np.ndarray:
-    """Give groups of rows to splits with `room` (3, 2) for images of each class; returns rows'
-    splits, int64 (N,).
-    """
+    """Give groups of rows to splits with `room` (3, 2) by class; rows' splits, int64 (N,)."""
     owner, room = np.empty(len(labels), np.int64), room.astype(np.int64)
     order = [groups[i] for i in generator.permutation(len(groups))]
     # a stable sort: equals keep their random order
@@ -256,7 +251,5 @@ def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generat
 
 
 def sample_image(data: Data) -> np.ndarray:
-    """The first training image of the given split, uint8 (S, S): the record that facts["sample"]
-    describes.
-    """
+    """The given split's first training image, uint8 (S, S), which facts["sample"] describes."""
     return np.array(data.images[0, 0])

@@ -1,6 +1,5 @@
 """The facts of a data set that stand beside its pixels (data.py lists them), with its audit: copies
-of images, contradictory labels, patients in two splits (section 2.1, claim C02).
-"""
+of images, contradictory labels, patients in two splits (section 2.1, claim C02)."""
 
 import hashlib
 import json

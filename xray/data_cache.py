@@ -1,6 +1,5 @@
 """Decoded images on disk: decoded once, checked when read, never half-written. An entry is whole
-once it has its name, so only who builds one takes a lock. See data.py for the layout.
-"""
+once it has its name, so only who builds one takes a lock. See data.py for the layout."""
 
 import hashlib
 import json
@@ -65,9 +64,7 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
 
 
 def get_earlier(folder: Path, hub_id: str, image_size: int) -> Entry | None:
-    """The newest sound entry of a Hub id at this size, for when the Hub cannot be asked for its
-    present commit.
-    """
+    """The newest sound entry of a Hub id at this size, for when the Hub cannot be asked."""
     if not folder.is_dir():
         return None
     for path in sorted(folder.glob("*/meta.json"), key=lambda path: -path.stat().st_mtime):
@@ -98,9 +95,7 @@ def _digest(meta: dict) -> str:
 
 
 def _checksums(path: Path) -> list[str]:
-    """sha256 of each CHECKED of a file. hashlib lets go of the interpreter, so the threads run side
-    by side.
-    """
+    """sha256 of each CHECKED of a file, side by side: hashlib lets go of the interpreter."""
 
     def block(start):
         with open(path, "rb", buffering=0) as stream:
@@ -187,9 +182,7 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress) -
 
 
 def _decode(splits, size, stream, progress):
-    """Decode all images in canonical order, write their pixels to the stream, yield a Row for
-    each.
-    """
+    """Decode all images in canonical order, write their pixels to the stream, yield their Rows."""
     rows = [
         (splits[split], split, row) for split in SPLITS for row in range(len(splits[split].paths))
     ]

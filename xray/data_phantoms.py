@@ -1,6 +1,4 @@
-"""Phantoms: synthetic chest radiographs, drawn from a seed. A stand-in for where no real data can
-be read.
-"""
+"""Phantoms: synthetic chest radiographs, drawn from a seed, for where no real data can be read."""
 
 import hashlib
 import json
@@ -27,9 +25,7 @@ def named(source: str) -> bool:
 
 
 def sizes(count: int) -> dict[str, tuple[int, int]]:
-    """(normal, pneumonia) images of each split: 70, 20 and 10 % of them, classes as in the
-    paper.
-    """
+    """(normal, pneumonia) images of each split: 70, 20 and 10 %, classes as in the paper."""
     test, validation = round(count * 0.1), round(count * 0.2)
     images_of = {"train": count - validation - test, "validation": validation, "test": test}
     result = {}
@@ -40,9 +36,7 @@ def sizes(count: int) -> dict[str, tuple[int, int]]:
 
 
 def phantom_source(text: str) -> Source:
-    """The source that "phantom" or "phantom:<number>" names. Raises DataError for a number under 20
-    or over 100,000.
-    """
+    """What "phantom" or "phantom:<number>" names. Raises DataError under 20 or over 100,000."""
     found = re.fullmatch(r"phantom(?::(\d{1,7}))?", text)
     count = int(found[1] or COUNT) if found else 0
     if not 20 <= count <= 100_000:
@@ -178,9 +172,7 @@ def _bars(phase: np.ndarray) -> np.ndarray:
 
 
 def _texture(generator) -> np.ndarray:
-    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1: from coarse
-    and fine noise.
-    """
+    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1."""
     fields = 0
     for cells, weight in ((6, 0.6), (14, 0.6), (40, 0.5)):
         noise = torch.from_numpy(generator.standard_normal((1, 4, cells, cells), np.float32))

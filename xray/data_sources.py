@@ -78,9 +78,7 @@ def shown(text) -> str:
 
 @contextmanager
 def _quiet():
-    """`datasets`, with its progress bars, log and warnings off: what is printed is for the calling
-    script to decide.
-    """
+    """`datasets` with its progress bars, log and warnings off: what is printed, scripts decide."""
     import datasets  # here, since it takes a second that reading from the cache need not spend
     from datasets.utils import logging as log
 
@@ -103,9 +101,7 @@ def _quiet():
 
 @contextmanager
 def _errors(given: str, doing: str):
-    """Turns whatever goes wrong inside `datasets` into one DataError: its innermost cause, as one
-    line.
-    """
+    """Turns whatever goes wrong inside `datasets` into one DataError of its innermost cause."""
     try:
         yield
     except DataError:
@@ -123,9 +119,7 @@ def _errors(given: str, doing: str):
 
 
 def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
-    """Open a folder's parquet files, see Source.open. `datasets` puts its own copy into the
-    temporary folder.
-    """
+    """Open parquet files, see Source.open; `datasets` puts a copy into the temporary folder."""
     patterns = {
         split: [glob.escape(str(path.resolve())) for path in paths]
         for split, paths in files.items()
@@ -142,9 +136,7 @@ def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
 
 
 def _columns(given: str, loaded, datasets):
-    """The image, label and path columns of a DatasetDict, whatever they are called, as Source.open
-    returns them.
-    """
+    """A DatasetDict's image, label and path columns, however called, as Source.open gives them."""
     splits, order, used = {}, {}, set()
     for name, table in loaded.items():
         split = SPLIT_NAMES.get(name.lower())
@@ -170,9 +162,7 @@ def _columns(given: str, loaded, datasets):
 
 
 def _column_names(given: str, split: str, features, datasets) -> tuple[str, str, str | None]:
-    """The image, label and path columns. Raises DataError where there is no image or no label
-    column.
-    """
+    """The image, label and path columns. Raises DataError without an image or a label column."""
 
     def first(test):
         return next(
@@ -211,9 +201,7 @@ def _endpoint() -> str:
 
 
 def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
-    """Whether the Hub (HF_ENDPOINT) answers within a few seconds; `datasets` itself tries for half
-    a minute.
-    """
+    """Whether the Hub (HF_ENDPOINT) answers soon; `datasets` itself tries for half a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     answers = []
@@ -237,9 +225,7 @@ def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
 
 
 def hub_source(given: str) -> Source:
-    """The source that a Hub id names. Raises HubUnreachable, and DataError where there is no such
-    data set.
-    """
+    """What a Hub id names. Raises HubUnreachable, and DataError where there is no such data set."""
     if not hub_reachable():
         raise HubUnreachable(
             f"{given}: the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom"

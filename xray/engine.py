@@ -80,9 +80,7 @@ def _autocast(device: torch.device, precision: str):
 
 
 def set_precision(precision: str) -> None:
-    """fp32: PyTorch's defaults (on CUDA, convolutions may use TF32). tf32: matrix products too.
-    bf16: autocast.
-    """
+    """fp32: PyTorch's defaults (on CUDA, TF32 convolutions). tf32: products too. bf16: autocast."""
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 

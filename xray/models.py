@@ -60,14 +60,13 @@ class TinyVGG(nn.Module):
 
 
 def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="cpu") -> nn.Module:
-    """The module of a spec for images (N, 1, image_size, image_size), float32 in 0-1; it returns
-    logits (N,).
+    """The module of a spec: images (N, 1, image_size, image_size), float32 in 0-1, -> logits (N,).
 
     Weights are PyTorch's default draw, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases
-    alike, from the seed
-    alone: drawn on the CPU in layer order, so the same seed gives the same weights on every device,
-    and models of one structure start alike. device="meta" builds the structure without weights.
-    Raises ValueError where image_size is not a positive multiple of 4 (the CNN halves it twice).
+    alike, from the seed alone: drawn on the CPU in layer order, so the same seed gives the same
+    weights on every device, and models of one structure start alike. device="meta" builds the
+    structure without weights. Raises ValueError where image_size is not a positive multiple of 4
+    (the CNN halves it twice).
     """
     if image_size < 4 or image_size % 4:
         raise ValueError(
@@ -104,10 +103,9 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def step_cost(spec: ModelSpec, image_size: int, width: int = 4) -> tuple[float, float]:
-    """(bytes that must move, operations that must be done) by one training step; an operation is
-    one add or multiply.
-    width: bytes of an activation, 2 in bf16.
+    """(bytes moved, adds and multiplies done) by one training step, at the least.
 
+    width: bytes of an activation, 2 in bf16.
     Linear and MLP: the batch's bytes are read once as uint8, the first layer's weights (4 bytes
     each) read once and written once; two products of batch × S² × units multiply-adds (forward,
     gradient of the weights).

@@ -1,5 +1,5 @@
-"""What the paper printed, what follows from it by arithmetic, and what the report cites. Facts only;
-nothing here comes from a run.
+"""What the paper printed, what follows from it by arithmetic, and what the report cites. Facts
+alone.
 
 G. Copetti, "Binary Classification of Chest X-rays for Prediction of Pneumonia". Models are named by
 their ids of Tables 1 and 2 (`xray.specs`), figures by their printed numbers.
@@ -12,7 +12,6 @@ from xray.specs import MODELS
 SPLIT_SIZES = {"train": 4077, "validation": 1165, "test": 582}  # section 2.1
 BATCHES = {32: {"train": 128, "validation": 37, "test": 19}}  # Fig 5; none is printed for 64
 CLASS_RATIO = 0.37  # normal images for each with pneumonia in the training split, section 2.3 ii
-MAJORITY_SHARE = 0.70  # "about", of images with pneumonia, section 2.4
 SAMPLE = {
     "mode": "RGB",
     "width": 640,
@@ -100,8 +99,7 @@ class Implied(NamedTuple):
 
 
 def implied(model: str) -> list[Implied]:
-    """Every confusion matrix with 411 positives and 171 negatives that gives a printed row, to the
-    digit printed.
+    """Every confusion matrix of 411 positives and 171 negatives that gives the row as printed.
 
     Precision and recall of one decimal leave one matrix for each of the 15 rows, and its F1 is the
     printed one. Its accuracy is not: the printed one is, in all 15 rows, the mean over batches of

@@ -1,6 +1,5 @@
 """A person's images through a trained run -> probabilities, decisions, maps, and a warning where an
-image is of another kind than those of the training.
-"""
+image is of another kind than those of the training."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,9 +18,7 @@ AT_ONCE = 32  # images read, judged and drawn together
 
 
 def logits(module, images: np.ndarray) -> np.ndarray:
-    """float32 (N,), in fp32 whatever precision the run was trained in; images uint8 (N, 1, S,
-    S).
-    """
+    """float32 (N,), in fp32 whatever precision trained the run; images uint8 (N, 1, S, S)."""
     at_once = max(1, min(64, PIXELS_AT_ONCE // images[0].size))
     return engine.predict(module, torch.from_numpy(images), batch_size=at_once).numpy()
 
@@ -31,8 +28,7 @@ def logits(module, images: np.ndarray) -> np.ndarray:
 
 def judge(paths: list[Path], chosen: Chosen, module, rules: Rules, folder: Path | None):
     """Yield a dict for each image, in order: what is found, or image and reason where it cannot be
-    read. folder: where maps go, None for none. Raises OSError where a map cannot be written.
-    """
+    read. folder: where maps go, None for none. Raises OSError where a map cannot be written."""
     run, taken = chosen.run, {predict_export.key(path) for path in paths}
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(paths), AT_ONCE):

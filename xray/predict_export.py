@@ -1,6 +1,5 @@
-"""What a prediction leaves behind: what drove it, pixel by pixel, as a picture over the radiograph; and
-the model for use elsewhere (torch.export), with its card.
-"""
+"""What a prediction leaves behind: what drove it, pixel by pixel, as a picture over the radiograph;
+and the model for use elsewhere (torch.export), with its card."""
 
 import io
 import re
@@ -223,9 +222,7 @@ def draw(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
 
 
 def _blend(gray: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Colours over gray (H, W, 3): share (H, W) in -1 to 1, from NORMAL over nothing to
-    PNEUMONIA.
-    """
+    """Colours over gray (H, W, 3): share (H, W), -1 to 1, from NORMAL over none to PNEUMONIA."""
     cover = (np.abs(share) ** 0.8 * STRONGEST)[..., None]
     colour = np.where(share[..., None] > 0, PNEUMONIA, NORMAL)
     return np.rint(gray * (1 - cover) + colour * cover).astype(np.uint8)

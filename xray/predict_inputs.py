@@ -1,7 +1,6 @@
-"""A person's own image files -> gray pixels: found in folders, decoded as training images are; DICOM
-with pydicom. And what images look like from afar, so that one of another kind than the training
-images is told: a photograph, a negative, a blank film.
-"""
+"""A person's own image files -> gray pixels: found in folders, decoded as training images are;
+DICOM with pydicom. And what images look like from afar, so that one of another kind than the
+training images is told: a photograph, a negative, a blank film."""
 
 import io
 import os
@@ -63,7 +62,7 @@ def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
 
 
 def read(path: Path) -> Film:
-    """Read one file as training images are (images.read). Raises Unreadable with the reason."""
+    """Read one file as data_images.read does. Raises Unreadable with the reason."""
     try:
         size = os.stat(path).st_size
         if size > LARGEST_FILE:
@@ -169,9 +168,7 @@ MARGINS = {"brightness": 0.1, "contrast": 0.1, "likeness": 0.5}
 
 
 def from_afar(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, about the same
-    whatever S is.
-    """
+    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, for any S."""
     step = max(1, images.shape[-1] // 160)  # of a large image a grid of pixels is enough
     found = [
         adaptive_avg_pool2d(

@@ -1,6 +1,5 @@
 """Numbers, tables and pictures of the report's appendices B to F: what accuracy does not tell,
-patients, which test images are missed (no pixels), weights.
-"""
+patients, which test images are missed (no pixels), weights."""
 
 import math
 from collections import defaultdict
@@ -16,7 +15,6 @@ from xray.specs import MODELS
 from xray.study import EVALUATED, Study, Summary, finished, percent, plus_minus, spread, test_share
 
 SENSITIVITY = 0.95
-RANKING = ("roc_auc", "average_precision", "brier")
 # models whose first layer is drawn, where their weights were kept; the first two are asked for
 LOOKED_AT = ("20", "21", "20b", "27b")
 
@@ -93,11 +91,11 @@ def _ranking(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
         summary = study.summaries[model]
-        ranks = [_thousandths(summary.mean[key]) for key in RANKING]
+        ranks = [_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS]
         more = [spread(summary, key) for key in ("specificity", "npv")]
         rows.append([model, MODELS[model].family, *ranks, percent(summary.mean["ece"]), *more])
     floor = study.baseline
-    ranks = [_thousandths(floor[key]) for key in RANKING]
+    ranks = [_thousandths(floor[key]) for key in metrics.RANK_METRICS]
     more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
     rows.append(["–", "always pneumonia", *ranks, *more])
     names = (
@@ -194,9 +192,7 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
 
 
 def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
-    """What the template says of a model's first layer, and its pictures; run: one whose weights
-    were kept, or None.
-    """
+    """What is said of a model's first layer, and its pictures; run: one with weights, or None."""
     said = {"model": model, "family": MODELS[model].family, "limit": None, "damaged": False}
     try:
         found = pictures.weight_pictures(run) if run else None
@@ -271,9 +267,7 @@ def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
 
 
 def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
-    """The images that most runs miss; surety: float (runs, images), the probability of the wrong
-    class.
-    """
+    """The images that most runs miss; surety: (runs, images), wrong class's probability."""
     share, sure = wrong.mean(0), surety.mean(0)
     order = sorted(range(len(paths)), key=lambda i: (-share[i], -sure[i], paths[i]))
     rows = []

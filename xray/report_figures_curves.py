@@ -1,6 +1,5 @@
-"""Pictures of curves: training by epoch, sizes compared, and beyond the paper's ranking, calibration
-and re-splits. Each is what report_pictures.draw gives back.
-"""
+"""Pictures of curves: training by epoch, sizes compared, ranking, calibration and re-splits. Each
+is what report_pictures.draw gives back."""
 
 import math
 
@@ -137,7 +136,7 @@ def _ends(runs) -> str:
 def sizes(name: str, title: str, found: list) -> dict:
     """Validation accuracy by epoch, a panel a CNN: at the paper's size over that of matched seeds.
 
-    found: what study.sizes_compared gives.
+    found: what comparisons.sizes_compared gives.
     """
     columns = min(4, len(found))
     rows = -(-len(found) // columns)
@@ -276,7 +275,7 @@ def calibration(name: str, title: str, study: Study) -> dict:
 
 
 def resplits(name: str, title: str, study: Study, found: list) -> dict:
-    """Test accuracy and F1 over re-splits: found is what resplits.compare gives. A dot is a split,
+    """Test accuracy and F1 over re-splits; found: what comparisons.compare gives. A dot is a split,
     on the given split a run that learned; the bar is their mean."""
     values = _over_splits(study, found)
     names = [f"{model}  {PROTOCOL_WORDS[protocol]}" for model, protocol in values]

@@ -1,6 +1,4 @@
-"""Numbers, tables and pictures of the report's sections 3 to 5: the paper's results under its own
-numbers, drawn from this study's runs.
-"""
+"""Numbers, tables and pictures of the report's sections 3 to 5: this study beside the paper."""
 
 import numpy as np
 
@@ -56,7 +54,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     items |= {
         "learning-rates": item(study, list(LEARNING_RATE_SEARCH), table=_search(study)),
         "adam": item(study, ADAM, table=_adam(study)),
-        "fig-18": item(study, ["20"], plot=confusion),
+        "fig-18": item(study, paper.CONFUSIONS[18], plot=confusion),
         "fig-28": duration,
         "conclusions": {"table": _conclusions(verdicts)},
         "references": {"table": _references()},
@@ -188,8 +186,7 @@ def _bars(study: Study, number: int) -> dict:
 
 def _duration(study: Study) -> tuple[dict, dict, list]:
     """Figure 28; what its runs have in common, empty without any; (model, mean seconds) of those
-    trained in sample space.
-    """
+    trained in sample space."""
     runs, drawn, timed = timed_alike(study.runs), None, {}
     there = [model for model in paper.DURATIONS[28] if runs.get(model)]
     missing = [model for model in paper.DURATIONS[28] if model not in there]

@@ -16,8 +16,7 @@ STRUCTURES = {"fig-6": "0", "fig-7": "5", "fig-8": "11"}
 
 def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     """The numbers that templates/2-method.j2 says, and its items by id. sample: the data's first
-    training image, uint8 (S, S), or None where it may not be shown.
-    """
+    training image, uint8 (S, S), or None where it may not be shown."""
     facts, found = study.facts, sizes_compared(study)
     picture = data_phantoms.draw(0, False, IMAGE_SIZE) if sample is None else sample
     train = facts["counts"]["train"] if facts else {}

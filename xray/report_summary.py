@@ -167,8 +167,7 @@ def _scores(study: Study, models: list[str]) -> dict:
 
 def _swing(summary: Summary) -> str:
     """How far validation accuracy goes up and down over the last third of a run's epochs: standard
-    deviation, and the lowest and highest of any run that learned.
-    """
+    deviation, and the lowest and highest of any run that learned."""
     learned = [run for run in summary.runs if finished(run) and not is_dead(run)]
     ends = [curves.last_third(run.history["validation_accuracy"]) for run in learned]
     if not ends:

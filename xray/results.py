@@ -69,16 +69,12 @@ class Run:
 
     @property
     def matched(self) -> bool:
-        """Whether the step of the layer with one weight per pixel was that of the paper's size
-        (specs.pixel_step).
-        """
+        """Whether the layer with one weight per pixel took the paper's step (specs.pixel_step)."""
         return self.pixel_step == pixel_step(self.image_size)
 
     @property
     def differs(self) -> list[str]:
-        """What sets this run apart from the paper's, in words; empty for a run of the paper's
-        study.
-        """
+        """What sets this run apart from the paper's, in words; empty where nothing does."""
         paper = (MODELS | LEARNING_RATE_SEARCH)[self.spec.id]
         notes = ["synthetic images (phantoms)"] if self.data["phantom"] else []
         if self.image_size != IMAGE_SIZE:
@@ -120,9 +116,7 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
 
 
 def save(folder: Path, run: Run, name: str) -> Path:
-    """Write a run's record to folder/name.json and return that path. Overwrites only a file of the
-    same name.
-    """
+    """Write a run's record to folder/name.json, over an earlier one; returns that path."""
     payload = {"format": FORMAT} | asdict(run)
     del payload["file"]
     # str() of a float32 is its shortest exact decimal form
@@ -269,18 +263,14 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
 
 
 def studies(results: Path) -> dict[str, Path]:
-    """The studies under a results folder: "<data>/<split>" -> folder, those with at least one
-    record.
-    """
+    """The studies with a record under a results folder: "<data>/<split>" -> folder."""
     results = Path(results)
     folders = {path.parent for path in results.glob("*/*/*-seed*.json")}
     return {str(folder.relative_to(results)): folder for folder in sorted(folders)}
 
 
 def latest(results: Path) -> str:
-    """The study that train.py worked on last, which the file `latest` names: "<data>/<split>", or
-    "".
-    """
+    """The study that train.py worked on last, from the file `latest`: "<data>/<split>", or ""."""
     try:
         return (Path(results) / "latest").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):

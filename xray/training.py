@@ -36,8 +36,7 @@ class Desk:
 
 def claim(job: Job, wait: bool):
     """A context: True while this process alone holds the job, False where another has it (never
-    with wait). It lets go when a process dies and works on shared folders, see files.claim.
-    """
+    with wait). It lets go when a process dies and works on shared folders, see files.claim."""
     return files.claim(job.folder, job.name, wait)
 
 
@@ -73,9 +72,7 @@ def device_errors(job: Job):
 
 
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
-    """Remove what killed processes left behind: half-written files, and checkpoints of the jobs
-    that are done.
-    """
+    """Remove what killed processes left: half-written files, checkpoints of finished jobs."""
     study = jobs[0].folder
     kept = {Path(cache) / name for name in ("images", "gram", "checkpoints")}
     for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
@@ -86,8 +83,7 @@ def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -
 
 def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
     """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its
-    record. train, validation: engine.place of the data's splits.
-    """
+    record. train, validation: engine.place of the data's splits."""
     spec, device = job.spec, desk.device
     model = models.build(spec, job.image_size, job.seed, device)
     model = model.to(memory_format=torch.channels_last)

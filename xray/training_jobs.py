@@ -105,8 +105,7 @@ def default_seeds(spec: ModelSpec) -> range:
 
 def choose_engine(spec: ModelSpec, n_images: int) -> tuple[str, str]:
     """("gram" or "direct", the reason as one sentence): sample space wherever the spec has a form
-    there and K, 8 bytes an entry, fits MAX_GRAM.
-    """
+    there and K, 8 bytes an entry, fits MAX_GRAM."""
     if not trains_in_sample_space(spec):
         return "direct", f"{spec.optimizer} {spec.family} models always are"
     needed, most = 8 * n_images**2 / 2**30, MAX_GRAM / 2**30
@@ -141,8 +140,7 @@ def _check(order: Order, specs: list[ModelSpec], again: tuple) -> None:
 
 def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     """The jobs of a call, in the order of the paper. load(image_size) gives the Data. note(text):
-    called with what a person should be told. Raises OrderError.
-    """
+    called with what a person should be told. Raises OrderError."""
     again = (RESPLIT + RESPLIT_CNN) if order.models else RESPLIT
     _check(order, specs, again)
     cnn_size = order.image_size or (IMAGE_SIZE if order.device != "cpu" else CPU_CNN_SIZE)
@@ -191,8 +189,7 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
 def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
     """What a rank works off, in its order: all jobs, each rank from another place on, since who
     comes first to a job holds it; with force only its own, since what another rank has finished
-    would be trained again.
-    """
+    would be trained again."""
     if force:
         return jobs[rank::ranks]
     start = len(jobs) * rank // ranks
@@ -201,8 +198,7 @@ def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
 
 def open_source(name: str, skip_unreadable: bool, fall_back: bool, bar, say):
     """load(image_size, split) -> Data, each size read once. fall_back: where the Hub cannot be
-    reached, phantoms take its place, which say(text) tells.
-    """
+    reached, phantoms take its place, which say(text) tells."""
     from xray import data
 
     @functools.cache

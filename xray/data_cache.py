@@ -30,9 +30,7 @@ class Entry(NamedTuple):
 
 def key_of(identity: dict, image_size: int) -> str:
     """The name of a cache entry: a digest of what the source is and the size."""
-    return hashlib.sha256(
-        json.dumps([ENTRY_FORMAT, identity, image_size], sort_keys=True).encode()
-    ).hexdigest()[:32]
+    return _digest([ENTRY_FORMAT, identity, image_size])[:32]
 
 
 def get(folder: Path, source: Source, given: str, image_size: int, progress=None) -> Entry:
@@ -49,9 +47,8 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
         if entry is None:
             files.clear_leftovers(folder)
             if place.exists():
-                notes.append(
-                    f"{shown(place)}: the cached images were damaged and are decoded again"
-                )
+                why = "the cached images were damaged and are decoded again"
+                notes.append(f"{shown(place)}: {why}")
                 shutil.rmtree(place)
             _build(place, source, given, image_size, progress)
             entry = _read(place)
@@ -90,8 +87,8 @@ def _writing_errors(folder: Path):
         ) from None
 
 
-def _digest(meta: dict) -> str:
-    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+def _digest(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _checksums(path: Path) -> list[str]:

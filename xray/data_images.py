@@ -24,8 +24,7 @@ class Unreadable(ValueError):
 
 
 class Gray(NamedTuple):
-    # uint8 (H, W), at the file's own resolution, turned as its EXIF orientation says
-    pixels: np.ndarray
+    pixels: np.ndarray  # uint8 (H, W), of the file's own size, turned as its EXIF data say
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
@@ -59,9 +58,7 @@ def resize(gray: np.ndarray, size: int) -> np.ndarray:
     from torchvision.transforms.v2 import functional as transforms
 
     image = torch.from_numpy(gray)[None]
-    return transforms.resize(
-        image, [size, size], transforms.InterpolationMode.BILINEAR, antialias=True
-    )[0].numpy()
+    return transforms.resize(image, [size, size], antialias=True)[0].numpy()  # bilinear
 
 
 def _gray(image: Image.Image) -> np.ndarray:
@@ -128,9 +125,8 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
 
 
-IMAGE_SUFFIXES = set(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif".split()
-)
+_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif"
+IMAGE_SUFFIXES = set(_SUFFIXES.split())
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 
 
@@ -202,10 +198,8 @@ def _parquet_files(given: str, folder: Path, files: list[Path]) -> dict[str, lis
                 found.setdefault(name, {}).setdefault(split, []).append(path)
                 break
     if not found:
-        raise DataError(
-            f"{shown(given)}: holds parquet files, but none in or named after train, validation "
-            "and test"
-        )
+        why = "holds parquet files, but none in or named after train, validation and test"
+        raise DataError(f"{shown(given)}: {why}")
     return found[_choose(given, list(found))]
 
 
@@ -215,9 +209,8 @@ def _choose(given: str, names: list[str]) -> str:
         if wanted in names:
             return wanted
     listed = ", ".join(sorted(shown(name) for name in names)[:6])
-    raise DataError(
-        f"{shown(given)}: holds several data sets ({listed}); give the folder of one of them"
-    )
+    why = f"holds several data sets ({listed}); give the folder of one of them"
+    raise DataError(f"{shown(given)}: {why}")
 
 
 # ---- class folders

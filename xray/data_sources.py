@@ -23,12 +23,9 @@ PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 
 CONVERTED = "refs/convert/parquet"  # the Hub's own copy of each data set as parquet files
 HUB_SECONDS = 4  # how long the Hub may take to answer at all
 SPLITS = ("train", "validation", "test")
-_NAMES = {
-    "train": "train training",
-    "validation": "validation valid val dev",
-    "test": "test testing",
-}
-SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names.split()}
+SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
+SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
+SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
 
 
 class DataError(ValueError):
@@ -120,10 +117,8 @@ def _errors(given: str, doing: str):
 
 def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
     """Open parquet files, see Source.open; `datasets` puts a copy into the temporary folder."""
-    patterns = {
-        split: [glob.escape(str(path.resolve())) for path in paths]
-        for split, paths in files.items()
-    }
+    names = {split: [str(path.resolve()) for path in paths] for split, paths in files.items()}
+    patterns = {split: list(map(glob.escape, paths)) for split, paths in names.items()}
     with _quiet() as datasets, _errors(given, "its parquet files cannot be read"):
         import pyarrow.parquet
 
@@ -165,34 +160,27 @@ def _column_names(given: str, split: str, features, datasets) -> tuple[str, str,
     """The image, label and path columns. Raises DataError without an image or a label column."""
 
     def first(test):
-        return next(
-            (name for name, feature in features.items() if test(name.lower(), feature)), None
-        )
+        found = (name for name, feature in features.items() if test(name.lower(), feature))
+        return next(found, None)
 
-    def holds_bytes(feature):
+    def is_bytes(name, feature):
         binary = getattr(feature, "dtype", "") in ("binary", "large_binary")
-        return binary or isinstance(feature, dict) and "bytes" in feature
+        binary = binary or isinstance(feature, dict) and "bytes" in feature
+        return binary and name in ("image", "images", "img")
 
-    def is_text(feature):
-        return getattr(feature, "dtype", "") in ("string", "large_string")
+    def is_path(name, feature):
+        text = getattr(feature, "dtype", "") in ("string", "large_string")
+        return text and name != label and ("path" in name or "file" in name)
 
-    image = first(lambda name, feature: isinstance(feature, datasets.Image)) or first(
-        lambda name, feature: name in ("image", "images", "img") and holds_bytes(feature)
-    )
-    label = first(lambda name, feature: name in ("labels", "label")) or first(
-        lambda name, feature: isinstance(feature, datasets.ClassLabel)
-    )
-    path = first(
-        lambda name, feature: (
-            is_text(feature) and name != label and ("path" in name or "file" in name)
-        )
-    )
+    image = first(lambda _, feature: isinstance(feature, datasets.Image)) or first(is_bytes)
+    label = first(lambda name, _: name in ("labels", "label"))
+    label = label or first(lambda _, feature: isinstance(feature, datasets.ClassLabel))
+    path = first(is_path)
     for column, what in ((image, "image"), (label, "label")):
         if column is None:
-            raise DataError(
-                f"{shown(given)}: the {split} split has no {what} column; it has "
-                + (", ".join(map(shown, features)) or "none")
-            )
+            there = ", ".join(map(shown, features)) or "none"
+            why = f"the {split} split has no {what} column; it has {there}"
+            raise DataError(f"{shown(given)}: {why}")
     return image, label, path
 
 
@@ -208,9 +196,8 @@ def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
 
     def ask():
         try:
-            urllib.request.urlopen(
-                urllib.request.Request(_endpoint(), method="HEAD"), timeout=seconds
-            ).close()
+            request = urllib.request.Request(_endpoint(), method="HEAD")
+            urllib.request.urlopen(request, timeout=seconds).close()
             answers.append(True)
         except urllib.error.HTTPError:
             answers.append(True)  # any answer is one
@@ -227,9 +214,8 @@ def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
 def hub_source(given: str) -> Source:
     """What a Hub id names. Raises HubUnreachable, and DataError where there is no such data set."""
     if not hub_reachable():
-        raise HubUnreachable(
-            f"{given}: the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom"
-        )
+        why = f"the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom"
+        raise HubUnreachable(f"{given}: {why}")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -246,9 +232,8 @@ def hub_source(given: str) -> Source:
                 commit, files = ask(revision)
     except DataError as error:
         if isinstance(error.__context__, RepositoryNotFoundError):
-            raise DataError(
-                f"{given}: no such folder, and no such data set on the Hub (or it needs a login)"
-            ) from None
+            why = "no such folder, and no such data set on the Hub (or it needs a login)"
+            raise DataError(f"{given}: {why}") from None
         raise
     tops = {name.split("/")[0] for name in files if "/" in name}
     # else `datasets` merges full and mini

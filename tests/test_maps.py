@@ -55,7 +55,9 @@ def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
     shown = predict_inputs.thumbnail(np.full((50, 100), 120, np.uint8))
     assert shown.shape == (300, 600)
     picture = np.asarray(
-        Image.open(io.BytesIO(predict_export.draw(shown, values, "title", "note"))).convert("RGB"),
+        Image.open(io.BytesIO(predict_export.draw_map(shown, values, "title", "note"))).convert(
+            "RGB"
+        ),
         int,
     )
     left, right = picture[8:308, 8:608], picture[8:308, 616:1216]
@@ -64,5 +66,5 @@ def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
         right[150, 560, 2] > right[150, 560, 0] + 60
     )
     assert np.ptp(right[150, 300]) < 10  # nothing in the middle
-    blank = predict_export.draw(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
+    blank = predict_export.draw_map(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
     assert blank.startswith(b"\x89PNG")

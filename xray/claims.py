@@ -21,11 +21,11 @@ from xray.effects import (
     NotRun,
     alike,
     at_least,
-    combine,
     lower_level,
     overfits,
     rougher,
     slower,
+    verdict_of,
 )
 from xray.results import SEEDS
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
@@ -46,7 +46,7 @@ class Claim(NamedTuple):
     rule: str
 
 
-def _read(table: str) -> list[Claim]:
+def _parse(table: str) -> list[Claim]:
     claims = []
     for line in table.strip().splitlines():
         if not line.startswith(" "):  # id | section | link | models
@@ -62,7 +62,7 @@ def _read(table: str) -> list[Claim]:
 
 
 # claims.txt holds their words: a claim's text, statistic and rule
-CLAIMS = _read((Path(__file__).parent / "claims.txt").read_text(encoding="utf-8"))
+CLAIMS = _parse((Path(__file__).parent / "claims.txt").read_text(encoding="utf-8"))
 
 
 class Verdict(NamedTuple):
@@ -162,7 +162,7 @@ def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
             f"{MARKS[found.outcome]} {found.words}" if len(findings) > 1 else found.words
             for found in findings
         ]
-        verdict, figures = combine(findings), "; ".join(marked)
+        verdict, figures = verdict_of(findings), "; ".join(marked)
         note = _note(evidence, claim.models)
     except NotRun as error:
         verdict, missing, note = NOT_RUN, error.models, ""

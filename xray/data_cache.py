@@ -18,7 +18,7 @@ from xray.data_audit import Row, label_mapping
 from xray.data_sources import SPLITS, DataError, Source, shown
 
 ENTRY_FORMAT = 2  # 2: patients are number and cause
-CHECKED = 32 << 20  # bytes of pixels under one checksum
+BLOCK = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 
 
@@ -92,12 +92,12 @@ def _digest(content) -> str:
 
 
 def _checksums(path: Path) -> list[str]:
-    """sha256 of each CHECKED of a file, side by side: hashlib lets go of the interpreter."""
+    """sha256 of each BLOCK of a file, side by side: hashlib lets go of the interpreter."""
 
     def block(start):
         with open(path, "rb", buffering=0) as stream:
             stream.seek(start)
-            digest, left = hashlib.sha256(), CHECKED
+            digest, left = hashlib.sha256(), BLOCK
             # 1 MiB stays in the processor's cache
             while left and (piece := stream.read(min(left, 1 << 20))):
                 digest.update(piece)
@@ -105,7 +105,7 @@ def _checksums(path: Path) -> list[str]:
             return digest.hexdigest()
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(block, range(0, path.stat().st_size, CHECKED)))
+        return list(pool.map(block, range(0, path.stat().st_size, BLOCK)))
 
 
 def _read(folder: Path) -> Entry | None:

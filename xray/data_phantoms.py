@@ -24,7 +24,7 @@ def named(source: str) -> bool:
     return source.split(":")[0] == "phantom"
 
 
-def sizes(count: int) -> dict[str, tuple[int, int]]:
+def class_counts(count: int) -> dict[str, tuple[int, int]]:
     """(normal, pneumonia) images of each split: 70, 20 and 10 %, classes as in the paper."""
     test, validation = round(count * 0.1), round(count * 0.2)
     images_of = {"train": count - validation - test, "validation": validation, "test": test}
@@ -47,7 +47,7 @@ def phantom_source(text: str) -> Source:
 
     def open_(temporary, image_size):
         splits, start = {}, 0
-        for split, (normal, pneumonia) in sizes(count).items():
+        for split, (normal, pneumonia) in class_counts(count).items():
             splits[split] = _split(split, start, normal, pneumonia, image_size)
             start += normal + pneumonia
         return splits, ["NORMAL", "PNEUMONIA"], []
@@ -150,9 +150,9 @@ def _add_bones(image: np.ndarray, uniform, side: np.ndarray, y: np.ndarray, body
     cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
     pitch, phase = uniform(0.185, 0.21), uniform(0, 1)
     out = side - 0.15
-    behind = _bars((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
+    behind = _ribs((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
     out = side - 0.45
-    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2)
+    before = _ribs((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2)
     before = before * _inside(side - 0.28, 0.1)
     image += cage * (0.075 * behind + 0.035 * before)
     collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
@@ -165,7 +165,7 @@ def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(distance / softness)
 
 
-def _bars(phase: np.ndarray) -> np.ndarray:
+def _ribs(phase: np.ndarray) -> np.ndarray:
     """Ribs, one a unit of phase: 0 between them, 1 on them, brighter along their edges."""
     wave = np.cos(phase * 2 * np.pi)
     return _inside(wave - 0.05, 0.35) * (1 - 0.2 * np.maximum(0, wave))

@@ -251,7 +251,7 @@ def at_least(evidence: Evidence, model: str, score: str, target: float) -> Findi
     return Finding(f"{SCORE_NAMES[score]} of {model}: {100 * mean:.1f} %", outcome, mean)
 
 
-def combine(findings: list[Finding]) -> str:
+def verdict_of(findings: list[Finding]) -> str:
     """The verdict on a claim of several conditions: it fails with one, and holds only with all."""
     outcomes = {finding.outcome for finding in findings}
     return FAILS if FAILS in outcomes else NOISE if NOISE in outcomes else HOLDS

@@ -18,6 +18,7 @@ from scipy.special import expit
 from scipy.stats import binomtest
 from torchmetrics.functional import classification as tm
 
+SENSITIVITY = 0.95  # of the threshold that finds most of pneumonia
 CALIBRATION_BINS = 15  # equal width; torchmetrics' default, and Guo et al.'s
 COUNT_METRICS = ("accuracy", "precision", "recall", "f1", "specificity", "npv")
 RANK_METRICS = ("roc_auc", "average_precision", "brier")
@@ -270,7 +271,7 @@ def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:
     return {"edges": edges, "count": count, "probability": mean, "positive": positive}
 
 
-def threshold_at_sensitivity(logits, labels, sensitivity: float = 0.95) -> float:
+def threshold_at_sensitivity(logits, labels, sensitivity: float = SENSITIVITY) -> float:
     """The highest t, in the logits' own precision, where `logit > t` finds that share of positives.
 
     Chosen on the validation split, used on the test split. ValueError without a positive, or where
@@ -287,7 +288,7 @@ def threshold_at_sensitivity(logits, labels, sensitivity: float = 0.95) -> float
     return float(np.nextafter(lowest, np.array(-np.inf, lowest.dtype)))
 
 
-def missed(logits, labels) -> np.ndarray:
+def wrong_probability(logits, labels) -> np.ndarray:
     """The probability that a run gave the wrong class where it erred, else 0: float64 (N,)."""
     probability = expit(np.asarray(logits, np.float64))
     wrong = predictions(logits) != labels

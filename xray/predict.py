@@ -11,7 +11,7 @@ from scipy.special import expit
 from xray import engine, predict_export
 from xray.files import write_atomically
 from xray.predict_inputs import Ready, make_ready
-from xray.predict_weights import NOTICE, Chosen, Rules
+from xray.predict_weights import NOTICE, Chosen, Thresholds
 
 PIXELS_AT_ONCE = 2**21
 AT_ONCE = 32  # images read, judged and drawn together
@@ -23,10 +23,7 @@ def logits(module, images: np.ndarray) -> np.ndarray:
     return engine.predict(module, torch.from_numpy(images), batch_size=at_once).numpy()
 
 
-# ---- decisions
-
-
-def judge(paths: list[Path], chosen: Chosen, module, rules: Rules, folder: Path | None):
+def answers(paths: list[Path], chosen: Chosen, module, thresholds: Thresholds, folder: Path | None):
     """Yield a dict for each image, in order: what is found, or image and reason where it cannot be
     read. folder: where maps go, None for none. Raises OSError where a map cannot be written."""
     run, taken = chosen.run, {predict_export.key(path) for path in paths}
@@ -42,23 +39,23 @@ def judge(paths: list[Path], chosen: Chosen, module, rules: Rules, folder: Path 
                 if film.reason:
                     yield {"image": str(path), "reason": film.reason}
                     continue
-                answer = _answer(path, film, next(found), rules)
+                answer = _answer(path, film, next(found), thresholds)
                 if folder:
                     answer |= _draw_map(path, film, answer, run, module, folder, taken)
                 yield answer
 
 
-def _answer(path: Path, film: Ready, logit: float, rules: Rules) -> dict:
-    def decision(rule):
-        return rule and ("PNEUMONIA" if logit > rule.logit else "NORMAL")
+def _answer(path: Path, film: Ready, logit: float, thresholds: Thresholds) -> dict:
+    def decision(threshold):
+        return threshold and ("PNEUMONIA" if logit > threshold.logit else "NORMAL")
 
     return {
         "image": str(path),
         "probability": float(expit(logit)),
         "logit": logit,
-        "decision": decision(rules.decision),
-        "decision_paper": decision(rules.paper),
-        "decision_sensitive": decision(rules.sensitive),
+        "decision": decision(thresholds.decision),
+        "decision_paper": decision(thresholds.paper),
+        "decision_sensitive": decision(thresholds.sensitive),
         "map": None,
         "warnings": film.warnings,
     }
@@ -66,8 +63,8 @@ def _answer(path: Path, film: Ready, logit: float, rules: Rules) -> dict:
 
 def _draw_map(path, film, answer, run, module, folder, taken) -> dict:
     values, rest = predict_export.contributions(run.spec, module, film.pixels[None, None])
-    target = predict_export.place(folder, path, run.spec.id, taken)
+    target = predict_export.map_path(folder, path, run.spec.id, taken)
     title = f"model {run.spec.id}: probability of pneumonia {answer['probability']:.3f}"
-    write_atomically(target, predict_export.draw(film.shown, values[0], title, NOTICE))
+    write_atomically(target, predict_export.draw_map(film.shown, values[0], title, NOTICE))
     parts = {"pixels": float(values.sum(dtype=np.float64)), "rest": float(rest[0])}
     return {"map": str(target), "contributions": parts}

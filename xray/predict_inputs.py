@@ -25,7 +25,7 @@ class Film(NamedTuple):
     chroma: float
 
 
-def find(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], list[tuple]]:
+def find_files(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], list[tuple]]:
     """Files and folders -> (image files in order, each once; what cannot be used: path, reason).
 
     A folder stands for the files under it whose names end as images' do, by path, without hidden
@@ -61,7 +61,7 @@ def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
     return inside
 
 
-def read(path: Path) -> Film:
+def read_film(path: Path) -> Film:
     """Read one file as data_images.read does. Raises Unreadable with the reason."""
     try:
         size = os.stat(path).st_size
@@ -290,7 +290,7 @@ class Ready(NamedTuple):
 def make_ready(path: Path, facts: dict, size: int) -> Ready:
     """Read one file. facts: of the study, see `unlike`; size: pixels a side of the model."""
     try:
-        gray, chroma = read(path)
+        gray, chroma = read_film(path)
         warnings = unlike(gray, chroma, facts, size)
         return Ready("", resize(gray, size), thumbnail(gray), warnings)
     except Unreadable as error:

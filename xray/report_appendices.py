@@ -12,9 +12,17 @@ from xray import report_pictures as pictures
 from xray.data_audit import cause_of, patient
 from xray.report_items import cell, image, item, plot, table
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study, Summary, finished, percent, plus_minus, spread, test_share
+from xray.study import (
+    EVALUATED,
+    Study,
+    Summary,
+    finished,
+    percent,
+    plus_minus,
+    test_share,
+    with_spread,
+)
 
-SENSITIVITY = 0.95
 # models whose first layer is drawn, where their weights were kept; the first two are asked for
 LOOKED_AT = ("20", "21", "20b", "27b")
 
@@ -51,7 +59,7 @@ def _batch_means(study: Study) -> dict:
         ours = ["–", "–", "–"]
         if summary:
             gap = summary.mean["batch_mean_accuracy"] - summary.mean["accuracy"]
-            ours = [spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
+            ours = [with_spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
             ours.append(_signed(gap))
         printed = [cell(percent(value / 100), paper=True) for value in theirs]
         rows.append([model, MODELS[model].batch_size, *printed, *ours])
@@ -92,7 +100,7 @@ def _ranking(study: Study, models: list[str]) -> dict:
     for model in models:
         summary = study.summaries[model]
         ranks = [_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS]
-        more = [spread(summary, key) for key in ("specificity", "npv")]
+        more = [with_spread(summary, key) for key in ("specificity", "npv")]
         rows.append([model, MODELS[model].family, *ranks, percent(summary.mean["ece"]), *more])
     floor = study.baseline
     ranks = [_thousandths(floor[key]) for key in metrics.RANK_METRICS]
@@ -117,7 +125,7 @@ def _at_sensitivity(model: str, summary: Summary) -> list:
     for run in filter(finished, summary.runs):
         validation = run.logits["validation"], run.labels["validation"]
         try:
-            threshold = metrics.threshold_at_sensitivity(*validation, SENSITIVITY)
+            threshold = metrics.threshold_at_sensitivity(*validation)
         except ValueError:  # no positive in the validation split
             continue
         shifted = np.where(run.logits["test"] > threshold, 1.0, -1.0)
@@ -230,7 +238,7 @@ def missed(study: Study) -> tuple[dict | None, dict]:
     labels = runs[0].labels["test"]
     paths = study.facts["paths"][-len(labels) :]
     wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
-    surety = np.array([metrics.missed(run.logits["test"], labels) for run in runs])
+    surety = np.array([metrics.wrong_probability(run.logits["test"], labels) for run in runs])
     shown = [_shown(path, label) for path, label in zip(paths, labels)]
     share = wrong.mean(0)
     numbers = {

@@ -7,15 +7,25 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from xray import metrics
-from xray.report_figures import DASH, HUE, SCORES, WIDTH, colour, legend, line, name_rows, swatches
+from xray.report_figures import (
+    DASH,
+    HUE,
+    SCORE_PANELS,
+    WIDTH,
+    colour,
+    legend,
+    line,
+    name_rows,
+    swatches,
+)
 from xray.report_pictures import COLOURS, draw
 from xray.specs import IMAGE_SIZE, MODELS
 from xray.study import EVALUATED, Study, finished, is_dead, percent
 
 MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
-SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
-FULL = {"color": COLOURS["ink"], "linewidth": 1.3}
+EACH_SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
+FULL_SIZE = {"color": COLOURS["ink"], "linewidth": 1.3}
 # all figures of curves are laid out alike, so it need not be worked out for each
 PLACES = {"left": 0.068, "right": 0.992, "wspace": 0.07, "hspace": 0.13}
 PLACES |= {"top": 0.945, "bottom": 0.19}
@@ -46,7 +56,7 @@ def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
         place = {"loc": "lower left", "bbox_to_anchor": (0.055, 0)}
         legend(figure, _entries([group for _, group in panels]), **place, **spacing)
 
-    words = [f"{label}: {_ends(runs)}" for label, runs, _ in everything]
+    words = [f"{label}: {_end_words(runs)}" for label, runs, _ in everything]
     return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 4.0), paint)
 
 
@@ -118,7 +128,7 @@ def _entries(groups: list) -> dict:
     return found
 
 
-def _ends(runs) -> str:
+def _end_words(runs) -> str:
     last = {}
     for part in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
         ends = [run.history[part][-1] for run in runs if run.history[part]]
@@ -144,7 +154,7 @@ def sizes(name: str, title: str, found: list) -> dict:
     def paint(figure):
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for axis, one in zip(axes, found):
-            for runs, style in ((one.matched, SEED), (one.full, FULL)):
+            for runs, style in ((one.matched, EACH_SEED), (one.full, FULL_SIZE)):
                 for run in runs:
                     values = 100 * np.asarray(run.history["validation_accuracy"])
                     axis.plot(np.arange(1, len(values) + 1), values, **style)
@@ -156,8 +166,8 @@ def sizes(name: str, title: str, found: list) -> dict:
         axes[0].set_ylabel("validation accuracy, %")
         size = found[0].matched[0].image_size
         entries = {
-            f"{size}×{size}, matched, each seed": line(**SEED),
-            f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL),
+            f"{size}×{size}, matched, each seed": line(**EACH_SEED),
+            f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL_SIZE),
         }
         legend(figure, entries, ncols=2)
 
@@ -284,7 +294,7 @@ def resplits(name: str, title: str, study: Study, found: list) -> dict:
         axes = figure.subplots(1, 2, sharey=True)
         bar = {"marker": "|", "color": COLOURS["ink"], "markersize": 12, "markeredgewidth": 1.8}
         dot = {"marker": "o", "linestyle": "none", "markersize": 4}
-        for axis, (score, heading) in zip(axes, SCORES):
+        for axis, (score, heading) in zip(axes, SCORE_PANELS):
             for row, ((model, protocol), scores) in enumerate(values.items()):
                 points = scores[score]
                 hue = {"color": colour(MODELS[model], light=protocol == "patient"), "alpha": 0.45}

@@ -17,8 +17,8 @@ from xray.study import (
     is_dead,
     not_trained,
     percent,
-    spread,
     test_share,
+    with_spread,
 )
 
 
@@ -85,7 +85,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
         title = "Test scores of the evaluated models"
         drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
         items["glance"] = item(study, EVALUATED, plot=drawn)
-        items["scores"] = item(study, EVALUATED, table=_scores(study, there))
+        items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items
 
 
@@ -134,7 +134,7 @@ def _set_aside(study: Study) -> list[tuple[str, str]]:
     return [("Set aside", "; ".join(words))] if words else []
 
 
-def _scores(study: Study, models: list[str]) -> dict:
+def _score_table(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
         spec, summary, implied = MODELS[model], study.summaries[model], paper.implied(model)
@@ -153,7 +153,11 @@ def _scores(study: Study, models: list[str]) -> dict:
             inside = round(100 * low, 1) <= round(value, 1) <= round(100 * high, 1)
             words = f"{percent(low)}–{percent(high)} {'inside' if inside else 'outside'}"
             printed = cell(f"{value:.1f}", paper=True)
-            row += [printed, spread(summary, key), cell(words, badge="good" if inside else "bad")]
+            row += [
+                printed,
+                with_spread(summary, key),
+                cell(words, badge="good" if inside else "bad"),
+            ]
         rows.append([*row, _swing(summary)])
     f1, accuracy = percent(study.baseline["f1"]), percent(study.baseline["accuracy"])
     rows.append(["–", "always pneumonia", "–", "–", "–", f1, "–", "–", accuracy, "–", "–"])

@@ -215,7 +215,7 @@ def plus_minus(values, digits: int) -> str:
     return f"{shown} ± {deviation:.1e}" if big else f"{shown} ± {deviation:.{digits}f}"
 
 
-def spread(summary: Summary, key: str) -> str:
+def with_spread(summary: Summary, key: str) -> str:
     """Mean ± standard deviation over runs in percent, "93.4 ± 0.5"; the mean alone for one run."""
     text = percent(summary.mean[key])
     return f"{text} ± {percent(summary.spread[key])}" if len(summary.scores) > 1 else text

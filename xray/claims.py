@@ -158,30 +158,16 @@ def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
         if absent:
             raise NotRun(absent)
         findings = JUDGES[claim.id](evidence)
-        marked = [
-            f"{MARKS[found.outcome]} {found.words}" if len(findings) > 1 else found.words
-            for found in findings
-        ]
-        verdict, figures = verdict_of(findings), "; ".join(marked)
-        note = _note(evidence, claim.models)
+        marks = [f"{MARKS[found.outcome]} " * (len(findings) > 1) for found in findings]
+        figures = "; ".join(mark + found.words for mark, found in zip(marks, findings))
+        verdict, note = verdict_of(findings), _note(evidence, claim.models)
     except NotRun as error:
         verdict, missing, note = NOT_RUN, error.models, ""
         figures = f"{', '.join(missing)}: {error}" if missing else str(error)
         if error.options is not None:
             figures += "; " + command(evidence.timed, missing, *error.options.split())
-    return Verdict(
-        claim.id,
-        claim.section,
-        claim.text,
-        claim.models,
-        claim.statistic,
-        claim.rule,
-        figures,
-        verdict,
-        claim.link,
-        note,
-        missing,
-    )
+    what = claim.id, claim.section, claim.text, claim.models, claim.statistic, claim.rule
+    return Verdict(*what, figures, verdict, claim.link, note, missing)
 
 
 def _note(evidence: Evidence, models) -> str:
@@ -200,9 +186,8 @@ def _note(evidence: Evidence, models) -> str:
     few = [model for model in sorted(seeds, key=order.index) if len(seeds[model]) < SEEDS]
     if few:
         which = "" if len(few) == len(seeds) else f" of {', '.join(few)}"
-        notes.append(
-            f"fewer than {SEEDS} seeds{which}: noise and effect cannot be told apart by seeds"
-        )
+        why = "noise and effect cannot be told apart by seeds"
+        notes.append(f"fewer than {SEEDS} seeds{which}: {why}")
     return "; ".join(notes)
 
 

@@ -33,9 +33,8 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 def html(content: dict, out: Path) -> str:
     """The report as one HTML page that loads nothing: style, script and pictures are in it."""
     made = _environment(out, on_one_line, paragraphs=paragraphs, verbatim=_one_line)
-    style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
-    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     return made.get_template("index.html").render(
         **_fresh(content),
         style=Markup(style.replace("FONTS", FONTS)),

@@ -31,12 +31,8 @@ def sections(study: Study) -> tuple[dict, dict]:
     """The numbers that templates/appendix-*.j2 say, and their items by id."""
     found = comparisons.compare(study.chosen, study.resplits, test_share(study))
     errors, items = missed(study)
-    numbers = {
-        "patients": study.facts.get("patients"),
-        "resplit": bool(found),
-        "missed": errors,
-        "weights": [],
-    }
+    numbers = {"patients": study.facts.get("patients"), "resplit": bool(found)}
+    numbers |= {"missed": errors, "weights": []}
     items |= beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
     if numbers["patients"]:
         items["overlap"] = {"table": _overlap(numbers["patients"]["overlap"])}
@@ -87,11 +83,9 @@ def beyond(study: Study) -> dict:
     drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study)
     items["calibration"]["plot"] = drawn
     items["ranking-scores"]["table"] = _ranking(study, there)
-    columns = (
-        "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV | >Precision"
-    )
+    columns = "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV"
     rows = [_at_sensitivity(model, study.summaries[model]) for model in there]
-    items["threshold"]["table"] = table(columns, rows, sortable=True)
+    items["threshold"]["table"] = table(f"{columns} | >Precision", rows, sortable=True)
     return items
 
 
@@ -106,10 +100,8 @@ def _ranking(study: Study, models: list[str]) -> dict:
     ranks = [_thousandths(floor[key]) for key in metrics.RANK_METRICS]
     more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
     rows.append(["–", "always pneumonia", *ranks, *more])
-    names = (
-        "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, % | >NPV, %"
-    )
-    return table(names, rows, sortable=True)
+    names = "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, %"
+    return table(f"{names} | >NPV, %", rows, sortable=True)
 
 
 def _thousandths(value: float) -> str:
@@ -144,15 +136,12 @@ def _overlap(overlap: dict) -> dict:
     rows = []
     for pair, classes in overlap.items():
         for name in ("all", "NORMAL", "PNEUMONIA"):
-            images, shared, patients = (
-                classes[name][key] for key in ("images", "shared", "patients")
-            )
-            share = f"{100 * shared / images:.1f}" if images else "nan"
-            rows.append([pair, name.lower(), f"{images:,}", f"{shared:,}", share, f"{patients:,}"])
-    names = (
-        "Images of … in … | Class | >Images | >With a patient seen there | >Share, % | >Patients"
-    )
-    return table(names, rows)
+            one = classes[name]
+            share = f"{100 * one['shared'] / one['images']:.1f}" if one["images"] else "nan"
+            images, shared, patients = (f"{one[key]:,}" for key in ("images", "shared", "patients"))
+            rows.append([pair, name.lower(), images, shared, share, patients])
+    names = "Images of … in … | Class | >Images | >With a patient seen there | >Share, %"
+    return table(f"{names} | >Patients", rows)
 
 
 def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
@@ -176,18 +165,10 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
             more = f", {dead} of {runs} runs dead" if dead else ""
             sides.append(f"{values} ({len(row.sides[protocol])}{more})")
         interval = f"{_signed(row.gap)} ({_signed(row.low)} to {_signed(row.high)})"
-        cells = [
-            row.model,
-            "F1" if row.score == "f1" else row.score,
-            percent(row.given),
-            *sides,
-            interval if row.gap == row.gap else "–",
-            _thousandths(row.p),
-            percent(row.detectable),
-            percent(row.paper),
-            percent(row.percentile, 0),
-        ]
-        rows.append(cells)
+        interval = interval if row.gap == row.gap else "–"
+        ours = [row.model, "F1" if row.score == "f1" else row.score, percent(row.given), *sides]
+        test = [interval, _thousandths(row.p), percent(row.detectable)]
+        rows.append([*ours, *test, percent(row.paper), percent(row.percentile, 0)])
     names = (
         "Model | Score | >Given split, % | >By image, % | >By patient, %"
         " | >Gap, points (95 % interval) | >p | >Gap it could see, points | >The paper's, %"

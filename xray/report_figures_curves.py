@@ -20,7 +20,7 @@ from xray.report_figures import (
 )
 from xray.report_pictures import COLOURS, draw
 from xray.specs import IMAGE_SIZE, MODELS
-from xray.study import EVALUATED, Study, finished, is_dead, percent
+from xray.study import Study, finished, is_dead, percent
 
 MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
@@ -177,11 +177,8 @@ def sizes(name: str, title: str, found: list) -> dict:
 
 
 DOTS = (0, (1, 1.4))
-PROTOCOL_WORDS = {
-    "given": "the given split",
-    "image": "re-split by image",
-    "patient": "re-split by patient",
-}
+PROTOCOL_WORDS = {"given": "the given split"}
+PROTOCOL_WORDS |= {"image": "re-split by image", "patient": "re-split by patient"}
 
 
 def _style(model: str) -> dict:
@@ -192,15 +189,10 @@ def _style(model: str) -> dict:
 
 def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
     """Class -> its evaluated models -> their finished runs."""
-    runs = {
-        model: list(filter(finished, study.summaries[model].runs))
-        for model in EVALUATED
-        if model in study.summaries
-    }
-    return [
-        (family, {model: runs[model] for model in runs if MODELS[model].family == family})
-        for family in HUE
-    ]
+    found = {family: {} for family in HUE}
+    for model, summary in study.summaries.items():
+        found[MODELS[model].family][model] = list(filter(finished, summary.runs))
+    return list(found.items())
 
 
 def _legend(figure, more: dict) -> None:
@@ -235,7 +227,6 @@ def ranking(name: str, title: str, study: Study) -> dict:
     words = [
         f"model {model} {summary.mean['roc_auc']:.3f} and {summary.mean['average_precision']:.3f}"
         for model, summary in study.summaries.items()
-        if model in EVALUATED
     ]
     alt = f"{title}. Area under the ROC curve and average precision: {'; '.join(words)}."
     return draw(name, title, alt, (WIDTH, 4.4), paint)
@@ -275,11 +266,8 @@ def calibration(name: str, title: str, study: Study) -> dict:
         axes[0].set_ylabel("share with pneumonia, %")
         _legend(figure, {"perfect": line(**even)})
 
-    words = [
-        f"model {model} {100 * summary.mean['ece']:.1f}"
-        for model, summary in study.summaries.items()
-        if model in EVALUATED
-    ]
+    errors = {model: 100 * summary.mean["ece"] for model, summary in study.summaries.items()}
+    words = [f"model {model} {error:.1f}" for model, error in errors.items()]
     alt = f"{title}. Expected calibration error in points: {'; '.join(words)}."
     return draw(name, title, alt, (WIDTH, 3.1), paint)
 

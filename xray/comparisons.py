@@ -42,7 +42,7 @@ class Comparison:
     detectable: float = math.nan
 
 
-def _count_scores(run) -> dict:
+def _scores(run) -> dict:
     return metrics.count_scores(**counts_on_test(run))
 
 
@@ -65,7 +65,7 @@ def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
         protocol = name.split("-")[0]
         for model, group in by_model.items():
             done = [run for run in group if finished(run)]
-            learned = [_count_scores(run) for run in done if not is_dead(run)]
+            learned = [_scores(run) for run in done if not is_dead(run)]
             dead[model][protocol][0] += len(done) - len(learned)
             dead[model][protocol][1] += len(done)
             for score in ("accuracy", "f1") if learned else ():
@@ -75,7 +75,7 @@ def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
     for score in ("accuracy", "f1"):
         for model in [model for model in MODELS if (model, score) in values]:
             sides = {key: np.array(found) for key, found in values[model, score].items()}
-            ours = [_count_scores(run)[score] for run in runs.get(model, []) if _counts(run)]
+            ours = [_scores(run)[score] for run in runs.get(model, []) if _counts(run)]
             given = float(np.mean(ours)) if ours else math.nan
             of_dead = {key: tuple(pair) for key, pair in dead[model].items()}
             theirs = printed(model, score)

@@ -26,8 +26,7 @@ class LinearNet(nn.Module):
 
 
 class TinyVGG(nn.Module):
-    """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3; for kernel 5 the paper prints
-    none, 2 is our reading.
+    """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3, 2 (not printed) for kernel 5.
 
     A block lists its layers as Fig 8 does. Its second ReLU is taken after the pooling, not before
     it: the largest of four and the cut at 0 can change places without a bit of difference to the
@@ -48,9 +47,8 @@ class TinyVGG(nn.Module):
 
         self.block_1 = block(1)
         self.block_2 = block(filters)
-        self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(filters * (image_size // 4) ** 2, 1)
-        )
+        features = filters * (image_size // 4) ** 2
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(features, 1))
 
     def forward(self, images):
         value = images
@@ -69,16 +67,14 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
     (the CNN halves it twice).
     """
     if image_size < 4 or image_size % 4:
-        raise ValueError(
-            f"image size {image_size} does not fit: it must be a positive multiple of 4"
-        )
+        why = "it must be a positive multiple of 4"
+        raise ValueError(f"image size {image_size} does not fit: {why}")
     with torch.device("meta"):
         if spec.family == "CNN":
             model = TinyVGG(image_size, spec.hidden_units, spec.kernel_size)
         else:
-            model = LinearNet(
-                image_size, spec.hidden_layers, spec.hidden_units, relu=spec.family == "Linear+ReLU"
-            )
+            relu = spec.family == "Linear+ReLU"
+            model = LinearNet(image_size, spec.hidden_layers, spec.hidden_units, relu)
     if str(device) == "meta":
         return model
     model.to_empty(device="cpu")

@@ -30,10 +30,10 @@ LOOKED_AT = ("20", "21", "20b", "27b")
 def sections(study: Study) -> tuple[dict, dict]:
     """The numbers that templates/appendix-*.j2 say, and their items by id."""
     found = comparisons.compare(study.chosen, study.resplits, test_share(study))
-    errors, items = missed(study)
+    errors, items = _missed(study)
     numbers = {"patients": study.facts.get("patients"), "resplit": bool(found)}
     numbers |= {"missed": errors, "weights": []}
-    items |= beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
+    items |= _beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
     if numbers["patients"]:
         items["overlap"] = {"table": _overlap(numbers["patients"]["overlap"])}
     items["resplits"] = _resplits(study, found)
@@ -69,7 +69,7 @@ def _batch_means(study: Study) -> dict:
 # ---- beyond accuracy
 
 
-def beyond(study: Study) -> dict:
+def _beyond(study: Study) -> dict:
     """Rankings, calibration, and a threshold for a given sensitivity."""
     there = [model for model in EVALUATED if model in study.summaries]
     names = ("ranking", "calibration", "ranking-scores", "threshold")
@@ -208,7 +208,7 @@ def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
 MOST_MISSED = 15
 
 
-def missed(study: Study) -> tuple[dict | None, dict]:
+def _missed(study: Study) -> tuple[dict | None, dict]:
     """The numbers that the appendix says, and its items by id, over all finished runs of the
     evaluated models; None and none without such runs on the given split or the data's description.
     """

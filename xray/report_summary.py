@@ -63,7 +63,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     numbers = {
         "trained": len([model for model in study.chosen if model in MODELS]),
         "runs": len(study.runs),
-        "facts": facts(study),
+        "facts": heading(study),
         "judged": len(verdicts) - count["not run"],
         "verdicts": {word: count[word] for word in BADGES},
         "dead": sum(map(is_dead, mlps)),
@@ -103,7 +103,7 @@ def _patients(study: Study) -> dict | None:
     return None
 
 
-def facts(study: Study) -> list[tuple[str, str]]:
+def heading(study: Study) -> list[tuple[str, str]]:
     """What is at the head of the report: which study this is, of what, and where it was made."""
     data = study.runs[0].data
     devices = sorted({str(run.environment.get("device", "unknown")) for run in study.runs})

@@ -88,10 +88,8 @@ def choose_specs(models: list[str] | None, epochs: int | None = None) -> list[Mo
     for name in models or ():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(MODELS)[:4]
-            near = ", ".join(near)
-            raise OrderError(
-                f"there is no model {name!r}; the nearest are {near} (--list prints all)"
-            )
+            near = f"the nearest are {', '.join(near)} (--list prints all)"
+            raise OrderError(f"there is no model {name!r}; {near}")
     specs = [known[name] for name in (dict.fromkeys(models) if models else known)]
     return [replace(spec, epochs=epochs or spec.epochs) for spec in specs]
 
@@ -104,8 +102,8 @@ def default_seeds(spec: ModelSpec) -> range:
 
 
 def choose_engine(spec: ModelSpec, n_images: int) -> tuple[str, str]:
-    """("gram" or "direct", the reason as one sentence): sample space wherever the spec has a form
-    there and K, 8 bytes an entry, fits MAX_GRAM."""
+    """("gram" or "direct", why, as one sentence): sample space wherever the spec has a form there
+    and K, 8 bytes an entry, fits MAX_GRAM."""
     if not trains_in_sample_space(spec):
         return "direct", f"{spec.optimizer} {spec.family} models always are"
     needed, most = 8 * n_images**2 / 2**30, MAX_GRAM / 2**30
@@ -122,10 +120,8 @@ def choose_precision(asked: str, device: str, note) -> str:
     able = torch.cpu.get_capabilities()
     if able.get("avx512_bf16") or able.get("amx_bf16"):
         return "bf16"
-    note(
-        "this processor has no bf16 instructions, so CNNs are trained in fp32; that takes about "
-        "twice as long"
-    )
+    why = "this processor has no bf16 instructions"
+    note(f"{why}, so CNNs are trained in fp32; that takes about twice as long")
     return "fp32"
 
 

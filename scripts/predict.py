@@ -28,7 +28,7 @@ def fail(message: str):
     sys.exit(2)
 
 
-def share(text: str) -> float:
+def probability(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -64,7 +64,7 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--image-size", type=whole, metavar="S", help=words)
     words = "call pneumonia what has a probability above P (default: the one that finds 95%% of "
     words += "pneumonia on the validation images)"
-    add("--threshold", type=share, metavar="P", help=words)
+    add("--threshold", type=probability, metavar="P", help=words)
     words = "where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)"
     add("--maps", type=Path, default=Path("maps"), metavar="DIR", help=words)
     add("--no-map", action="store_true", help="draw no maps")

@@ -98,9 +98,8 @@ def _lines(axis, runs, quantity: str, hue: str, factor: float) -> None:
 def _mean_line(lines) -> np.ndarray:
     """The mean at each epoch over the runs that reached it."""
     length = max((len(line) for line in lines), default=0)
-    return np.array(
-        [np.mean([line[epoch] for line in lines if len(line) > epoch]) for epoch in range(length)]
-    )
+    there = [[line[epoch] for line in lines if len(line) > epoch] for epoch in range(length)]
+    return np.array(list(map(np.mean, there)))
 
 
 def _log_scale(axis, losses: np.ndarray) -> None:
@@ -171,9 +170,8 @@ def sizes(name: str, title: str, found: list) -> dict:
         }
         legend(figure, entries, ncols=2)
 
-    words = [f"model {one.model}: agreement {one.agreement:.2f}" for one in found]
-    alt = f"{title}. {'; '.join(words)}."
-    return draw(name, title, alt, (WIDTH, 0.9 + 1.7 * rows), paint)
+    words = "; ".join(f"model {one.model}: agreement {one.agreement:.2f}" for one in found)
+    return draw(name, title, f"{title}. {words}.", (WIDTH, 0.9 + 1.7 * rows), paint)
 
 
 DOTS = (0, (1, 1.4))

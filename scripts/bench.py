@@ -24,7 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce  # noqa:
 from xray import data, engine, gram, gram_training, models, training_record  # noqa: E402
 from xray.specs import MODELS, trains_in_sample_space  # noqa: E402
 
-PARTS = ("decode", "pipeline", "gram", "steps")
+MEASURED = ("decode", "pipeline", "gram", "steps")
 
 
 def timed(work) -> tuple[float, object]:
@@ -187,10 +187,10 @@ def sample_space(found, device):
     direct = epochs * epoch * len(found.train.labels) / len(part.labels)
     ratios = f"{direct / (build + alone):.1f} ×", f"{direct / alone:.0f} × w/o matrix"
     row(f"direct loop: {epochs} epochs at the measured rate", f"{direct:.0f} s", *ratios)
-    agreement(found, matrix, device)
+    against_direct_loop(found, matrix, device)
 
 
-def agreement(found, matrix, device, epochs=2):
+def against_direct_loop(found, matrix, device, epochs=2):
     """Losses and predictions after a few epochs, sample space against the direct loop."""
     specs = [replace(MODELS[name], epochs=epochs) for name in ("20", "21", "27b")]
     together = {fitted.net.spec.id: fitted for fitted in fit_all(specs, 1, found, matrix, device)}
@@ -245,9 +245,7 @@ def steps(found, device, precision, cnn_size, compiled):
 
 
 def one_step(spec, size, device, precision, bandwidth, rate, compiled):
-    """A step of ours and of the plain loop against what the machine moves (bytes a second) and
-    computes (operations a second) at best.
-    """
+    """A step of ours and of the plain loop against bytes and operations a second at best."""
     count = 8 if device == "cpu" else 32
     n = count * spec.batch_size
     pixels = np.random.default_rng(0).integers(0, 256, (n, 1, size, size), dtype=np.uint8)
@@ -284,7 +282,7 @@ def main() -> None:
     add("--precision", choices=("fp32", "tf32", "bf16"), default="fp32")
     words = "the steps through torch.compile too (wants a C++ compiler)"
     add("--compiled", action="store_true", help=words)
-    add("--only", nargs="+", choices=PARTS, default=PARTS)
+    add("--only", nargs="+", choices=MEASURED, default=MEASURED)
     args = parser.parse_args()
     device, cpu = args.device, args.device == "cpu"
     training_record.keep_freed_memory()

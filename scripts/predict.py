@@ -28,15 +28,14 @@ def fail(message: str):
     sys.exit(2)
 
 
-def share(text: str) -> float:
+def probability(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a probability between 0 and 1, such as 0.3"
-        )
+        why = "is not a probability between 0 and 1, such as 0.3"
+        raise argparse.ArgumentTypeError(f"{text!r} {why}")
     return value
 
 
@@ -63,19 +62,15 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--seed", type=whole, metavar="N", help="of the run (default: the lowest)")
     words = "of the run, pixels a side (default: the largest)"
     add("--image-size", type=whole, metavar="S", help=words)
-    words = (
-        "call pneumonia what has a probability above P (default: the one that finds 95%% of "
-        "pneumonia on the validation images)"
-    )
-    add("--threshold", type=share, metavar="P", help=words)
+    words = "call pneumonia what has a probability above P (default: the one that finds 95%% of "
+    words += "pneumonia on the validation images)"
+    add("--threshold", type=probability, metavar="P", help=words)
     words = "where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)"
     add("--maps", type=Path, default=Path("maps"), metavar="DIR", help=words)
     add("--no-map", action="store_true", help="draw no maps")
     add("--json", action="store_true", help="print JSON")
-    words = (
-        "write the model as a torch.export program (.pt2: float32 images (N, 1, S, S) in 0-1 -> "
-        "logits) with a model card beside it"
-    )
+    words = "write the model as a torch.export program (.pt2: float32 images (N, 1, S, S) in 0-1 "
+    words += "-> logits) with a model card beside it"
     add("--export", type=Path, metavar="FILE", help=words)
     parser.error = fail
     args = parser.parse_args(argv)
@@ -86,50 +81,49 @@ def arguments(argv=None) -> argparse.Namespace:
     return args
 
 
-def told(answer: dict, rules) -> list[str]:
+def told(answer: dict, thresholds) -> list[str]:
     """An image's lines."""
     from xray.data_sources import shown
 
     decision, other = answer["decision"] or "no decision (the model is dead)", []
-    if rules.decision and rules.decision is not rules.paper:
+    decides, sensitive = thresholds.decision, thresholds.sensitive
+    if decides and decides is not thresholds.paper:
         other.append(f"{answer['decision_paper']} at 0.5")
-    if rules.decision and rules.sensitive and rules.decision is not rules.sensitive:
-        other.append(f"{answer['decision_sensitive']} at {rules.sensitive.probability:.3f}")
+    if decides and sensitive and decides is not sensitive:
+        other.append(f"{answer['decision_sensitive']} at {sensitive.probability:.3f}")
     line = f"{shown(answer['image'])}: probability {answer['probability']:.3f}, {decision}"
     line += f" ({', '.join(other)})" * bool(other)
     line += f"; map {shown(answer['map'])}" * bool(answer["map"])
     lines = [line]
-    if answer["logit"] == 0 and rules.decision:
-        lines.append(
-            '  its logit is exactly 0: a closed ReLU, which says "not pneumonia" and nothing more'
-        )
+    if answer["logit"] == 0 and decides:
+        says = 'a closed ReLU, which says "not pneumonia" and nothing more'
+        lines.append(f"  its logit is exactly 0: {says}")
     return lines + [f"  unlike the training images: {text}" for text in answer["warnings"]]
 
 
-def header(chosen, rules) -> list[str]:
+def header(chosen, thresholds) -> list[str]:
     """What is used, and how it decides."""
     run = chosen.run
     size = f"{run.image_size}×{run.image_size} pixels"
     lines = [f"model {run.spec.id}, seed {run.seed}, {size}, study {chosen.study}"]
     if run.differs:
         lines.append(f"not the paper's run: {', '.join(run.differs)}")
-    decision = rules.reason
-    if rules.decision:
-        above = f"{rules.decision.probability:.3f} ({rules.reason})"
+    decision = thresholds.reason
+    if thresholds.decision:
+        above = f"{thresholds.decision.probability:.3f} ({thresholds.reason})"
         decision = f"pneumonia where the probability is above {above}"
     return lines + [f"decision: {decision}"]
 
 
-def document(chosen, rules, answers: list, failed: list, exported) -> dict:
+def document(chosen, thresholds, answers: list, failed: list, exported) -> dict:
     """All of it, for --json."""
     from xray.predict import NOTICE
 
     run = chosen.run
-    thresholds = {
-        key: rule and rule._asdict() | {"probability": rule.probability}
-        for key, rule in rules._asdict().items()
-        if key != "reason"
-    }
+    kept = thresholds._asdict()
+    for name in ("paper", "sensitive", "decision"):
+        if one := kept[name]:
+            kept[name] = one._asdict() | {"probability": one.probability}
     return {
         "model": run.spec.id,
         "seed": run.seed,
@@ -138,7 +132,7 @@ def document(chosen, rules, answers: list, failed: list, exported) -> dict:
         "data": run.data,
         "differs_from_paper": run.differs,
         "weights": run.weights,
-        "thresholds": thresholds | {"reason": rules.reason},
+        "thresholds": kept,
         "images": answers,
         "failed": failed,
         "exported": exported,
@@ -179,7 +173,7 @@ def main(argv=None) -> int:
             tqdm.write("\n".join(lines), file=sys.stdout)
             sys.stdout.flush()
 
-    paths, problems = predict_inputs.find(args.images, None if args.no_map else args.maps)
+    paths, problems = predict_inputs.find_files(args.images, None if args.no_map else args.maps)
     for path, reason in problems:
         fail_one(path, reason)
     if not paths and not args.export:
@@ -187,14 +181,14 @@ def main(argv=None) -> int:
     wanted = args.model, args.study, args.seed, args.image_size
     chosen = predict_weights.choose(args.results, *wanted)
     module = predict_weights.load_weights(chosen.run)
-    rules = predict_weights.rules(chosen.run, args.threshold)
+    thresholds = predict_weights.thresholds(chosen.run, args.threshold)
     for note in chosen.notes:
         print(f"note: {note}", file=sys.stderr)
-    say(*header(chosen, rules))
+    say(*header(chosen, thresholds))
     if args.export:
         from xray import predict_export
 
-        exported = predict_export.write(chosen, module, rules, paths[:CHECKED], args.export)
+        exported = predict_export.write(chosen, module, thresholds, paths[:CHECKED], args.export)
         say(
             f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
             f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
@@ -204,15 +198,15 @@ def main(argv=None) -> int:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(paths), desc="images", unit="", leave=False, delay=2, disable=None) as bar:
-        for answer in predict.judge(paths, chosen, module, rules, folder):
+        for answer in predict.answers(paths, chosen, module, thresholds, folder):
             if "reason" in answer:
                 fail_one(answer["image"], answer["reason"])
             else:
                 answers.append(answer)
-                say(*told(answer, rules))
+                say(*told(answer, thresholds))
             bar.update()
     if args.json:
-        content = plain(document(chosen, rules, answers, failed, exported))
+        content = plain(document(chosen, thresholds, answers, failed, exported))
         print(json.dumps(content, indent=1, allow_nan=False))
     say(predict_weights.NOTICE)
     return 2 if failed else 0

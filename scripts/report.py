@@ -19,42 +19,32 @@ def fail(message: str):
     sys.exit(2)
 
 
+def say(words: str) -> None:
+    print(words, flush=True)
+
+
 def arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         description="Write index.html, report.md and figures/ from saved records. Trains nothing.",
     )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=ROOT / "report" / "results",
-        metavar="DIR",
-        help="where the records lie (default: report/results)",
+    add, folder = parser.add_argument, {"type": Path, "metavar": "DIR"}
+    words = "where the records lie (default: report/results)"
+    add("--results", default=ROOT / "report" / "results", help=words, **folder)
+    words = "where the report goes (default: report)"
+    add("--out", default=ROOT / "report", help=words, **folder)
+    words = "which study, DATA/SPLIT (default: the one trained last)"
+    add("--study", metavar="NAME", help=words)
+    words = (
+        "the study's own data, to show its first radiograph in Figs 2 and 4 in place of a phantom"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=ROOT / "report",
-        metavar="DIR",
-        help="where the report goes (default: report)",
-    )
-    parser.add_argument(
-        "--study", metavar="NAME", help="which study, DATA/SPLIT (default: the one trained last)"
-    )
-    parser.add_argument(
-        "--data",
-        metavar="SOURCE",
-        help="the study's own data, to show its first radiograph in Figs 2 and 4 in place of a "
-        "phantom",
-    )
+    add("--data", metavar="SOURCE", help=words)
     parser.error = fail
     return parser.parse_args(argv)
 
 
 def first_radiograph(source: str, runs: list):
-    """The first training image of `source`, uint8 (S, S), at the largest size trained at, if it is
-    the same data.
-    """
+    """The first training image of `source`, the study's data, uint8 (S, S), at the largest size."""
     from xray import data
 
     shown = [0.0]
@@ -62,14 +52,10 @@ def first_radiograph(source: str, runs: list):
     def progress(done, total):
         if time.monotonic() - shown[0] > 2:
             shown[0] = time.monotonic()
-            print(f"reading images: {done:,} of {total:,}", flush=True)
+            say(f"reading images: {done:,} of {total:,}")
 
-    found = data.load(
-        source,
-        max(run.image_size for run in runs),
-        skip_unreadable=bool(runs[0].data["skipped"]),
-        progress=progress,
-    )
+    size, skip = max(run.image_size for run in runs), bool(runs[0].data["skipped"])
+    found = data.load(source, size, skip, progress=progress)
     if found.fingerprint != runs[0].data["fingerprint"]:
         fail(
             f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's "
@@ -80,7 +66,7 @@ def first_radiograph(source: str, runs: list):
 
 def main(argv=None) -> None:
     args = arguments(argv)
-    print("loading", flush=True)
+    say("loading")
     from xray import report, study
     from xray.data_sources import DataError
     from xray.results import ResultsError
@@ -89,11 +75,9 @@ def main(argv=None) -> None:
         name, others = study.choose(args.results, args.study)
         if others and args.study is None:
             print(f"study {name}: the one trained last; --study takes another: {', '.join(others)}")
-        found = study.read(args.results, name, progress=lambda words: print(words, flush=True))
+        found = study.read(args.results, name, say)
         sample = first_radiograph(args.data, found.runs) if args.data else None
-        written = report.write(
-            found, args.out, sample, progress=lambda words: print(words, flush=True)
-        )
+        written = report.write(found, args.out, sample, say)
     except (ResultsError, DataError) as error:
         fail(error)
     except OSError as error:

@@ -8,18 +8,36 @@ from xray import results
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, pixel_step
 
-DATA = {
-    "name": "made-up",
-    "source": "made-up",
-    "fingerprint": "0123456789abcdef" * 4,
-    "phantom": False,
-    "skipped": 0,
-}
+DATA = dict.fromkeys(("name", "source"), "made-up")
+DATA |= {"fingerprint": "0123456789abcdef" * 4, "phantom": False, "skipped": 0}
 
 
 def labels(n: int) -> np.ndarray:
     """n labels, 70 % of them 1, shuffled; the same for each n."""
     return np.random.default_rng(n).permutation((np.arange(n) < 0.7 * n).astype(np.int64))
+
+
+def _history(epochs: int, noise: np.ndarray) -> dict:
+    steps = np.arange(1, epochs + 1)
+    fall = 0.18 + 0.5 * np.exp(-steps / 6)
+    return {
+        "train_loss": fall,
+        "train_accuracy": 0.95 - 0.25 * np.exp(-steps / 5),
+        "validation_loss": fall + 0.03 + np.abs(noise[1]),
+        "validation_accuracy": 0.93 - 0.2 * np.exp(-steps / 5) - np.abs(noise[3]),
+    }
+
+
+def _environment(seed: int, seconds: float, epochs: int) -> dict:
+    return {
+        "device": "CPU, a made-up processor, 2 cores",
+        "threads": 2,
+        "revision": "0" * 40,
+        "versions": {"python": "3.12.0", "torch": "2.11.0", "numpy": "2.4.0"},
+        "finished": f"2026-01-0{1 + seed % 9}T00:00:00+00:00",
+        "seconds": seconds,
+        "epoch_seconds": [seconds / epochs] * epochs,
+    }
 
 
 def run(
@@ -53,54 +71,21 @@ def run(
     if spec.family == "Linear+ReLU":
         logits = {part: np.maximum(values, 0) for part, values in logits.items()}
     epochs = spec.epochs if not diverged else max(1, spec.epochs // 3)
-    steps = np.arange(1, epochs + 1)
-    fall = 0.18 + 0.5 * np.exp(-steps / 6)
-    noise = 0.02 * random.normal(size=(4, epochs))
-    history = {
-        "train_loss": fall,
-        "train_accuracy": 0.95 - 0.25 * np.exp(-steps / 5),
-        "validation_loss": fall + 0.03 + np.abs(noise[1]),
-        "validation_accuracy": 0.93 - 0.2 * np.exp(-steps / 5) - np.abs(noise[3]),
-    }
+    history = _history(epochs, 0.02 * random.normal(size=(4, epochs)))
     if dead:
         logits = {part: np.zeros(len(y), np.float32) for part, y in true.items()}
-        history = {
-            "train_loss": np.full(epochs, np.log(2)),
-            "train_accuracy": np.full(epochs, 0.3),
-            "validation_loss": np.full(epochs, np.log(2)),
-            "validation_accuracy": np.full(epochs, 0.3),
-        }
+        stuck = {"loss": np.log(2), "accuracy": 0.3}
+        history = {key: np.full(epochs, stuck[key.split("_")[1]]) for key in history}
     if diverged:
         logits = {part: np.empty(0, np.float32) for part in true}
         true = {part: np.empty(0, np.int64) for part in true}
     engine = engine or ("direct" if spec.family == "CNN" or spec.optimizer == "Adam" else "gram")
     seconds = seconds or (600 if spec.family == "CNN" else 20 if engine == "gram" else 90) + seed
-    environment = {
-        "device": "CPU, a made-up processor, 2 cores",
-        "threads": 2,
-        "revision": "0" * 40,
-        "versions": {"python": "3.12.0", "torch": "2.11.0", "numpy": "2.4.0"},
-        "finished": f"2026-01-0{1 + seed % 9}T00:00:00+00:00",
-        "seconds": float(seconds),
-        "epoch_seconds": [float(seconds) / epochs] * epochs,
-    }
-    return Run(
-        spec,
-        seed,
-        image_size,
-        split,
-        dict(data or DATA),
-        engine,
-        "forced" if forced else "made up",
-        "fp32",
-        pixel_step(image_size),
-        "diverged" if diverged else "finished",
-        {key: np.asarray(v).tolist() for key, v in history.items()},
-        logits,
-        true,
-        environment,
-        weights or {},
-    )
+    what = spec, seed, image_size, split, dict(data or DATA)
+    how = engine, "forced" if forced else "made up", "fp32", pixel_step(image_size)
+    history = {key: np.asarray(v).tolist() for key, v in history.items()}
+    found = "diverged" if diverged else "finished", history, logits, true
+    return Run(*what, *how, *found, _environment(seed, float(seconds), epochs), weights or {})
 
 
 def save(folder, made: Run, facts: dict | None = None, kind: str = "") -> "object":

@@ -64,13 +64,16 @@ def test_dark_is_dark_and_light_is_light_and_both_can_be_read(page, address):
         return "rgb(255, 255, 255)";
       };
       const found = [];
-      for (const node of document.querySelectorAll("p, a, td, th, dt, dd, li, h2, h3, h4, summary, .badge, svg text")) {
+      const texts = "p, a, td, th, dt, dd, li, h2, h3, h4, summary, .badge, svg text";
+      for (const node of document.querySelectorAll(texts)) {
         if (!node.textContent.trim() || node.closest(".anchor, .skip")) continue;
-        const style = getComputedStyle(node), fill = node.namespaceURI.endsWith("svg") ? style.fill : style.color;
-        if (node.namespaceURI.endsWith("svg") && /700/.test(style.fontWeight)) continue;  // some lie on coloured bars
+        const style = getComputedStyle(node), drawn = node.namespaceURI.endsWith("svg");
+        const fill = drawn ? style.fill : style.color;
+        if (drawn && /700/.test(style.fontWeight)) continue;  // some lie on coloured bars
         const [a, b] = [light(fill), light(behind(node))];
         const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        if (ratio < 4.5) found.push(`${ratio.toFixed(1)} ${node.tagName} ${node.textContent.trim().slice(0, 30)}`);
+        const words = node.textContent.trim().slice(0, 30);
+        if (ratio < 4.5) found.push(`${ratio.toFixed(1)} ${node.tagName} ${words}`);
       }
       return found;
     })()"""

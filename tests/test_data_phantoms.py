@@ -27,7 +27,7 @@ def test_sizes_show_the_same_patient():
 
 
 def test_proportions_are_the_papers():
-    sizes = data_phantoms.sizes(600)
+    sizes = data_phantoms.class_counts(600)
     assert {split: sum(n) for split, n in sizes.items()} == {
         "train": 420,
         "validation": 120,

@@ -38,13 +38,13 @@ def made_up(name: str, stored, labels, **changes) -> Run:
 def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
     stored = np.linspace(-3, 3, 200)
     labels = (np.arange(200) >= 80).astype(int)
-    rules = predict_weights.rules(made_up("20", stored, labels))
-    assert rules.decision is rules.sensitive and rules.paper.logit == 0
+    thresholds = predict_weights.thresholds(made_up("20", stored, labels))
+    assert thresholds.decision is thresholds.sensitive and thresholds.paper.logit == 0
     assert (
-        rules.sensitive.sensitivity >= 0.95 > rules.paper.sensitivity
-        and rules.sensitive.specificity > 0.9
+        thresholds.sensitive.sensitivity >= 0.95 > thresholds.paper.sensitivity
+        and thresholds.sensitive.specificity > 0.9
     )
-    own = predict_weights.rules(made_up("20", stored, labels), 0.9)
+    own = predict_weights.thresholds(made_up("20", stored, labels), 0.9)
     assert (
         own.decision.name == "given"
         and own.decision.probability == pytest.approx(0.9)
@@ -54,20 +54,22 @@ def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
 
 def test_a_threshold_that_calls_everything_pneumonia_does_not_decide():
     stored = np.maximum(0, np.linspace(-3, 3, 100))  # an MLP that shuts off half of the pneumonia
-    rules = predict_weights.rules(made_up("21", stored, np.tile([0, 1], 50)))
+    thresholds = predict_weights.thresholds(made_up("21", stored, np.tile([0, 1], 50)))
     assert (
-        rules.sensitive is None and rules.decision is rules.paper and "every normal" in rules.reason
+        thresholds.sensitive is None
+        and thresholds.decision is thresholds.paper
+        and "every normal" in thresholds.reason
     )
 
 
 def test_a_model_with_one_answer_decides_nothing():
-    rules = predict_weights.rules(made_up("6", np.zeros(20), np.tile([0, 1], 10)), 0.2)
-    assert rules.decision is None and "dead" in rules.reason
+    thresholds = predict_weights.thresholds(made_up("6", np.zeros(20), np.tile([0, 1], 10)), 0.2)
+    assert thresholds.decision is None and "dead" in thresholds.reason
 
 
 def test_one_class_of_validation_images_leaves_the_papers_rule():
-    rules = predict_weights.rules(made_up("20", [1.0, 2, 3], [0, 0, 0]))
-    assert rules.sensitive is None and rules.decision is rules.paper
+    thresholds = predict_weights.thresholds(made_up("20", [1.0, 2, 3], [0, 0, 0]))
+    assert thresholds.sensitive is None and thresholds.decision is thresholds.paper
 
 
 def test_images_of_another_kind_are_told_apart():

@@ -15,7 +15,7 @@ def test_dicom_without_pydicom_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     (tmp_path / "film").write_bytes(bytes(128) + b"DICM" + bytes(100))
     with pytest.raises(data_images.Unreadable, match="pip install pydicom"):
-        predict_inputs.read(tmp_path / "film")
+        predict_inputs.read_film(tmp_path / "film")
 
 
 def dicom(path: Path, values: np.ndarray, kind: str = "MONOCHROME2", **fields) -> Path:
@@ -37,17 +37,17 @@ def dicom(path: Path, values: np.ndarray, kind: str = "MONOCHROME2", **fields) -
 
 def test_dicom_is_shown_through_its_window(tmp_path):
     values = np.array([[0, 1000], [2000, 3000]])
-    assert predict_inputs.read(dicom(tmp_path / "a.dcm", values)).gray.tolist() == [
+    assert predict_inputs.read_film(dicom(tmp_path / "a.dcm", values)).gray.tolist() == [
         [0, 85],
         [170, 255],
     ]
     window = {"WindowCenter": 1500.5, "WindowWidth": 1001}
-    assert predict_inputs.read(dicom(tmp_path / "a.dcm", values, **window)).gray.tolist() == [
+    assert predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, **window)).gray.tolist() == [
         [0, 0],
         [255, 255],
     ]
     exact = {"WindowCenter": 1500, "WindowWidth": 4000, "VOILUTFunction": "LINEAR_EXACT"}
-    assert predict_inputs.read(dicom(tmp_path / "a.dcm", values, **exact)).gray.tolist() == [
+    assert predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, **exact)).gray.tolist() == [
         [32, 96],
         [159, 223],
     ]
@@ -59,13 +59,13 @@ def test_dicom_is_shown_through_its_window(tmp_path):
         "WindowWidth": [1000, 9],
         "VOILUTFunction": "LINEAR_EXACT",
     }
-    assert predict_inputs.read(dicom(tmp_path / "a", values, **rescaled)).gray.tolist() == [
+    assert predict_inputs.read_film(dicom(tmp_path / "a", values, **rescaled)).gray.tolist() == [
         [0, 0],
         [128, 255],
     ]
-    inverted = predict_inputs.read(dicom(tmp_path / "a.dcm", values, "MONOCHROME1")).gray
+    inverted = predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, "MONOCHROME1")).gray
     assert inverted.tolist() == [[255, 170], [85, 0]]
-    padded = predict_inputs.read(
+    padded = predict_inputs.read_film(
         dicom(tmp_path / "a.dcm", np.array([[4000, 1000], [2000, 3000]]), PixelPaddingValue=4000)
     )
     assert padded.gray.tolist() == [[255, 0], [128, 255]]
@@ -74,11 +74,11 @@ def test_dicom_is_shown_through_its_window(tmp_path):
 def test_dicom_that_is_no_gray_frame_is_refused(tmp_path):
     values = np.zeros((2, 4, 4))
     with pytest.raises(data_images.Unreadable, match="2 frames"):
-        predict_inputs.read(dicom(tmp_path / "a.dcm", values, NumberOfFrames=2))
+        predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, NumberOfFrames=2))
     with pytest.raises(data_images.Unreadable, match="in colours"):
-        predict_inputs.read(dicom(tmp_path / "a.dcm", values[0], "RGB"))
+        predict_inputs.read_film(dicom(tmp_path / "a.dcm", values[0], "RGB"))
     content = dicom(tmp_path / "a.dcm", values[0]).read_bytes()
     for damaged in (content[:-10], content[:200], b"not DICOM at all", b""):
         (tmp_path / "b.dcm").write_bytes(damaged)
         with pytest.raises(data_images.Unreadable):
-            predict_inputs.read(tmp_path / "b.dcm")
+            predict_inputs.read_film(tmp_path / "b.dcm")

@@ -54,15 +54,13 @@ def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
     values[:, :5], values[:, -5:] = 1, -1
     shown = predict_inputs.thumbnail(np.full((50, 100), 120, np.uint8))
     assert shown.shape == (300, 600)
-    picture = np.asarray(
-        Image.open(io.BytesIO(predict_export.draw(shown, values, "title", "note"))).convert("RGB"),
-        int,
-    )
+    drawn = predict_export.draw_map(shown, values, "title", "note")
+    picture = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"), int)
     left, right = picture[8:308, 8:608], picture[8:308, 616:1216]
     assert (left == 120).all()
     assert (right[150, 40, 0] > right[150, 40, 2] + 60) and (
         right[150, 560, 2] > right[150, 560, 0] + 60
     )
     assert np.ptp(right[150, 300]) < 10  # nothing in the middle
-    blank = predict_export.draw(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
+    blank = predict_export.draw_map(shown, np.zeros((SIZE, SIZE)), "a dead model", "")
     assert blank.startswith(b"\x89PNG")

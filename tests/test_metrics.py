@@ -226,4 +226,5 @@ def test_paired_bootstrap_knows_the_sign():
 
 def test_a_miss_is_as_sure_as_its_wrong_class():
     logits, labels = [math.log(3), -math.log(3), math.log(3), -math.log(3), 0], [1, 0, 0, 1, 1]
-    assert metrics.missed(logits, np.array(labels)) == pytest.approx([0, 0, 0.75, 0.75, 0.5])
+    found = metrics.wrong_probability(logits, np.array(labels))
+    assert found == pytest.approx([0, 0, 0.75, 0.75, 0.5])

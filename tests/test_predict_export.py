@@ -65,6 +65,6 @@ def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
     )
     with pytest.raises(predict_weights.PredictError, match="other logits"):
         predict_export.write(
-            chosen, module, predict_weights.rules(chosen.run), [], tmp_path / "m.pt2"
+            chosen, module, predict_weights.thresholds(chosen.run), [], tmp_path / "m.pt2"
         )
     assert list(tmp_path.iterdir()) == []

@@ -54,7 +54,7 @@ def test_runs_that_no_figure_shows_are_named(tmp_path):
     ):
         records.save(tmp_path, made)
     name = study.choose(tmp_path)[0]
-    assert "Set aside" not in dict(report_summary.facts(study.read(tmp_path, name)))
+    assert "Set aside" not in dict(report_summary.heading(study.read(tmp_path, name)))
     for made in (
         records.run("26b", image_size=224),
         records.run("20", image_size=64),
@@ -62,7 +62,7 @@ def test_runs_that_no_figure_shows_are_named(tmp_path):
     ):
         records.save(tmp_path, made)
     read = study.read(tmp_path, name)
-    assert dict(report_summary.facts(read))["Set aside"] == "20, 22 at 64×64; 26b at 224×224"
+    assert dict(report_summary.heading(read))["Set aside"] == "20, 22 at 64×64; 26b at 224×224"
     assert [run.image_size for run in read.chosen["26b"]] == [96]
 
 

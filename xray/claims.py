@@ -1,8 +1,7 @@
 """From a study's records a verdict on each of the paper's claims (claims.txt).
 
-The rules are the same for every study. What counts as an effect is said once, in effects.py
-; the statistics of curves are defined in curves.py
-; conditions that need more than one of both are in claims_conditions.py.
+The rules are the same for every study. What counts as an effect is said once, in effects.py; the
+statistics of curves are defined in curves.py, conditions that need more in claims_conditions.py.
 """
 
 from collections import Counter
@@ -17,18 +16,18 @@ from xray.effects import (
     HOLDS,
     NOISE,
     NOT_RUN,
-    SEEDS,
     Evidence,
     Finding,
     NotRun,
     alike,
     at_least,
-    combine,
     lower_level,
     overfits,
     rougher,
     slower,
+    verdict_of,
 )
+from xray.results import SEEDS
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.study import command
 
@@ -47,7 +46,7 @@ class Claim(NamedTuple):
     rule: str
 
 
-def _read(table: str) -> list[Claim]:
+def _parse(table: str) -> list[Claim]:
     claims = []
     for line in table.strip().splitlines():
         if not line.startswith(" "):  # id | section | link | models
@@ -63,7 +62,7 @@ def _read(table: str) -> list[Claim]:
 
 
 # claims.txt holds their words: a claim's text, statistic and rule
-CLAIMS = _read((Path(__file__).parent / "claims.txt").read_text(encoding="utf-8"))
+CLAIMS = _parse((Path(__file__).parent / "claims.txt").read_text(encoding="utf-8"))
 
 
 class Verdict(NamedTuple):
@@ -159,30 +158,16 @@ def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
         if absent:
             raise NotRun(absent)
         findings = JUDGES[claim.id](evidence)
-        marked = [
-            f"{MARKS[found.outcome]} {found.words}" if len(findings) > 1 else found.words
-            for found in findings
-        ]
-        verdict, figures = combine(findings), "; ".join(marked)
-        note = _note(evidence, claim.models)
+        marks = [f"{MARKS[found.outcome]} " * (len(findings) > 1) for found in findings]
+        figures = "; ".join(mark + found.words for mark, found in zip(marks, findings))
+        verdict, note = verdict_of(findings), _note(evidence, claim.models)
     except NotRun as error:
         verdict, missing, note = NOT_RUN, error.models, ""
         figures = f"{', '.join(missing)}: {error}" if missing else str(error)
         if error.options is not None:
             figures += "; " + command(evidence.timed, missing, *error.options.split())
-    return Verdict(
-        claim.id,
-        claim.section,
-        claim.text,
-        claim.models,
-        claim.statistic,
-        claim.rule,
-        figures,
-        verdict,
-        claim.link,
-        note,
-        missing,
-    )
+    what = claim.id, claim.section, claim.text, claim.models, claim.statistic, claim.rule
+    return Verdict(*what, figures, verdict, claim.link, note, missing)
 
 
 def _note(evidence: Evidence, models) -> str:
@@ -201,9 +186,8 @@ def _note(evidence: Evidence, models) -> str:
     few = [model for model in sorted(seeds, key=order.index) if len(seeds[model]) < SEEDS]
     if few:
         which = "" if len(few) == len(seeds) else f" of {', '.join(few)}"
-        notes.append(
-            f"fewer than {SEEDS} seeds{which}: noise and effect cannot be told apart by seeds"
-        )
+        why = "noise and effect cannot be told apart by seeds"
+        notes.append(f"fewer than {SEEDS} seeds{which}: {why}")
     return "; ".join(notes)
 
 

@@ -1,6 +1,5 @@
 """The conditions of the claims that need more than one of effects.py's: each function takes the
-evidence and returns findings. Which claim uses which, and what is said of it to readers, stands in
-claims.py."""
+evidence and returns findings. claims.py says which claim uses which, claims.txt what each means."""
 
 import math
 from collections import Counter
@@ -13,6 +12,7 @@ from xray.effects import (
     FAILS,
     HOLDS,
     NOISE,
+    SCORE_NAMES,
     Finding,
     NotRun,
     at_least,
@@ -22,7 +22,7 @@ from xray.effects import (
     rougher,
     score_of,
 )
-from xray.study import is_dead, seconds_of
+from xray.study import counts_on_test, is_dead, seconds_of
 
 
 def _fact(words: str, holds: bool) -> Finding:
@@ -42,14 +42,13 @@ def split_sizes(e):
 def audit(e):
     e.count("train")
     found = e.facts["audit"]
-    return [
-        _fact(f"{found['missing']} missing", not found["missing"]),
-        _fact(f"{len(found['unreadable'])} unreadable", not found["unreadable"]),
-        *(
-            _fact(f"{found[key]['surplus']} copies by {words}", not found[key]["surplus"])
-            for key, words in (("identical_bytes", "file content"), ("identical_pixels", "pixels"))
-        ),
-    ]
+    numbers = {
+        "missing": found["missing"],
+        "unreadable": len(found["unreadable"]),
+        "copies by file content": found["identical_bytes"]["surplus"],
+        "copies by pixels": found["identical_pixels"]["surplus"],
+    }
+    return [_fact(f"{number} {words}", not number) for words, number in numbers.items()]
 
 
 def class_ratio(e):
@@ -60,30 +59,26 @@ def class_ratio(e):
 def sample_size(e):
     e.count("train")
     sizes = Counter(e.facts["sizes"])
-    words = ", ".join(
-        f"{count:,} of {size.replace('x', '×')}" for size, count in sizes.most_common(3)
-    )
+    words = [f"{count:,} of {size.replace('x', '×')}" for size, count in sizes.most_common(3)]
     more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
-    return [_fact(words + more, set(sizes) == {"640x640"})]
+    return [_fact(", ".join(words) + more, set(sizes) == {"640x640"})]
 
 
 def batches(e):
     counts = {split: math.ceil(e.count(split) / 32) for split in paper.SPLIT_SIZES}
-    return [
-        _fact(f"{split} {count}", count == paper.BATCHES[32][split])
-        for split, count in counts.items()
-    ]
+    printed = paper.BATCHES[32]
+    return [_fact(f"{split} {n}", n == printed[split]) for split, n in counts.items()]
 
 
 # ---- curves (sections 3.1 to 3.5)
 
 
 def layers_against_units(e):
-    rows = e.matched("0", "1", "2", "3", "4")
-    length = min(len(run.history["train_accuracy"]) for row in rows for run in row)
-    levels = np.array(
-        [[curves.level(run.history["train_accuracy"][:length]) for run in row] for row in rows]
-    )
+    rows = [
+        [run.history["train_accuracy"] for run in row] for row in e.matched("0", "1", "2", "3", "4")
+    ]
+    length = min(len(curve) for row in rows for curve in row)
+    levels = np.array([[curves.level(curve[:length]) for curve in row] for row in rows])
     layers, units = np.ptp(levels[:, [0, 1, 2]], axis=1), np.ptp(levels[:, [0, 3, 4]], axis=1)
     return [effect("range over layers − range over units", layers - units, "points")]
 
@@ -100,10 +95,8 @@ def cnn_oscillation(e):
     cnn, others = ("10", "11", "12"), ("0", "1", "2", "3", "4", "5", "8", "9")
     values = []
     for row in e.matched(*cnn, *others):
-        found = [
-            curves.oscillation(curve)
-            for curve in curves.shared(*(run.history["validation_loss"] for run in row))
-        ]
+        losses = curves.shared(*(run.history["validation_loss"] for run in row))
+        found = list(map(curves.oscillation, losses))
         values.append(curves.relative(np.mean(found[: len(cnn)]), np.mean(found[len(cnn) :])))
     return [effect("oscillation of validation loss, CNNs over the others", values, "oscillation")]
 
@@ -118,25 +111,19 @@ def adam_unstable(e):
 
 def same_shape(e):
     values = []
-    for plain, decayed in e.matched("22b", "26b"):
-        gaps = [
-            curves.shape_difference(run.history["train_loss"], run.history["validation_loss"])
-            for run in (plain, decayed)
-        ]
-        values.append(curves.relative(*gaps))
+    for row in e.matched("22b", "26b"):
+        losses = [(run.history["train_loss"], run.history["validation_loss"]) for run in row]
+        values.append(curves.relative(*(curves.shape_difference(*pair) for pair in losses)))
     good, runs = convergence(e, "26b")["26b"]
+    words = "shape difference of training and validation loss, 22b over 26b"
     return [
         _fact(f"26b converged in {good} of {runs}", 2 * good > runs),
-        effect(
-            "shape difference of training and validation loss, 22b over 26b", values, "oscillation"
-        ),
+        effect(words, values, "oscillation"),
         rougher(e, "22b", "26b", "validation_loss", "validation_accuracy"),
     ]
 
 
 # ---- test scores (sections 3.3 to 4)
-
-SCORES = ("accuracy", "f1")
 
 
 def _mean_score(e, model, score):
@@ -149,9 +136,7 @@ def _finished(e, model):
 
 
 def _interval(e, model):
-    return metrics.bootstrap_runs(
-        [metrics.confusion(run.logits["test"], run.labels["test"]) for run in _finished(e, model)]
-    )
+    return metrics.bootstrap_runs([counts_on_test(run) for run in _finished(e, model)])
 
 
 def confusion_20(e):
@@ -159,17 +144,15 @@ def confusion_20(e):
     wanted = metrics.count_scores(**counts)
     interval = _interval(e, "20")
     findings = []
-    for score, cells in (
-        ("recall", f"{row.tp} of {row.tp + row.fn}"),
-        ("specificity", f"{row.tn} of {row.tn + row.fp}"),
+    for score, right, of in (
+        ("recall", row.tp, row.tp + row.fn),
+        ("specificity", row.tn, row.tn + row.fp),
     ):
         low, high = interval[score]
-        words = f"{score} {100 * low:.1f} to {100 * high:.1f} %, mean {100 * _mean_score(e, '20', score):.1f}"
-        findings.append(
-            _fact(
-                f"{words} (paper {100 * wanted[score]:.1f}, {cells})", low <= wanted[score] <= high
-            )
-        )
+        words = f"{score} {100 * low:.1f} to {100 * high:.1f} %, "
+        words += f"mean {100 * _mean_score(e, '20', score):.1f} "
+        words += f"(paper {100 * wanted[score]:.1f}, {right} of {of})"
+        findings.append(_fact(words, low <= wanted[score] <= high))
     return findings
 
 
@@ -179,42 +162,31 @@ def best_of_six(e):
         better(e, a, b, score)
         for a in ("20", "21")
         for b in ("22", "23", "24", "25")
-        for score in SCORES
+        for score in SCORE_NAMES
     ]
     for model in ("20", "21"):
         (row,) = paper.implied(model)
         low, high = _interval(e, model)["accuracy"]
+        words = f"accuracy of {model}: {100 * low:.1f} to {100 * high:.1f} %"
         findings.append(at_least(e, model, "f1", 0.95))
-        findings.append(
-            _fact(
-                f"accuracy of {model}: {100 * low:.1f} to {100 * high:.1f} %",
-                low <= row.accuracy / 100 <= high,
-            )
-        )
+        findings.append(_fact(words, low <= row.accuracy / 100 <= high))
     return findings
 
 
 def all_better(e, pairs):
     e.finished(*dict.fromkeys(model for pair in pairs for model in pair))
-    return [better(e, a, b, score) for a, b in pairs for score in SCORES]
+    return [better(e, a, b, score) for a, b in pairs for score in SCORE_NAMES]
 
 
 def none_better(e, pairs, least: float = 0.0):
-    """That the second of no pair beats the first: no effect beyond noise, of `least` points or
-    more.
-    """
-    return [
-        Finding(
-            found.words,
-            FAILS if found.outcome == HOLDS and found.mean >= least else HOLDS,
-            found.mean,
-        )
-        for found in all_better(e, [(b, a) for a, b in pairs])
-    ]
+    """That the second of no pair beats the first beyond noise by `least` points or more."""
+    found = all_better(e, [(b, a) for a, b in pairs])
+    beats = [one.outcome == HOLDS and one.mean >= least for one in found]
+    return [one._replace(outcome=FAILS if bad else HOLDS) for one, bad in zip(found, beats)]
 
 
 def more_complex(e):
-    """That neither MLP nor CNN beats the linear model of its batch size beyond noise and by 1 point."""
+    """That neither MLP nor CNN beats the linear model of its batch size beyond noise by 1 point."""
     pairs = [("20", "21"), ("20", "22"), ("20b", "21b"), ("20b", "22b"), ("20b", "26b")]
     return none_better(e, pairs, least=0.01)
 
@@ -225,9 +197,8 @@ def most_about_95(e):
     f1 = {model: _mean_score(e, model, "f1") for model in models}
     near = sum(abs(value - 0.95) <= 0.01 for value in f1.values())
     accuracy = {model: _mean_score(e, model, "accuracy") for model in models}
-    mlp, other = (
-        max(group, key=accuracy.get) for group in (("21b", "24b"), ("20b", "22b", "23b", "25b"))
-    )
+    mlp = max(("21b", "24b"), key=accuracy.get)
+    other = max(("20b", "22b", "23b", "25b"), key=accuracy.get)
     return [
         _fact(f"F1 of {near} of 6 within 94–96 %", near >= 4),
         better(e, mlp, other, "accuracy"),
@@ -237,22 +208,17 @@ def most_about_95(e):
 
 def mlp_most_consistent(e):
     mlps, findings = ("21", "24", "21b", "24b"), []
-    for family, others in (
-        ("Linear", ("20", "23", "20b", "23b")),
-        ("CNN", ("22", "25", "22b", "25b")),
-    ):
-        # A dead net says the same of every image, whatever the setting: that is not the consistency
-        # meant.
+    linear, cnn = ("20", "23", "20b", "23b"), ("22", "25", "22b", "25b")
+    for family, others in (("Linear", linear), ("CNN", cnn)):
+        # a dead net's constant answer is not the consistency meant
         rows = [row for row in e.matched(*others, *mlps) if not any(map(is_dead, row[4:]))]
         if not rows:
             raise NotRun(mlps, "dead in every seed", None)
-        for score in SCORES:
-            table = np.array([[score_of(run, score) for run in row] for row in rows]).reshape(
-                len(rows), 2, 4
-            )
-            other, mlp = np.ptp(table, axis=2).T
-            name = "accuracy" if score == "accuracy" else "F1"
-            findings.append(effect(f"range of {name}, {family} − MLP", other - mlp, "points"))
+        for score in SCORE_NAMES:
+            table = np.array([[score_of(run, score) for run in row] for row in rows])
+            other, mlp = np.ptp(table.reshape(-1, 2, 4), axis=2).T
+            words = f"range of {SCORE_NAMES[score]}, {family} − MLP"
+            findings.append(effect(words, other - mlp, "points"))
     return findings
 
 
@@ -269,15 +235,12 @@ def _durations(e):
 
 
 def much_longer(e):
-    seconds = _durations(e)
-    return [
-        _fact(
-            f"26b takes {seconds['26b'] / seconds[model]:.1f} times as long as {model} ({seconds['26b']:.0f} s, "
-            f"{seconds[model]:.0f} s)",
-            seconds["26b"] >= 2 * seconds[model],
-        )
-        for model in ("27b", "28b")
-    ]
+    seconds, findings = _durations(e), []
+    for model in ("27b", "28b"):
+        cnn, other = seconds["26b"], seconds[model]
+        words = f"26b takes {cnn / other:.1f} times as long as {model} ({cnn:.0f} s, {other:.0f} s)"
+        findings.append(_fact(words, cnn >= 2 * other))
+    return findings
 
 
 def gain_and_cost(e):

@@ -1,6 +1,4 @@
-"""Runs compared like with like: at two image sizes, by their durations, and over other splits of the
-same images.
-"""
+"""Runs compared like with like: two image sizes, durations, and other splits of the same images."""
 
 import math
 from collections import defaultdict
@@ -12,7 +10,7 @@ from scipy import stats
 from xray import curves, metrics, paper
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.study import Study, finished, learned
+from xray.study import Study, counts_on_test, finished, learned
 
 PROTOCOLS = ("image", "patient")
 
@@ -45,7 +43,7 @@ class Comparison:
 
 
 def _scores(run) -> dict:
-    return metrics.count_scores(**metrics.confusion(run.logits["test"], run.labels["test"]))
+    return metrics.count_scores(**counts_on_test(run))
 
 
 def printed(model: str, score: str) -> float:
@@ -95,11 +93,11 @@ def _counts(run) -> bool:
 
 
 def corrected_test(first, second, test_share: float) -> dict:
-    """Welch's t-test of two sets of re-splits of the same images, with Nadeau and Bengio's variance.
+    """Welch's t-test of two sets of re-splits of the same images, its variance Nadeau and Bengio's.
 
     Splits of the same images share most of their training images, so their scores are not
-    independent: the variance of a mean over J of them is (1/J + test_share) · s², not s²/J
-    (Machine Learning 52, 2003, section 5.1). Returns gap, error, low, high, p and detectable (see
+    independent: the variance of a mean over J of them is (1/J + test_share) · s², not s²/J (Machine
+    Learning 52, 2003, section 5.1). Returns gap, error, low, high, p and detectable (see
     Comparison), or {} where a side has fewer than two values. p is 1 where nothing varies and the
     gap is 0, and 0 where nothing varies and it is not.
     """
@@ -128,8 +126,8 @@ def corrected_test(first, second, test_share: float) -> dict:
 
 @dataclass(frozen=True)
 class Standing:
-    """A CNN's runs at the paper's size, and those at a smaller one with matched steps that stand for
-    them in the figures. left: the epoch in which each run left the plateau (curves.left_plateau)."""
+    """A CNN's runs at the paper's size, and matched ones at a smaller size that stand for them in
+    the figures. left: the epoch in which each run left the plateau (curves.left_plateau)."""
 
     model: str
     full: list[Run]
@@ -140,17 +138,14 @@ class Standing:
 
 
 def sizes_compared(study: Study) -> list[Standing]:
-    """For each CNN with finished runs both at the paper's size and among the chosen ones at another,
-    with the paper's epochs, how well the latter stand for the former."""
+    """For each CNN with finished runs at the paper's size and chosen ones at another, with the
+    paper's epochs, how well the latter stand for the former."""
     found = []
     for model, chosen in study.chosen.items():
         spec = (MODELS | LEARNING_RATE_SEARCH)[model]
         matched = [run for run in chosen if finished(run) and run.matched]
-        full = [
-            run
-            for run in study.runs
-            if run.spec == spec and run.image_size == IMAGE_SIZE and finished(run)
-        ]
+        full = [run for run in study.runs if run.spec == spec and run.image_size == IMAGE_SIZE]
+        full = list(filter(finished, full))
         if spec.family != "CNN" or not full or not matched or matched[0].image_size == IMAGE_SIZE:
             continue
         lines = [run.history["validation_accuracy"] for run in matched]

@@ -27,9 +27,7 @@ def shared(*curves) -> list[np.ndarray]:
 
 
 def level(values) -> float:
-    """Where a curve has got to: its mean over the last third of its epochs, rounded up (4 of
-    10).
-    """
+    """Where a curve has got to: its mean over the last third of its epochs, rounded up."""
     return float(last_third(values).mean())
 
 
@@ -54,8 +52,7 @@ def oscillation(values) -> float:
 
 
 def trend(values) -> float:
-    """The change over the second half of the epochs by a least-squares line: slope times the epochs
-    between its ends.
+    """The change over the second half of the epochs by a least-squares line, from end to end.
 
     Negative where the curve falls. 0 where that half has fewer than two epochs.
     """
@@ -66,22 +63,17 @@ def trend(values) -> float:
 
 
 def shape_difference(first, second) -> float:
-    """How far two curves are from being parallel: with g = second - first, the mean over epochs of
-    |g - mean g|.
-
-    0 where they have the same shape, whatever the distance.
-    """
+    """How far two curves are from being parallel: the mean over epochs of |g - mean g|, where g is
+    second - first. 0 where they have the same shape, whatever the distance."""
     first, second = shared(first, second)
     gap = second - first
     return float(np.abs(gap - gap.mean()).mean())
 
 
 def relative(a: float, b: float) -> float:
-    """How much larger a is than b, as a share of their mean: (a - b) / ((a + b) / 2), for a, b >=
-    0.
+    """How much larger a is than b, both >= 0, as a share of their mean: (a - b) / ((a + b) / 2).
 
-    Between -2 and 2, 2/3 where a is twice b, and relative(a, b) = -relative(b, a). 0 where both are
-    0.
+    Between -2 and 2, 2/3 where a is twice b, relative(a, b) = -relative(b, a), 0 where both are 0.
     """
     return (a - b) / ((a + b) / 2) if a + b else 0.0
 
@@ -95,8 +87,8 @@ def converged(history: dict, larger_share: float) -> bool:
 
 
 def left_plateau(accuracy, larger_share: float) -> int | None:
-    """The first epoch (from 1) whose accuracy is MARGIN or more above the share of the larger class,
-    which a constant answer reaches; None where no epoch's is."""
+    """The first epoch (from 1) whose accuracy is MARGIN or more above the share of the larger
+    class, which a constant answer reaches; None where no epoch's is."""
     above = np.flatnonzero(_curve(accuracy) >= larger_share + MARGIN)
     return int(above[0]) + 1 if len(above) else None
 
@@ -116,9 +108,8 @@ def distance(curve, others) -> float:
 def agreement(curve, others) -> float:
     """How far a curve lies from some others, against how far each of those lies from its fellows.
 
-    The curve's `distance` from them over the mean of theirs from each other (each against the rest).
-    About 1 where the curve could be one of them. nan for fewer than three others, or where they do
-    not differ.
+    The curve's `distance` from them over the mean of theirs (each from the rest). About 1 where the
+    curve could be one of them. nan for fewer than three others, or where they do not differ.
     """
     if len(others) < 3:
         return math.nan

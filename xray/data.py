@@ -89,9 +89,7 @@ def cache_folder() -> Path:
 
 
 def find(source: str) -> Source:
-    """What a source string names: phantoms, else an existing folder, else a data set of the Hub.
-    Raises DataError.
-    """
+    """What a source names: phantoms, else a folder, else a Hub data set. Raises DataError."""
     if named(source):
         return phantom_source(source)
     folder = Path(source).expanduser()
@@ -110,11 +108,7 @@ def find(source: str) -> Source:
 
 
 def load(
-    source: str,
-    image_size: int,
-    skip_unreadable: bool = False,
-    cache: Path | None = None,
-    progress=None,
+    source: str, image_size: int, skip_unreadable=False, cache: Path | None = None, progress=None
 ) -> Data:
     """Read a source, in its own splits, from the cache where it was read before.
 
@@ -132,9 +126,8 @@ def load(
         entry = data_cache.get_earlier(folder, source, image_size)
         if entry is None:
             raise
-        entry.notes.append(
-            f"{source}: the Hub cannot be reached; the copy read from it before is used"
-        )
+        why = "the Hub cannot be reached; the copy read from it before is used"
+        entry.notes.append(f"{source}: {why}")
     else:
         entry = data_cache.get(folder, found, source, image_size, progress)
     return _data(shown(source), image_size, entry, skip_unreadable)
@@ -152,27 +145,15 @@ def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable
             raise DataError(f"{shown(source)}: the {split} split has no readable image")
         for name, count in facts["counts"][split].items():
             if not count and split == "train":
-                raise DataError(
-                    f"{shown(source)}: the train split has no {name} image; both classes are needed"
-                )
+                why = f"the train split has no {name} image; both classes are needed"
+                raise DataError(f"{shown(source)}: {why}")
             if not count:
                 notes.append(f"the {split} split has no {name} image")
     index = _given_index(facts)
     labels = np.frombuffer(facts["labels"].encode(), np.uint8).astype(np.int64) - ord("0")
-    return Data(
-        facts["name"],
-        source,
-        facts["fingerprint"],
-        facts["phantom"],
-        image_size,
-        entry.pixels,
-        labels,
-        facts["paths"],
-        "given",
-        index,
-        facts,
-        notes,
-    )
+    what = facts["name"], source, facts["fingerprint"], facts["phantom"]
+    images = image_size, entry.pixels, labels, facts["paths"]
+    return Data(*what, *images, "given", index, facts, notes)
 
 
 def _given_index(facts: dict) -> dict[str, np.ndarray]:
@@ -182,9 +163,8 @@ def _given_index(facts: dict) -> dict[str, np.ndarray]:
 
 
 def _list_unreadable(source, paths, reasons) -> str:
-    listed = "; ".join(
-        f"{shown(path)} ({reason})" for path, reason in list(zip(paths, reasons))[:20]
-    )
+    first = list(zip(paths, reasons))[:20]
+    listed = "; ".join(f"{shown(path)} ({reason})" for path, reason in first)
     more = f"; and {len(paths) - 20} more" if len(paths) > 20 else ""
     return (
         f"{shown(source)}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
@@ -196,8 +176,7 @@ def _list_unreadable(source, paths, reasons) -> str:
 
 
 def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
-    """The same images, split another way; only `index` and `split` change. Depends on nothing but
-    its arguments.
+    """The same images, split another way by its arguments alone; `index` and `split` change.
 
     "given": the source's own splits.
     "image": images drawn at random; each split keeps its number of images of each class.
@@ -222,9 +201,8 @@ def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
     owner = _deal(groups, data.labels, room, generator)
     index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
     if any(len(rows) == 0 for rows in index.values()):
-        raise DataError(
-            f"{shown(data.source)}: {len(groups)} patients are too few for three splits by patient"
-        )
+        why = f"{len(groups)} patients are too few for three splits by patient"
+        raise DataError(f"{shown(data.source)}: {why}")
     return replace(data, split=f"{protocol}-{seed}", index=index)
 
 
@@ -236,9 +214,7 @@ def _patient_groups(paths: list[str]) -> list[list[int]]:
 
 
 def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generator) -> np.ndarray:
-    """Give groups of rows to splits with `room` (3, 2) for images of each class; returns rows'
-    splits, int64 (N,).
-    """
+    """Give groups of rows to splits with `room` (3, 2) by class; rows' splits, int64 (N,)."""
     owner, room = np.empty(len(labels), np.int64), room.astype(np.int64)
     order = [groups[i] for i in generator.permutation(len(groups))]
     # a stable sort: equals keep their random order
@@ -256,7 +232,5 @@ def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generat
 
 
 def sample_image(data: Data) -> np.ndarray:
-    """The first training image of the given split, uint8 (S, S): the record that facts["sample"]
-    describes.
-    """
+    """The given split's first training image, uint8 (S, S), which facts["sample"] describes."""
     return np.array(data.images[0, 0])

@@ -1,6 +1,5 @@
 """The facts of a data set that stand beside its pixels (data.py lists them), with its audit: copies
-of images, contradictory labels, patients in two splits (section 2.1, claim C02).
-"""
+of images, contradictory labels, patients in two splits (section 2.1, claim C02)."""
 
 import hashlib
 import json
@@ -37,10 +36,8 @@ def patient(path: str) -> str | None:
     person1000_virus is another child.
     """
     name = re.split(r"[/\\]", path)[-1]
-    found = re.match(r"(person\d+_(?:bacteria|virus))_", name) or re.match(
-        r"((?:NORMAL\d*-)?IM-\d+)-\d", name
-    )
-    return found[1] if found else None
+    found = re.match(r"(person\d+_(?:bacteria|virus))_|((?:NORMAL\d*-)?IM-\d+)-\d", name)
+    return found and (found[1] or found[2])
 
 
 def cause_of(path: str) -> str | None:
@@ -93,9 +90,7 @@ def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray])
     }
 
 
-def copies(
-    digests: list[str], paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray]
-) -> dict:
+def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict) -> dict:
     """Images with the same digest.
 
     groups: sets of identical images; images: images in them; surplus: images that would go if one
@@ -154,6 +149,11 @@ def label_mapping(given: str, classes: list[str]) -> dict[str, int]:
     return {classes[0]: 0, classes[1]: 1}
 
 
+def _sample(row: Row, label: int) -> dict:
+    form = {key: getattr(row.decoded, key) for key in ("mode", "width", "height")}
+    return {"path": row.path} | form | {"label": label}
+
+
 def facts(rows: list[Row], mapping: dict[str, int]) -> dict:
     """The facts that data.py describes, of decoded rows."""
     bad = [row for row in rows if not row.decoded]
@@ -170,7 +170,6 @@ def facts(rows: list[Row], mapping: dict[str, int]) -> dict:
     pixels = copies([row.decoded.digest for row in good], paths, labels, index)
     sizes = Counter(f"{row.decoded.width}x{row.decoded.height}" for row in good)
     modes = Counter(row.decoded.mode for row in good)
-    first = good[0] if good else None
     return {
         "fingerprint": fingerprint.hexdigest(),
         "splits": {split: len(rows) for split, rows in index.items()},
@@ -178,14 +177,7 @@ def facts(rows: list[Row], mapping: dict[str, int]) -> dict:
             split: {name: int((labels[rows] == label).sum()) for label, name in enumerate(CLASSES)}
             for split, rows in index.items()
         },
-        "sample": first
-        and {
-            "path": first.path,
-            "mode": first.decoded.mode,
-            "width": first.decoded.width,
-            "height": first.decoded.height,
-            "label": int(labels[0]),
-        },
+        "sample": _sample(good[0], int(labels[0])) if good else None,
         "sizes": dict(sizes.most_common()),
         "modes": dict(modes.most_common()),
         "audit": {

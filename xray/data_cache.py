@@ -1,6 +1,5 @@
 """Decoded images on disk: decoded once, checked when read, never half-written. An entry is whole
-once it has its name, so only who builds one takes a lock. See data.py for the layout.
-"""
+once it has its name, so only who builds one takes a lock. See data.py for the layout."""
 
 import hashlib
 import json
@@ -19,7 +18,7 @@ from xray.data_audit import Row, label_mapping
 from xray.data_sources import SPLITS, DataError, Source, shown
 
 ENTRY_FORMAT = 2  # 2: patients are number and cause
-CHECKED = 32 << 20  # bytes of pixels under one checksum
+BLOCK = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 
 
@@ -31,9 +30,7 @@ class Entry(NamedTuple):
 
 def key_of(identity: dict, image_size: int) -> str:
     """The name of a cache entry: a digest of what the source is and the size."""
-    return hashlib.sha256(
-        json.dumps([ENTRY_FORMAT, identity, image_size], sort_keys=True).encode()
-    ).hexdigest()[:32]
+    return _digest([ENTRY_FORMAT, identity, image_size])[:32]
 
 
 def get(folder: Path, source: Source, given: str, image_size: int, progress=None) -> Entry:
@@ -50,9 +47,8 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
         if entry is None:
             files.clear_leftovers(folder)
             if place.exists():
-                notes.append(
-                    f"{shown(place)}: the cached images were damaged and are decoded again"
-                )
+                why = "the cached images were damaged and are decoded again"
+                notes.append(f"{shown(place)}: {why}")
                 shutil.rmtree(place)
             _build(place, source, given, image_size, progress)
             entry = _read(place)
@@ -65,9 +61,7 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
 
 
 def get_earlier(folder: Path, hub_id: str, image_size: int) -> Entry | None:
-    """The newest sound entry of a Hub id at this size, for when the Hub cannot be asked for its
-    present commit.
-    """
+    """The newest sound entry of a Hub id at this size, for when the Hub cannot be asked."""
     if not folder.is_dir():
         return None
     for path in sorted(folder.glob("*/meta.json"), key=lambda path: -path.stat().st_mtime):
@@ -93,19 +87,17 @@ def _writing_errors(folder: Path):
         ) from None
 
 
-def _digest(meta: dict) -> str:
-    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+def _digest(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _checksums(path: Path) -> list[str]:
-    """sha256 of each CHECKED of a file. hashlib lets go of the interpreter, so the threads run side
-    by side.
-    """
+    """sha256 of each BLOCK of a file, side by side: hashlib lets go of the interpreter."""
 
     def block(start):
         with open(path, "rb", buffering=0) as stream:
             stream.seek(start)
-            digest, left = hashlib.sha256(), CHECKED
+            digest, left = hashlib.sha256(), BLOCK
             # 1 MiB stays in the processor's cache
             while left and (piece := stream.read(min(left, 1 << 20))):
                 digest.update(piece)
@@ -113,7 +105,7 @@ def _checksums(path: Path) -> list[str]:
             return digest.hexdigest()
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(block, range(0, path.stat().st_size, CHECKED)))
+        return list(pool.map(block, range(0, path.stat().st_size, BLOCK)))
 
 
 def _read(folder: Path) -> Entry | None:
@@ -187,9 +179,7 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress) -
 
 
 def _decode(splits, size, stream, progress):
-    """Decode all images in canonical order, write their pixels to the stream, yield a Row for
-    each.
-    """
+    """Decode all images in canonical order, write their pixels to the stream, yield their Rows."""
     rows = [
         (splits[split], split, row) for split in SPLITS for row in range(len(splits[split].paths))
     ]

@@ -1,7 +1,6 @@
-"""Image files on disk: folders of them by class, or of parquet files in the Hub's layout (only names
-are read there); and how one encoded image becomes one gray square of pixels, as the paper prepares
-them (section 2.2).
-"""
+"""Image files on disk: folders of them by class, or of parquet files in the Hub's layout (of which
+names are read); and one encoded image -> one gray square of pixels, as in the paper's section
+2.2."""
 
 import hashlib
 import io
@@ -25,8 +24,7 @@ class Unreadable(ValueError):
 
 
 class Gray(NamedTuple):
-    # uint8 (H, W), at the file's own resolution, turned as its EXIF orientation says
-    pixels: np.ndarray
+    pixels: np.ndarray  # uint8 (H, W), of the file's own size, turned as its EXIF data say
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
@@ -54,17 +52,13 @@ def to_gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def resize(gray: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W) -> uint8 (size, size): torchvision, bilinear, antialiased. The aspect ratio is
-    not kept.
-    """
+    """uint8 (H, W) -> (size, size) of any aspect ratio: torchvision, bilinear, antialiased."""
     if gray.shape == (size, size):
         return gray
     from torchvision.transforms.v2 import functional as transforms
 
     image = torch.from_numpy(gray)[None]
-    return transforms.resize(
-        image, [size, size], transforms.InterpolationMode.BILINEAR, antialias=True
-    )[0].numpy()
+    return transforms.resize(image, [size, size], antialias=True)[0].numpy()  # bilinear
 
 
 def _gray(image: Image.Image) -> np.ndarray:
@@ -90,11 +84,7 @@ def _gray(image: Image.Image) -> np.ndarray:
 
 
 def decode(encoded: bytes | None, size: int) -> Decoded:
-    """Decode an image file into uint8 (size, size), one channel: read, and where it is not size x
-    size, resize.
-
-    Raises Unreadable.
-    """
+    """Decode an image file into uint8 (size, size), one channel. Raises Unreadable."""
     gray, mode, width, height = read(encoded)
     digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
     return Decoded(resize(gray, size), digest, mode, width, height)
@@ -135,16 +125,13 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
 
 
-IMAGE_SUFFIXES = set(
-    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif".split()
-)
+_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif"
+IMAGE_SUFFIXES = set(_SUFFIXES.split())
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 
 
 def folder_source(given: str, folder: Path) -> Source:
-    """The source that a folder is; class folders with images in them come before parquet files.
-    Raises DataError.
-    """
+    """The source that a folder is: class folders with images before parquet. Raises DataError."""
     files = list(_walk(folder))
     parquet = [path for path in files if path.suffix.lower() == ".parquet"]
     roots, loose = _images(folder, files)
@@ -195,9 +182,7 @@ def _walk(folder: Path, above: frozenset = frozenset()):
 
 
 def _split_of(part: str) -> str | None:
-    """The split that a folder or parquet file is named after: "val",
-    "train-00000-of-00002.parquet".
-    """
+    """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
     stem = re.sub(r"\.parquet$", "", part.lower())
     return SPLIT_NAMES.get(re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", stem))
 
@@ -213,24 +198,19 @@ def _parquet_files(given: str, folder: Path, files: list[Path]) -> dict[str, lis
                 found.setdefault(name, {}).setdefault(split, []).append(path)
                 break
     if not found:
-        raise DataError(
-            f"{shown(given)}: holds parquet files, but none in or named after train, validation "
-            "and test"
-        )
+        why = "holds parquet files, but none in or named after train, validation and test"
+        raise DataError(f"{shown(given)}: {why}")
     return found[_choose(given, list(found))]
 
 
 def _choose(given: str, names: list[str]) -> str:
-    """Which of several data sets in one folder to use: the only one, `full`, `default`, or the one
-    at the top.
-    """
+    """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's."""
     for wanted in (names[0] if len(names) == 1 else "full", "full", "default", ""):
         if wanted in names:
             return wanted
     listed = ", ".join(sorted(shown(name) for name in names)[:6])
-    raise DataError(
-        f"{shown(given)}: holds several data sets ({listed}); give the folder of one of them"
-    )
+    why = f"holds several data sets ({listed}); give the folder of one of them"
+    raise DataError(f"{shown(given)}: {why}")
 
 
 # ---- class folders

@@ -1,6 +1,4 @@
-"""Phantoms: synthetic chest radiographs, drawn from a seed. A stand-in for where no real data can
-be read.
-"""
+"""Phantoms: synthetic chest radiographs, drawn from a seed, for where no real data can be read."""
 
 import hashlib
 import json
@@ -26,10 +24,8 @@ def named(source: str) -> bool:
     return source.split(":")[0] == "phantom"
 
 
-def sizes(count: int) -> dict[str, tuple[int, int]]:
-    """(normal, pneumonia) images of each split: 70, 20 and 10 % of them, classes as in the
-    paper.
-    """
+def class_counts(count: int) -> dict[str, tuple[int, int]]:
+    """(normal, pneumonia) images of each split: 70, 20 and 10 %, classes as in the paper."""
     test, validation = round(count * 0.1), round(count * 0.2)
     images_of = {"train": count - validation - test, "validation": validation, "test": test}
     result = {}
@@ -40,9 +36,7 @@ def sizes(count: int) -> dict[str, tuple[int, int]]:
 
 
 def phantom_source(text: str) -> Source:
-    """The source that "phantom" or "phantom:<number>" names. Raises DataError for a number under 20
-    or over 100,000.
-    """
+    """What "phantom" or "phantom:<number>" names. Raises DataError under 20 or over 100,000."""
     found = re.fullmatch(r"phantom(?::(\d{1,7}))?", text)
     count = int(found[1] or COUNT) if found else 0
     if not 20 <= count <= 100_000:
@@ -53,7 +47,7 @@ def phantom_source(text: str) -> Source:
 
     def open_(temporary, image_size):
         splits, start = {}, 0
-        for split, (normal, pneumonia) in sizes(count).items():
+        for split, (normal, pneumonia) in class_counts(count).items():
             splits[split] = _split(split, start, normal, pneumonia, image_size)
             start += normal + pneumonia
         return splits, ["NORMAL", "PNEUMONIA"], []
@@ -156,9 +150,9 @@ def _add_bones(image: np.ndarray, uniform, side: np.ndarray, y: np.ndarray, body
     cage = body * _inside(0.88 - side, 0.05) * _inside(y + 0.85, 0.05) * _inside(0.75 - y, 0.1)
     pitch, phase = uniform(0.185, 0.21), uniform(0, 1)
     out = side - 0.15
-    behind = _bars((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
+    behind = _ribs((y - 0.62 * out + 0.75 * out**2) / pitch + phase) * _inside(side - 0.09, 0.03)
     out = side - 0.45
-    before = _bars((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2)
+    before = _ribs((y + 0.75 * out - 0.5 * out**2) / (pitch * 1.1) + phase * 2)
     before = before * _inside(side - 0.28, 0.1)
     image += cage * (0.075 * behind + 0.035 * before)
     collar = y + 0.66 + 0.22 * (side - 0.35) - uniform(-0.04, 0.04)
@@ -171,16 +165,14 @@ def _inside(distance: np.ndarray, softness: float) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(distance / softness)
 
 
-def _bars(phase: np.ndarray) -> np.ndarray:
+def _ribs(phase: np.ndarray) -> np.ndarray:
     """Ribs, one a unit of phase: 0 between them, 1 on them, brighter along their edges."""
     wave = np.cos(phase * 2 * np.pi)
     return _inside(wave - 0.05, 0.35) * (1 - 0.2 * np.maximum(0, wave))
 
 
 def _texture(generator) -> np.ndarray:
-    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1: from coarse
-    and fine noise.
-    """
+    """Four smooth random fields, float32 (4, DRAWN, DRAWN), mean 0, deviation about 1."""
     fields = 0
     for cells, weight in ((6, 0.6), (14, 0.6), (40, 0.5)):
         noise = torch.from_numpy(generator.standard_normal((1, 4, cells, cells), np.float32))

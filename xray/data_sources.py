@@ -23,12 +23,9 @@ PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 
 CONVERTED = "refs/convert/parquet"  # the Hub's own copy of each data set as parquet files
 HUB_SECONDS = 4  # how long the Hub may take to answer at all
 SPLITS = ("train", "validation", "test")
-_NAMES = {
-    "train": "train training",
-    "validation": "validation valid val dev",
-    "test": "test testing",
-}
-SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names.split()}
+SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
+SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
+SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
 
 
 class DataError(ValueError):
@@ -78,9 +75,7 @@ def shown(text) -> str:
 
 @contextmanager
 def _quiet():
-    """`datasets`, with its progress bars, log and warnings off: what is printed is for the calling
-    script to decide.
-    """
+    """`datasets` with its progress bars, log and warnings off: what is printed, scripts decide."""
     import datasets  # here, since it takes a second that reading from the cache need not spend
     from datasets.utils import logging as log
 
@@ -103,9 +98,7 @@ def _quiet():
 
 @contextmanager
 def _errors(given: str, doing: str):
-    """Turns whatever goes wrong inside `datasets` into one DataError: its innermost cause, as one
-    line.
-    """
+    """Turns whatever goes wrong inside `datasets` into one DataError of its innermost cause."""
     try:
         yield
     except DataError:
@@ -123,13 +116,9 @@ def _errors(given: str, doing: str):
 
 
 def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
-    """Open a folder's parquet files, see Source.open. `datasets` puts its own copy into the
-    temporary folder.
-    """
-    patterns = {
-        split: [glob.escape(str(path.resolve())) for path in paths]
-        for split, paths in files.items()
-    }
+    """Open parquet files, see Source.open; `datasets` puts a copy into the temporary folder."""
+    names = {split: [str(path.resolve()) for path in paths] for split, paths in files.items()}
+    patterns = {split: list(map(glob.escape, paths)) for split, paths in names.items()}
     with _quiet() as datasets, _errors(given, "its parquet files cannot be read"):
         import pyarrow.parquet
 
@@ -142,9 +131,7 @@ def open_parquet(given: str, files: dict[str, list[Path]], temporary: Path):
 
 
 def _columns(given: str, loaded, datasets):
-    """The image, label and path columns of a DatasetDict, whatever they are called, as Source.open
-    returns them.
-    """
+    """A DatasetDict's image, label and path columns, however called, as Source.open gives them."""
     splits, order, used = {}, {}, set()
     for name, table in loaded.items():
         split = SPLIT_NAMES.get(name.lower())
@@ -170,39 +157,30 @@ def _columns(given: str, loaded, datasets):
 
 
 def _column_names(given: str, split: str, features, datasets) -> tuple[str, str, str | None]:
-    """The image, label and path columns. Raises DataError where there is no image or no label
-    column.
-    """
+    """The image, label and path columns. Raises DataError without an image or a label column."""
 
     def first(test):
-        return next(
-            (name for name, feature in features.items() if test(name.lower(), feature)), None
-        )
+        found = (name for name, feature in features.items() if test(name.lower(), feature))
+        return next(found, None)
 
-    def holds_bytes(feature):
+    def is_bytes(name, feature):
         binary = getattr(feature, "dtype", "") in ("binary", "large_binary")
-        return binary or isinstance(feature, dict) and "bytes" in feature
+        binary = binary or isinstance(feature, dict) and "bytes" in feature
+        return binary and name in ("image", "images", "img")
 
-    def is_text(feature):
-        return getattr(feature, "dtype", "") in ("string", "large_string")
+    def is_path(name, feature):
+        text = getattr(feature, "dtype", "") in ("string", "large_string")
+        return text and name != label and ("path" in name or "file" in name)
 
-    image = first(lambda name, feature: isinstance(feature, datasets.Image)) or first(
-        lambda name, feature: name in ("image", "images", "img") and holds_bytes(feature)
-    )
-    label = first(lambda name, feature: name in ("labels", "label")) or first(
-        lambda name, feature: isinstance(feature, datasets.ClassLabel)
-    )
-    path = first(
-        lambda name, feature: (
-            is_text(feature) and name != label and ("path" in name or "file" in name)
-        )
-    )
+    image = first(lambda _, feature: isinstance(feature, datasets.Image)) or first(is_bytes)
+    label = first(lambda name, _: name in ("labels", "label"))
+    label = label or first(lambda _, feature: isinstance(feature, datasets.ClassLabel))
+    path = first(is_path)
     for column, what in ((image, "image"), (label, "label")):
         if column is None:
-            raise DataError(
-                f"{shown(given)}: the {split} split has no {what} column; it has "
-                + (", ".join(map(shown, features)) or "none")
-            )
+            there = ", ".join(map(shown, features)) or "none"
+            why = f"the {split} split has no {what} column; it has {there}"
+            raise DataError(f"{shown(given)}: {why}")
     return image, label, path
 
 
@@ -211,18 +189,15 @@ def _endpoint() -> str:
 
 
 def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
-    """Whether the Hub (HF_ENDPOINT) answers within a few seconds; `datasets` itself tries for half
-    a minute.
-    """
+    """Whether the Hub (HF_ENDPOINT) answers soon; `datasets` itself tries for half a minute."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
     answers = []
 
     def ask():
         try:
-            urllib.request.urlopen(
-                urllib.request.Request(_endpoint(), method="HEAD"), timeout=seconds
-            ).close()
+            request = urllib.request.Request(_endpoint(), method="HEAD")
+            urllib.request.urlopen(request, timeout=seconds).close()
             answers.append(True)
         except urllib.error.HTTPError:
             answers.append(True)  # any answer is one
@@ -237,13 +212,10 @@ def hub_reachable(seconds: float = HUB_SECONDS) -> bool:
 
 
 def hub_source(given: str) -> Source:
-    """The source that a Hub id names. Raises HubUnreachable, and DataError where there is no such
-    data set.
-    """
+    """What a Hub id names. Raises HubUnreachable, and DataError where there is no such data set."""
     if not hub_reachable():
-        raise HubUnreachable(
-            f"{given}: the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom"
-        )
+        why = f"the Hub ({_endpoint()}) cannot be reached; give a local folder, or phantom"
+        raise HubUnreachable(f"{given}: {why}")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -260,9 +232,8 @@ def hub_source(given: str) -> Source:
                 commit, files = ask(revision)
     except DataError as error:
         if isinstance(error.__context__, RepositoryNotFoundError):
-            raise DataError(
-                f"{given}: no such folder, and no such data set on the Hub (or it needs a login)"
-            ) from None
+            why = "no such folder, and no such data set on the Hub (or it needs a login)"
+            raise DataError(f"{given}: {why}") from None
         raise
     tops = {name.split("/")[0] for name in files if "/" in name}
     # else `datasets` merges full and mini

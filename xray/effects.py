@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from xray import curves, metrics
-from xray.results import Run
+from xray.results import SEEDS, Run
+from xray.study import counts_on_test
 
 HOLDS, FAILS, NOISE, NOT_RUN = "holds", "does not hold", "within noise", "not run"
-SEEDS = 3  # from which the spread over seeds decides
 # Effects that count with fewer seeds: points of accuracy or F1; shares (curves.relative) of a loss,
 # of an oscillation.
 MINIMUM = {"points": 0.005, "loss": 0.05, "oscillation": 0.2}
@@ -68,10 +68,8 @@ class Evidence:
 
     def finished(self, *models: str) -> list[dict[int, Run]]:
         """The models' finished runs by seed. Raises NotRun."""
-        found = [
-            {run.seed: run for run in runs if run.status == "finished"}
-            for runs in self.every(*models)
-        ]
+        groups = self.every(*models)
+        found = [{run.seed: run for run in runs if run.status == "finished"} for runs in groups]
         diverged = [model for model, runs in zip(models, found) if not runs]
         if diverged:
             raise NotRun(diverged, "diverged", None)
@@ -85,10 +83,8 @@ class Evidence:
             raise NotRun(models, "no seed in common", None)
         rows = [tuple(runs[seed] for runs in by_seed) for seed in seeds]
         for family in {run.spec.family for run in rows[0]}:
-            if (
-                len({run.image_size for row in rows for run in row if run.spec.family == family})
-                > 1
-            ):
+            group = [run for row in rows for run in row if run.spec.family == family]
+            if len({run.image_size for run in group}) > 1:
                 raise NotRun(models, f"{family} models of different image sizes", None)
         return rows
 
@@ -100,9 +96,7 @@ class Evidence:
         return counts[name] if name else sum(counts.values())
 
     def larger_share(self, run: Run) -> float:
-        """The share of the larger class: of the training split, or of the run's validation labels
-        without facts.
-        """
+        """The larger class's share of the training split; without facts, of validation labels."""
         if self.facts:
             return max(self.facts["counts"]["train"].values()) / self.count("train")
         share = float(np.mean(run.labels["validation"]))
@@ -117,23 +111,18 @@ def decide(values, minimum: float) -> str:
     return NOISE if abs(mean) <= bar + 1e-12 else HOLDS if mean > 0 else FAILS
 
 
-def spread(values, unit: str) -> str:
-    """Mean ± standard deviation of shares, in points or percent, such as "+1.2 ± 0.3 points, 5
-    seeds".
-    """
+def mean_words(values, unit: str) -> str:
+    """Mean ± standard deviation of shares, such as "+1.2 ± 0.3 points, 5 seeds"."""
     values = 100 * np.asarray(values, np.float64)
     deviation = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{values.mean():+.1f}{deviation} {unit}, {len(values)} seed{'s' * (len(values) > 1)}".replace(
-        "-", "−"
-    )
+    words = f"{values.mean():+.1f}{deviation} {unit}, {len(values)} seed{'s' * (len(values) > 1)}"
+    return words.replace("-", "−")
 
 
 def effect(name: str, values, kind: str) -> Finding:
     """An effect that is claimed to be positive; kind is a key of MINIMUM."""
-    unit = "points" if kind == "points" else "%"
-    return Finding(
-        f"{name}: {spread(values, unit)}", decide(values, MINIMUM[kind]), float(np.mean(values))
-    )
+    words = f"{name}: {mean_words(values, 'points' if kind == 'points' else '%')}"
+    return Finding(words, decide(values, MINIMUM[kind]), float(np.mean(values)))
 
 
 # ---- curves
@@ -145,36 +134,29 @@ def _words(curve: str) -> str:
 
 def level_differences(evidence: Evidence, a: str, b: str, curve: str) -> list[float]:
     """The level of a's accuracy curve less that of b's, for each seed."""
-    pairs = [
-        curves.shared(first.history[curve], second.history[curve])
-        for first, second in evidence.matched(a, b)
-    ]
+    rows = [[run.history[curve] for run in row] for row in evidence.matched(a, b)]
+    pairs = [curves.shared(*row) for row in rows]
     return [curves.level(first) - curves.level(second) for first, second in pairs]
 
 
 def lower_level(evidence: Evidence, a: str, b: str, curve: str) -> Finding:
     """That an accuracy curve of a levels off below b's."""
-    return effect(
-        f"level of {_words(curve)}, {b} − {a}", level_differences(evidence, b, a, curve), "points"
-    )
+    values = level_differences(evidence, b, a, curve)
+    return effect(f"level of {_words(curve)}, {b} − {a}", values, "points")
 
 
 def alike(evidence: Evidence, a: str, b: str, curve: str, margin: float = 0.01) -> Finding:
     """That the levels of an accuracy curve differ by less than the margin on average. Otherwise it
     fails where the difference is an effect, and is within noise where it is none."""
     values = level_differences(evidence, a, b, curve)
-    outcome = NOISE if decide(values, MINIMUM["points"]) == NOISE else FAILS
-    return Finding(
-        f"level of {_words(curve)}, {a} − {b}: {spread(values, 'points')}",
-        HOLDS if abs(np.mean(values)) < margin else outcome,
-        float(np.mean(values)),
-    )
+    outcome, mean = decide(values, MINIMUM["points"]), float(np.mean(values))
+    outcome = HOLDS if abs(mean) < margin else NOISE if outcome == NOISE else FAILS
+    words = f"level of {_words(curve)}, {a} − {b}: {mean_words(values, 'points')}"
+    return Finding(words, outcome, mean)
 
 
 def slower(evidence: Evidence, a: str, b: str) -> Finding:
-    """That the training loss of a falls more slowly than b's: its mean over the epochs is
-    larger.
-    """
+    """That the training loss of a falls more slowly than b's: its mean over epochs is larger."""
     values = []
     for first, second in evidence.matched(a, b):
         ours, theirs = curves.shared(first.history["train_loss"], second.history["train_loss"])
@@ -187,14 +169,8 @@ def rougher(evidence: Evidence, a: str, b: str, *names: str, times: float = 1) -
     values = []
     for first, second in evidence.matched(a, b):
         pairs = [curves.shared(first.history[name], second.history[name]) for name in names]
-        values.append(
-            np.mean(
-                [
-                    curves.relative(curves.oscillation(ours), times * curves.oscillation(theirs))
-                    for ours, theirs in pairs
-                ]
-            )
-        )
+        found = [[curves.oscillation(curve) for curve in pair] for pair in pairs]
+        values.append(np.mean([curves.relative(ours, times * theirs) for ours, theirs in found]))
     what = " and ".join(map(_words, names))
     other = b if times == 1 else f"{times:g} times {b}'s"
     return effect(f"oscillation of {what}, {a} over {other}", values, "oscillation")
@@ -211,27 +187,18 @@ def overfits(evidence: Evidence, model: str) -> list[Finding]:
         train, validation = curves.trend(losses), curves.trend(run.history["validation_loss"])
         falls.append(-train / scale)
         flat.append((validation - train / 4) / scale)
-    return [
-        effect(f"{model}: fall of training loss over the second half", falls, "loss"),
-        effect(
-            f"{model}: trend of validation loss above a quarter of that of training loss",
-            flat,
-            "loss",
-        ),
-    ]
+    fall = f"{model}: fall of training loss over the second half"
+    above = f"{model}: trend of validation loss above a quarter of that of training loss"
+    return [effect(fall, falls, "loss"), effect(above, flat, "loss")]
 
 
 def convergence(evidence: Evidence, *models: str) -> dict[str, tuple[int, int]]:
-    """Model -> how many runs converged (curves.converged; a diverged run did not), and how many
-    there are.
-    """
+    """Model -> how many runs converged (curves.converged; diverged ones did not), of how many."""
     found = {}
     for model, runs in zip(models, evidence.every(*models)):
-        good = [
-            run.status == "finished" and curves.converged(run.history, evidence.larger_share(run))
-            for run in runs
-        ]
-        found[model] = (sum(good), len(good))
+        done = [run for run in runs if run.status == "finished"]
+        good = [curves.converged(run.history, evidence.larger_share(run)) for run in done]
+        found[model] = sum(good), len(runs)
     return found
 
 
@@ -242,9 +209,7 @@ SCORE_NAMES = {"accuracy": "accuracy", "f1": "F1"}
 
 def score_of(run: Run, score: str) -> float:
     """A count metric (metrics.COUNT_METRICS) of a run on the test split, 0-1."""
-    return float(
-        metrics.count_scores(**metrics.confusion(run.logits["test"], run.labels["test"]))[score]
-    )
+    return float(metrics.count_scores(**counts_on_test(run))[score])
 
 
 def better(evidence: Evidence, a: str, b: str, score: str) -> Finding:
@@ -258,19 +223,14 @@ def better(evidence: Evidence, a: str, b: str, score: str) -> Finding:
     labels = first.labels["test"]
     if not np.array_equal(labels, second.labels["test"]):
         raise NotRun([a, b], "tested on different images", None)
-    predicted = (
-        metrics.predictions(first.logits["test"]),
-        metrics.predictions(second.logits["test"]),
-    )
+    predicted = [metrics.predictions(run.logits["test"]) for run in (first, second)]
     if score == "accuracy":
         p = metrics.mcnemar(*predicted, labels)["p"]
         noise, words = p >= 0.05, f"McNemar p = {p:.2g}"
     else:
         low, high = metrics.paired_bootstrap(*predicted, labels, score)
-        noise, words = (
-            low <= 0 <= high,
-            f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−"),
-        )
+        noise = low <= 0 <= high
+        words = f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
     outcome = NOISE if noise else HOLDS if values[0] > 0 else FAILS
     return Finding(f"{found.words}, {words}", outcome, found.mean)
 
@@ -286,15 +246,12 @@ def at_least(evidence: Evidence, model: str, score: str, target: float) -> Findi
         near = decide(values - target, 0) == NOISE
     else:
         near = target <= metrics.bootstrap(runs[0].logits["test"], runs[0].labels["test"])[score][1]
-    outcome = HOLDS if values.mean() >= target else NOISE if near else FAILS
-    return Finding(
-        f"{SCORE_NAMES[score]} of {model}: {100 * values.mean():.1f} %",
-        outcome,
-        float(values.mean()),
-    )
+    mean = float(values.mean())
+    outcome = HOLDS if mean >= target else NOISE if near else FAILS
+    return Finding(f"{SCORE_NAMES[score]} of {model}: {100 * mean:.1f} %", outcome, mean)
 
 
-def combine(findings: list[Finding]) -> str:
+def verdict_of(findings: list[Finding]) -> str:
     """The verdict on a claim of several conditions: it fails with one, and holds only with all."""
     outcomes = {finding.outcome for finding in findings}
     return FAILS if FAILS in outcomes else NOISE if NOISE in outcomes else HOLDS

@@ -16,8 +16,7 @@ HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accura
 
 
 def batch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order in which an epoch (0, 1, ...) visits n training images: a permutation, int64 (n,),
-    on the CPU.
+    """The order in which epoch 0, 1, ... visits n training images: a permutation, int64 (n,), CPU.
 
     It depends on nothing but its arguments, so every engine, device and resumed run sees the same
     batches. The last batch keeps what is left over (the paper's DataLoader does not drop it).
@@ -33,8 +32,7 @@ def pos_weight(spec, labels) -> float:
 
 
 def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
-    """A split as tensors: images uint8 (N, 1, S, S) and labels float32 (N,), on the device where
-    they fit.
+    """A split on the device, where it fits: images uint8 (N, 1, S, S), labels float32 (N,).
 
     On a GPU, images that would take more than 60 % of its free memory stay on the CPU and are sent
     batch by batch.
@@ -57,8 +55,7 @@ def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> to
 
 
 def make_optimizer(model, spec, pixel_step: float = 1.0) -> torch.optim.Optimizer:
-    """SGD without momentum, or Adam; weight decay applies to every parameter, as torch.optim does
-    it.
+    """SGD without momentum, or Adam; weight decay applies to every parameter, as in torch.optim.
 
     pixel_step: see specs.pixel_step. The learning rate of the weight with one number per pixel is
     multiplied by it and that weight's decay divided by it, so that the decay a step (rate × decay)
@@ -80,9 +77,7 @@ def _autocast(device: torch.device, precision: str):
 
 
 def set_precision(precision: str) -> None:
-    """fp32: PyTorch's defaults (on CUDA, convolutions may use TF32). tf32: matrix products too.
-    bf16: autocast.
-    """
+    """fp32: PyTorch's defaults (on CUDA, TF32 convolutions). tf32: products too. bf16: autocast."""
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
@@ -104,9 +99,8 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
         order = batch_order(len(labels), seed, epoch).to(images.device)
         loss_sum = torch.zeros((), device=device)
         hits = torch.zeros((), device=device)
-        for rows, batch_labels in zip(
-            order.split(spec.batch_size), labels[order.to(device)].split(spec.batch_size)
-        ):
+        in_order = labels[order.to(device)].split(spec.batch_size)
+        for rows, batch_labels in zip(order.split(spec.batch_size), in_order):
             with _autocast(device, precision):
                 logits = model(_batch(images, rows, device))
             loss = F.binary_cross_entropy_with_logits(
@@ -124,10 +118,9 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
             logits, validation[1], pos_weight=weight
         )
         validation_hits = ((logits > 0) == (validation[1] > 0)).float().mean()
-        figures = torch.stack(
-            [loss_sum / len(labels), hits / len(labels), validation_loss, validation_hits]
-        ).tolist()
-        for key, value in zip(HISTORY, figures):
+        of_training = loss_sum / len(labels), hits / len(labels)
+        figures = torch.stack([*of_training, validation_loss, validation_hits])
+        for key, value in zip(HISTORY, figures.tolist()):
             history[key].append(value)
         yield history
 

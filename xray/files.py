@@ -1,6 +1,5 @@
-"""Files that several processes share: written whole or not at all, locked, checksummed where they hold
-JSON, and cleared of what killed processes left behind. The only module that knows of locks.
-"""
+"""Files that several processes share: written whole or not at all, locked, checksummed where they
+hold JSON, and cleared of what killed processes left behind. The only module that knows of locks."""
 
 import errno
 import hashlib
@@ -92,8 +91,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes left in `folder` (not below it): half-written files and folders,
-    and lists of claims. Each has a lock beside it, which nobody holds any more.
-    """
+    and lists of claims. Each has a lock beside it, which nobody holds any more."""
     folder = Path(folder)
     left = [path for name in (".writing-*", ".claims-*") for path in folder.glob(name)]
     for name in {path.name.split(".lock")[0] for path in left}:
@@ -179,9 +177,7 @@ FORMAT = 1
 
 
 class ResultsError(ValueError):
-    """A results folder or a record that cannot be used: the message names it, says why and what to
-    do.
-    """
+    """A results folder or record that cannot be used: which, why and what to do."""
 
 
 class Damaged(ResultsError):
@@ -204,9 +200,7 @@ def write_json(path: Path, payload: dict) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read what write_json wrote. Raises ResultsError where it is cut off, not JSON, of a later
-    format, or altered.
-    """
+    """Read what write_json wrote. Raises ResultsError: cut off, not JSON, later format, altered."""
     path = Path(path)
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
@@ -252,8 +246,7 @@ def append_line(path: Path, payload: dict) -> None:
 
 def read_lines(path: Path) -> list[dict]:
     """What append_line wrote, without format and checksum; lines that were cut off are passed over.
-    Raises ResultsError where a line was altered or is of another format.
-    """
+    Raises ResultsError where a line was altered or is of another format."""
     found = []
     for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
         try:

@@ -30,8 +30,7 @@ FLOAT32_COLUMNS = 1024  # 1024 of them stay within 2**24, where float32 still ho
 def gram_matrix(
     images, fingerprint: str, cache: Path, device="cpu", progress=None
 ) -> tuple[torch.Tensor, list[str]]:
-    """K[i, j] = sum over pixels of image i times image j, and notes to show a person (empty when
-    all went well).
+    """K[i, j] = sum over pixels of image i times image j, and notes to show a person.
 
     images: uint8 (N, 1, S, S), array or memmap. K: float64 (N, N) on the CPU, symmetric, each entry
     the exact integer. It is read from cache/gram/<fingerprint, 16 digits>-<S>px.safetensors, or
@@ -48,9 +47,8 @@ def gram_matrix(
         try:
             stack.enter_context(files.lock(path.with_suffix(".lock")))
         except OSError as error:
-            notes.append(
-                f"{path.parent}: cannot be written ({error.strerror}); the Gram matrix is not kept"
-            )
+            why = f"cannot be written ({error.strerror}); the Gram matrix is not kept"
+            notes.append(f"{path.parent}: {why}")
             return compute_gram(images, device, progress), notes
         if path.exists():
             matrix, problem = _read(path, images, fingerprint)
@@ -84,19 +82,15 @@ def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, st
     except (OSError, SafetensorError):
         return None, "damaged"
     n = len(images)
-    if (
-        metadata.get("fingerprint") != fingerprint
-        or matrix.shape != (n, n)
-        or matrix.dtype != torch.float64
-    ):
+    form = metadata.get("fingerprint"), matrix.shape, matrix.dtype
+    if form != (fingerprint, (n, n), torch.float64):
         return None, "is of other images"
     if metadata.get("sha256") != _checksum(matrix):
         return None, "its checksum does not match"
     # a few entries, against the pixels
     for i, j in np.linspace((0, n - 1), (n - 1, n // 2), 8).astype(int):
-        if matrix[i, j] != np.dot(
-            images[i].ravel().astype(np.float64), images[j].ravel().astype(np.float64)
-        ):
+        one, other = (images[row].ravel().astype(np.float64) for row in (i, j))
+        if matrix[i, j] != np.dot(one, other):
             return None, "does not fit the images"
     return matrix, ""
 
@@ -111,9 +105,8 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     pixels = images.reshape(len(images), -1)
     n, total = pixels.shape
     # One pass in the order of the file gives the sums and brings a memmap into the page cache.
-    sums = torch.tensor(
-        [row.sum(dtype=np.int64) for row in pixels], dtype=torch.float64, device=device
-    )
+    sums = [row.sum(dtype=np.int64) for row in pixels]
+    sums = torch.tensor(sums, dtype=torch.float64, device=device)
     rows = -(-n // 32) * 32  # int8 kernels ask for multiples; rows and columns of zeros add nothing
     width = min(max(BUFFER // rows // 64 * 64, 64), INT32_COLUMNS, -(-total // 64) * 64)
     strip = torch.zeros((rows, width), dtype=torch.int8)
@@ -189,10 +182,9 @@ def _chunks(images, device):
 
 
 def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
-    """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units), on
-    the device.
+    """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units).
 
-    One pass over the images; float32 products of TILE pixels, summed in float64.
+    On the device; one pass over the images; float32 products of TILE pixels, summed in float64.
     """
     weights = weights.to(device)
     result = torch.zeros((len(weights), len(images)), dtype=torch.float64, device=device)
@@ -204,10 +196,9 @@ def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
 
 
 def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:
-    """Aᵀ (X/255): coefficients (N, units) -> float32 (units, S²), on the device. One pass over the
-    images.
+    """Aᵀ (X/255): coefficients (N, units) -> float32 (units, S²), on the device.
 
-    Chunks of images whose coefficients are all 0 are left out.
+    One pass over the images; chunks of them whose coefficients are all 0 are left out.
     """
     coefficients = (coefficients / 255).float().to(device)
     result = torch.zeros((coefficients.shape[1], images[0].size), device=device)

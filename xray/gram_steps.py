@@ -67,8 +67,7 @@ class Stream:
 
 def stack(fits):
     """The parameters of R nets of one shape, (R, out, in) and for biases (R, 1, out), and which of
-    them have ReLUs, (R, 1, 1).
-    """
+    them have ReLUs, (R, 1, 1)."""
     stacked = [torch.stack(tensors) for tensors in zip(*(fit.parameters for fit in fits))]
     relu = [fit.net.spec.family == "Linear+ReLU" for fit in fits]
     relu = torch.tensor(relu, device=stacked[0].device)[:, None, None]
@@ -76,9 +75,7 @@ def stack(fits):
 
 
 def forward(parameters, relu, hidden, tape=None):
-    """hidden (R, B, U) without bias -> logits (R, B, 1). tape collects each layer's output and its
-    closed ReLUs.
-    """
+    """hidden (R, B, U) without bias -> logits (R, B, 1). tape: takes outputs and closed ReLUs."""
     value = hidden + parameters[0]  # (R, B, U)
     for weight, bias in [(None, None), *zip(parameters[1::2], parameters[2::2])]:
         if weight is not None:
@@ -152,8 +149,7 @@ class Group:
     def _take_steps(self, hidden, labels, present):
         """Batch by batch through a block; moves the parameters. Gives what is added to the
         images' coefficients (L, R, U), each batch's decay (L / B, R, 1, 1) and the logits before
-        its step (L, R).
-        """
+        its step (L, R)."""
         steps, logits = torch.zeros_like(hidden), torch.zeros_like(labels)
         counts = present.unflatten(0, (-1, self.batch)).sum(1)  # (L / B, R): images of each batch
         weight = present / counts.clamp(min=1).repeat_interleave(self.batch, 0)  # (L, R)

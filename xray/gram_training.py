@@ -100,9 +100,7 @@ def fit_together(
 
 
 def _starting_points(nets, images, device):
-    """For each net the state before its first epoch, as save gives it; one pass over the images
-    where memory allows.
-    """
+    """Each net's state before its first epoch, as save gives it; few passes over the images."""
     size, later, start = images.shape[-1], {}, {}
 
     def first_layers():  # of nets that start alike once; fills `later`

@@ -7,8 +7,7 @@ is sigmoid(logit). Scores are fractions in 0-1.
 
 Rules for what has no value: precision, recall, specificity, NPV and F1 with nothing to divide by
 are 0; AUC and average precision are nan where only one class is there. Empty, unequal or nan input,
-which is what a diverged run has, raises
-ValueError: callers leave such runs out (`run.status == "diverged"`).
+as of a diverged run, raises ValueError: callers leave such runs out (`run.status == "diverged"`).
 """
 
 import math
@@ -19,6 +18,7 @@ from scipy.special import expit
 from scipy.stats import binomtest
 from torchmetrics.functional import classification as tm
 
+SENSITIVITY = 0.95  # of the threshold that finds most of pneumonia
 CALIBRATION_BINS = 15  # equal width; torchmetrics' default, and Guo et al.'s
 COUNT_METRICS = ("accuracy", "precision", "recall", "f1", "specificity", "npv")
 RANK_METRICS = ("roc_auc", "average_precision", "brier")
@@ -27,9 +27,8 @@ RANK_METRICS = ("roc_auc", "average_precision", "brier")
 def _checked(logits, labels):
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 1 or logits.shape != labels.shape:
-        raise ValueError(
-            f"logits {logits.shape} and labels {labels.shape} must be 1-D and of the same length"
-        )
+        shapes = f"logits {logits.shape} and labels {labels.shape}"
+        raise ValueError(f"{shapes} must be 1-D and of the same length")
     if not len(logits):
         raise ValueError("there are no logits: the run diverged or saw no image; leave it out")
     if np.isnan(logits.astype(np.float64)).any() or not np.isin(labels, (0, 1)).all():
@@ -53,50 +52,35 @@ def _ranked(logits):
 def scores(logits, labels, batch_size: int = 32) -> dict:
     """All scores of one run on one split.
 
-    accuracy, precision, recall (= sensitivity), f1, specificity, npv: from the thresholded
-    predictions.
+    accuracy, precision, recall (= sensitivity), f1, specificity, npv: see count_scores.
     batch_mean_accuracy: see that function; `batch_size` serves nothing else.
     roc_auc, average_precision: over all thresholds. brier: mean (p - y)^2, 0 is best.
     ece: expected calibration error, sum over 15 equal bins of p of (share of images) * |mean p -
-        share positive|.
-    tn, fp, fn, tp: int. torchmetrics computes in float32: its scores are good to 7 digits, the
-        counts are exact.
+        share positive|. torchmetrics computes roc_auc, average_precision and ece in float32, which
+        are good to 7 digits.
+    tp, tn, fp, fn: int.
     """
     logits, labels = _checked(logits, labels)
-    predicted, target = torch.from_numpy(predictions(logits)), torch.from_numpy(labels)
+    (rank, _), target = _ranked(logits), torch.from_numpy(labels)
     probability = expit(logits.astype(np.float64))
-    rank, _ = _ranked(logits)
-    two_classes = 0 < labels.sum() < len(labels)
+    stated = torch.from_numpy(probability)
     plain = {"validate_args": False}  # _checked did that
-    (tn, fp), (fn, tp) = tm.binary_confusion_matrix(predicted, target, **plain).tolist()
-    result = {
-        "accuracy": tm.binary_accuracy(predicted, target, **plain),
+    counts, area, average = confusion(logits, labels), math.nan, math.nan
+    if 0 < labels.sum() < len(labels):
+        area = tm.binary_auroc(rank, target, **plain)
+        average = tm.binary_average_precision(rank, target, **plain)
+    result = count_scores(**counts) | {
         "batch_mean_accuracy": batch_mean_accuracy(logits, labels, batch_size),
-        "precision": tm.binary_precision(predicted, target, **plain),
-        "recall": tm.binary_recall(predicted, target, **plain),
-        "f1": tm.binary_f1_score(predicted, target, **plain),
-        "specificity": tm.binary_specificity(predicted, target, **plain),
-        "npv": tn / (tn + fn) if tn + fn else 0.0,
-        "roc_auc": tm.binary_auroc(rank, target, **plain) if two_classes else math.nan,
-        "average_precision": tm.binary_average_precision(rank, target, **plain)
-        if two_classes
-        else math.nan,
+        "roc_auc": area,
+        "average_precision": average,
         "brier": np.mean((probability - labels) ** 2),
-        "ece": tm.binary_calibration_error(
-            torch.from_numpy(probability), target, CALIBRATION_BINS, **plain
-        ),
+        "ece": tm.binary_calibration_error(stated, target, CALIBRATION_BINS, **plain),
     }
-    return {name: float(value) for name, value in result.items()} | {
-        "tn": tn,
-        "fp": fp,
-        "fn": fn,
-        "tp": tp,
-    }
+    return {name: float(value) for name, value in result.items()} | counts
 
 
 def batch_mean_accuracy(logits, labels, batch_size: int) -> float:
-    """The mean over consecutive batches of each batch's accuracy, as the tutorial's loop that the
-    paper adapts.
+    """The mean over consecutive batches of their accuracy, as in the tutorial's loop.
 
     The last batch counts as much as a full one, however small: of 582 images in batches of 32 each
     of the last 6 weighs as much as 5.3 others. Equals the accuracy where batch_size divides N.
@@ -109,9 +93,7 @@ def batch_mean_accuracy(logits, labels, batch_size: int) -> float:
 
 
 def always_pneumonia(labels, batch_size: int = 32) -> dict:
-    """The scores of a model that calls every image pneumonia with certainty: what any model must
-    beat.
-    """
+    """The scores of a model that surely calls all pneumonia: what any model must beat."""
     return scores(np.full(len(labels), np.inf), labels, batch_size)
 
 
@@ -149,8 +131,7 @@ def _percentiles(draws, level: float) -> tuple[float, float]:
 
 
 def bootstrap(logits, labels, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> dict:
-    """Percentile bootstrap over images: count metric -> (low, high), which hold the middle `level`
-    of the resamples.
+    """Percentile bootstrap over images: count metric -> (low, high), the middle `level` of them.
 
     Drawing N images with replacement and counting is one draw from a multinomial over the four
     confusion cells, so no image is touched. The interval tells how another test set of N images
@@ -163,12 +144,9 @@ def bootstrap(logits, labels, resamples: int = 2000, seed: int = 0, level: float
 def bootstrap_runs(
     counts: list[dict], resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> dict:
-    """As bootstrap, of several runs (their `confusion`) together: each gives as many resamples,
-    which are pooled.
-
-    The interval then also holds the spread between runs: another seed, on another test set of that
-    size.
-    """
+    """As bootstrap, of several runs together (counts: of each, with tp, tn, fp, fn): each gives as
+    many resamples, which are pooled. The interval then also holds the spread between runs: another
+    seed, on another test set of that size."""
     random = np.random.default_rng(seed)
     cells = np.array([[run[name] for name in ("tp", "tn", "fp", "fn")] for run in counts])
     draws = np.concatenate(
@@ -180,14 +158,11 @@ def bootstrap_runs(
 def paired_bootstrap(
     predictions_a, predictions_b, labels, metric: str, resamples: int = 2000, seed: int = 0
 ) -> tuple:
-    """(low, high), 95 %: the difference a - b of a count metric between two models, over redrawn
-    common test images.
-    """
+    """95 % interval of a count metric's difference a - b, over redrawn common test images."""
     a, b, labels = (np.asarray(x) for x in (predictions_a, predictions_b, labels))
     cells = np.bincount(4 * labels + 2 * a + b, minlength=8)
-    drawn = np.random.default_rng(seed).multinomial(
-        len(labels), cells / len(labels), size=resamples
-    )
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(len(labels), cells / len(labels), size=resamples)
     drawn = drawn.reshape(-1, 2, 2, 2)  # resample, label, a, b
     first, second = (
         count_scores(tp=k[:, 1, 1], tn=k[:, 0, 0], fp=k[:, 0, 1], fn=k[:, 1, 0])[metric]
@@ -199,21 +174,17 @@ def paired_bootstrap(
 def bootstrap_ranking(
     logits, labels, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict:
-    """As bootstrap, for roc_auc, average_precision and brier: images are redrawn, as weights, and
-    each is recomputed.
+    """As bootstrap, for RANK_METRICS: images are redrawn, as weights, and each is recomputed.
 
     Resamples with one class have no AUC or average precision and are left out of those; (nan, nan)
     if all are.
     """
     logits, labels = _checked(logits, labels)
     n = len(labels)
-    draws = (
-        np.random.default_rng(seed).integers(0, n, (resamples, n))
-        + n * np.arange(resamples)[:, None]
-    )
-    weights = (
-        np.bincount(draws.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
-    )
+    draws = np.random.default_rng(seed).integers(0, n, (resamples, n))
+    draws += n * np.arange(resamples)[:, None]
+    weights = np.bincount(draws.ravel(), minlength=resamples * n).reshape(resamples, n)
+    weights = weights.astype(np.float64)
     error = (expit(logits.astype(np.float64)) - labels) ** 2
 
     order = np.argsort(-logits, kind="stable")  # from the surest positive down
@@ -229,16 +200,12 @@ def bootstrap_ranking(
         precision = np.where(above + below > 0, above / (above + below), 0)
         average = (precision * positive).sum(1) / positives
     average[negatives == 0] = math.nan
-    return {
-        "roc_auc": _percentiles(auc, level),
-        "average_precision": _percentiles(average, level),
-        "brier": _percentiles(weights @ error / n, level),
-    }
+    draws = auc, average, weights @ error / n
+    return {name: _percentiles(values, level) for name, values in zip(RANK_METRICS, draws)}
 
 
 def mcnemar(predictions_a, predictions_b, labels) -> dict:
-    """McNemar's exact test of two models on the same images: do they differ in how often they are
-    right?
+    """McNemar's exact test of two models on the same images: is one right more often?
 
     only_a, only_b: images that only that model gets right. p: two-sided binomial probability of a
     split at least so uneven if each such image were a coin's toss; 1 where there is none.
@@ -277,16 +244,14 @@ def roc_curve(logits, labels) -> dict:
 
 
 def precision_recall_curve(logits, labels) -> dict:
-    """precision, recall (K + 1,) and thresholds (K,) in rising order; the last point is (1, 0) by
-    convention.
+    """precision, recall (K + 1,) and thresholds (K,) in rising order; the last point is (1, 0).
 
     Point k calls positive what has logit >= thresholds[k]. ValueError for one class.
     """
     logits, target = _both_classes(logits, labels)
     rank, values = _ranked(logits)
-    precision, recall, thresholds = tm.binary_precision_recall_curve(
-        rank, target, validate_args=False
-    )
+    curve = tm.binary_precision_recall_curve(rank, target, validate_args=False)
+    precision, recall, thresholds = curve
     index = np.rint(thresholds.numpy() * max(len(values) - 1, 1)).astype(int)
     return {"precision": precision.numpy(), "recall": recall.numpy(), "thresholds": values[index]}
 
@@ -306,9 +271,8 @@ def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:
     return {"edges": edges, "count": count, "probability": mean, "positive": positive}
 
 
-def threshold_at_sensitivity(logits, labels, sensitivity: float = 0.95) -> float:
-    """The highest threshold t, in the logits' own precision, at which `logit > t` finds that share
-    of the positives.
+def threshold_at_sensitivity(logits, labels, sensitivity: float = SENSITIVITY) -> float:
+    """The highest t, in the logits' own precision, where `logit > t` finds that share of positives.
 
     Chosen on the validation split, used on the test split. ValueError without a positive, or where
     even t = -inf would not do (a positive at -inf).
@@ -324,10 +288,8 @@ def threshold_at_sensitivity(logits, labels, sensitivity: float = 0.95) -> float
     return float(np.nextafter(lowest, np.array(-np.inf, lowest.dtype)))
 
 
-def missed(logits, labels) -> np.ndarray:
-    """How sure a run was of the wrong class, float64 (N,): probability of the wrong one where it
-    erred, otherwise 0.
-    """
+def wrong_probability(logits, labels) -> np.ndarray:
+    """The probability that a run gave the wrong class where it erred, else 0: float64 (N,)."""
     probability = expit(np.asarray(logits, np.float64))
     wrong = predictions(logits) != labels
     return np.where(wrong, np.where(labels == 1, 1 - probability, probability), 0.0)

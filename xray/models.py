@@ -26,8 +26,7 @@ class LinearNet(nn.Module):
 
 
 class TinyVGG(nn.Module):
-    """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3; for kernel 5 the paper prints
-    none, 2 is our reading.
+    """The CNN (Fig 8). The padding keeps the size: 1 for kernel 3, 2 (not printed) for kernel 5.
 
     A block lists its layers as Fig 8 does. Its second ReLU is taken after the pooling, not before
     it: the largest of four and the cut at 0 can change places without a bit of difference to the
@@ -48,9 +47,8 @@ class TinyVGG(nn.Module):
 
         self.block_1 = block(1)
         self.block_2 = block(filters)
-        self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(filters * (image_size // 4) ** 2, 1)
-        )
+        features = filters * (image_size // 4) ** 2
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(features, 1))
 
     def forward(self, images):
         value = images
@@ -60,26 +58,23 @@ class TinyVGG(nn.Module):
 
 
 def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="cpu") -> nn.Module:
-    """The module of a spec for images (N, 1, image_size, image_size), float32 in 0-1; it returns
-    logits (N,).
+    """The module of a spec: images (N, 1, image_size, image_size), float32 in 0-1, -> logits (N,).
 
     Weights are PyTorch's default draw, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases
-    alike, from the seed
-    alone: drawn on the CPU in layer order, so the same seed gives the same weights on every device,
-    and models of one structure start alike. device="meta" builds the structure without weights.
-    Raises ValueError where image_size is not a positive multiple of 4 (the CNN halves it twice).
+    alike, from the seed alone: drawn on the CPU in layer order, so the same seed gives the same
+    weights on every device, and models of one structure start alike. device="meta" builds the
+    structure without weights. Raises ValueError where image_size is not a positive multiple of 4
+    (the CNN halves it twice).
     """
     if image_size < 4 or image_size % 4:
-        raise ValueError(
-            f"image size {image_size} does not fit: it must be a positive multiple of 4"
-        )
+        why = "it must be a positive multiple of 4"
+        raise ValueError(f"image size {image_size} does not fit: {why}")
     with torch.device("meta"):
         if spec.family == "CNN":
             model = TinyVGG(image_size, spec.hidden_units, spec.kernel_size)
         else:
-            model = LinearNet(
-                image_size, spec.hidden_layers, spec.hidden_units, relu=spec.family == "Linear+ReLU"
-            )
+            relu = spec.family == "Linear+ReLU"
+            model = LinearNet(image_size, spec.hidden_layers, spec.hidden_units, relu)
     if str(device) == "meta":
         return model
     model.to_empty(device="cpu")
@@ -104,10 +99,9 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def step_cost(spec: ModelSpec, image_size: int, width: int = 4) -> tuple[float, float]:
-    """(bytes that must move, operations that must be done) by one training step; an operation is
-    one add or multiply.
-    width: bytes of an activation, 2 in bf16.
+    """(bytes moved, adds and multiplies done) by one training step, at the least.
 
+    width: bytes of an activation, 2 in bf16.
     Linear and MLP: the batch's bytes are read once as uint8, the first layer's weights (4 bytes
     each) read once and written once; two products of batch × S² × units multiply-adds (forward,
     gradient of the weights).

@@ -1,5 +1,5 @@
-"""What the paper printed, what follows from it by arithmetic, and what the report cites. Facts only;
-nothing here comes from a run.
+"""What the paper printed, what follows from it by arithmetic, and what the report cites. Facts
+alone.
 
 G. Copetti, "Binary Classification of Chest X-rays for Prediction of Pneumonia". Models are named by
 their ids of Tables 1 and 2 (`xray.specs`), figures by their printed numbers.
@@ -12,31 +12,22 @@ from xray.specs import MODELS
 SPLIT_SIZES = {"train": 4077, "validation": 1165, "test": 582}  # section 2.1
 BATCHES = {32: {"train": 128, "validation": 37, "test": 19}}  # Fig 5; none is printed for 64
 CLASS_RATIO = 0.37  # normal images for each with pneumonia in the training split, section 2.3 ii
-MAJORITY_SHARE = 0.70  # "about", of images with pneumonia, section 2.4
-SAMPLE = {
-    "mode": "RGB",
-    "width": 640,
-    "height": 640,
-    "label": 0,
-    "shape": (1, 640, 640),
-    "range": (0.0, 1.0),
-}
 # Fig 1; shape and range after the transformations, section 2.2
+SAMPLE = {"mode": "RGB", "width": 640, "height": 640, "label": 0}
+SAMPLE |= {"shape": (1, 640, 640), "range": (0.0, 1.0)}
 
 # section 3.3, Fig 18: 411 positives, 171 negatives
 CONFUSION_20 = {"tp": 400, "tn": 142, "fp": 29, "fn": 11}
 
 
 def _scores(table: str) -> dict[str, dict[str, float]]:
+    names = "precision", "recall", "f1", "accuracy"
     rows = [line.split() for line in table.strip().splitlines()]
-    return {
-        row[0]: dict(zip(("precision", "recall", "f1", "accuracy"), map(float, row[1:])))
-        for row in rows
-    }
+    return {model: dict(zip(names, map(float, numbers))) for model, *numbers in rows}
 
 
-# Test scores in percent, in the printed order (falling F1). The accuracy is a mean over batches:
-#    see `implied`. id  precision recall f1 accuracy
+# Test scores in percent, in the printed order (falling F1): precision, recall, F1 and accuracy,
+# which is a mean over batches, see `implied`.
 FIG_20 = _scores("""
     21   92.4 98.3 95.3 93.4
     20   93.2 97.3 95.2 93.4
@@ -100,8 +91,7 @@ class Implied(NamedTuple):
 
 
 def implied(model: str) -> list[Implied]:
-    """Every confusion matrix with 411 positives and 171 negatives that gives a printed row, to the
-    digit printed.
+    """Every confusion matrix of 411 positives and 171 negatives that gives the row as printed.
 
     Precision and recall of one decimal leave one matrix for each of the 15 rows, and its F1 is the
     printed one. Its accuracy is not: the printed one is, in all 15 rows, the mean over batches of
@@ -109,10 +99,8 @@ def implied(model: str) -> list[Implied]:
     answers among those 6. So the paper's accuracies carry the last 6 images with 5.3 (batch size
     32) or 10.7 (64) times the weight of the others.
     """
-    positives, negatives = (
-        CONFUSION_20["tp"] + CONFUSION_20["fn"],
-        CONFUSION_20["tn"] + CONFUSION_20["fp"],
-    )
+    positives = CONFUSION_20["tp"] + CONFUSION_20["fn"]
+    negatives = CONFUSION_20["tn"] + CONFUSION_20["fp"]
     total, printed, batch = positives + negatives, SCORES[model], MODELS[model].batch_size
 
     def shown(value, name):
@@ -121,30 +109,18 @@ def implied(model: str) -> list[Implied]:
     found = []
     for tp in (tp for tp in range(1, positives + 1) if shown(tp / positives, "recall")):
         for fp in range(negatives + 1):
-            if not (
-                shown(tp / (tp + fp), "precision") and shown(2 * tp / (tp + fp + positives), "f1")
-            ):
+            f1 = 2 * tp / (tp + fp + positives)
+            if not (shown(tp / (tp + fp), "precision") and shown(f1, "f1")):
                 continue
-            right = tp + negatives - fp
-            full, rest = divmod(total, batch)
-            means = {
-                last: 100 * ((right - last) / batch + last / rest) / (full + 1)
+            tn, fn = negatives - fp, positives - tp
+            right, (full, rest) = tp + tn, divmod(total, batch)
+            means = [
+                100 * ((right - last) / batch + last / rest) / (full + 1)
                 for last in range(rest + 1)
-            }
-            last = min(means, key=lambda number: abs(means[number] - printed["accuracy"]))
-            found.append(
-                Implied(
-                    model,
-                    tp,
-                    negatives - fp,
-                    fp,
-                    positives - tp,
-                    printed["accuracy"],
-                    100 * right / total,
-                    means[last],
-                    last,
-                )
-            )
+            ]
+            mean = min(means, key=lambda value: abs(value - printed["accuracy"]))
+            accuracies = printed["accuracy"], 100 * right / total, mean
+            found.append(Implied(model, tp, tn, fp, fn, *accuracies, means.index(mean)))
     return found
 
 

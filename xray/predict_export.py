@@ -1,6 +1,5 @@
-"""What a prediction leaves behind: what drove it, pixel by pixel, as a picture over the radiograph; and
-the model for use elsewhere (torch.export), with its card.
-"""
+"""What a prediction leaves behind: what drove it, pixel by pixel, as a picture over the radiograph;
+and the model for use elsewhere (torch.export), with its card."""
 
 import io
 import re
@@ -18,7 +17,7 @@ from xray.data_sources import PAPER
 from xray.files import write_atomically
 from xray.paper import REFERENCES
 from xray.predict_inputs import make_ready
-from xray.predict_weights import NOTICE, Chosen, PredictError, Rules
+from xray.predict_weights import NOTICE, Chosen, PredictError, Thresholds
 from xray.results import Run
 from xray.specs import ModelSpec
 from xray.study import describe
@@ -38,7 +37,7 @@ CALLED = {
 }
 
 
-def write(chosen: Chosen, module, rules: Rules, paths: list[Path], file: Path) -> dict:
+def write(chosen: Chosen, module, thresholds: Thresholds, paths: list[Path], file: Path) -> dict:
     """Write the module to `file` (.pt2) and its card beside it (-card.md); what was written is read
     again and checked, on those of the images at `paths` that can be read, else on phantoms.
 
@@ -54,7 +53,7 @@ def write(chosen: Chosen, module, rules: Rules, paths: list[Path], file: Path) -
         which = "phantoms"
     worst = _write_program(module, np.stack(films)[:, None], file)
     described = file.with_name(file.stem + "-card.md")
-    write_atomically(described, card(chosen, rules, file.name).encode())
+    write_atomically(described, card(chosen, thresholds, file.name).encode())
     checked = f"{len(films)} {which}"
     names = {"file": str(file), "card": str(described)}
     return names | {"largest_difference": worst, "checked_on": checked}
@@ -89,11 +88,11 @@ def _write_program(module, images: np.ndarray, file: Path) -> float:
     return worst
 
 
-def card(chosen: Chosen, rules: Rules, file: str) -> str:
+def card(chosen: Chosen, thresholds: Thresholds, file: str) -> str:
     """The model card, Markdown."""
     run = chosen.run
     logits, labels = run.logits["test"], run.labels["test"]
-    asked = dict.fromkeys((rules.paper, rules.sensitive, rules.decision))
+    asked = dict.fromkeys((thresholds.paper, thresholds.sensitive, thresholds.decision))
     wanted = {"paper"} | ({"kermany", "mendeley"} if not run.data["phantom"] else set())
     wanted |= {"dataset"} if run.data["source"] == PAPER else set()
     made = Environment(
@@ -111,9 +110,9 @@ def card(chosen: Chosen, rules: Rules, file: str) -> str:
         study=chosen.study,
         notice=NOTICE,
         structure=describe(run.spec),
-        thresholds=[(rule, _shares(run, rule)) for rule in asked if rule],
-        decision=rules.decision,
-        reason=rules.reason,
+        thresholds=[(one, _shares(run, one)) for one in asked if one],
+        decision=thresholds.decision,
+        reason=thresholds.reason,
         images=len(labels),
         positives=int(labels.sum()),
         called=CALLED,
@@ -125,10 +124,10 @@ def card(chosen: Chosen, rules: Rules, file: str) -> str:
     )
 
 
-def _shares(run: Run, rule) -> list[str]:
+def _shares(run: Run, threshold) -> list[str]:
     """Sensitivity and specificity on validation, then on test, in percent."""
-    labels, positive = run.labels["test"], run.logits["test"] > rule.logit
-    shares = [rule.sensitivity, rule.specificity] + [
+    labels, positive = run.labels["test"], run.logits["test"] > threshold.logit
+    shares = [threshold.sensitivity, threshold.specificity] + [
         (positive == label)[labels == label].mean() if (labels == label).any() else np.nan
         for label in (1, 0)
     ]
@@ -183,7 +182,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
     return gaussian_filter(values, values.shape[-1] * SMOOTHED, mode="constant")
 
 
-def draw(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
+def draw_map(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
     """A PNG: the radiograph, beside it the same with the map over it, below them a legend and two
     lines of text.
 
@@ -223,15 +222,13 @@ def draw(shown: np.ndarray, values: np.ndarray, title: str, note: str) -> bytes:
 
 
 def _blend(gray: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Colours over gray (H, W, 3): share (H, W) in -1 to 1, from NORMAL over nothing to
-    PNEUMONIA.
-    """
+    """Colours over gray (H, W, 3): share (H, W), -1 to 1, from NORMAL over none to PNEUMONIA."""
     cover = (np.abs(share) ** 0.8 * STRONGEST)[..., None]
     colour = np.where(share[..., None] > 0, PNEUMONIA, NORMAL)
     return np.rint(gray * (1 - cover) + colour * cover).astype(np.uint8)
 
 
-def place(folder: Path, image: Path, model: str, taken: set[str]) -> Path:
+def map_path(folder: Path, image: Path, model: str, taken: set[str]) -> Path:
     """Where an image's map goes: folder/<name>-<model>.png, numbered where that is taken, and takes
     it.
 

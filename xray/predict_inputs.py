@@ -1,7 +1,6 @@
-"""A person's own image files -> gray pixels: found in folders, decoded as training images are; DICOM
-with pydicom. And what images look like from afar, so that one of another kind than the training
-images is told: a photograph, a negative, a blank film.
-"""
+"""A person's own image files -> gray pixels: found in folders, decoded as training images are;
+DICOM with pydicom. And what images look like from afar, so that one of another kind than the
+training images is told: a photograph, a negative, a blank film."""
 
 import io
 import os
@@ -26,7 +25,7 @@ class Film(NamedTuple):
     chroma: float
 
 
-def find(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], list[tuple]]:
+def find_files(names: list[str], leave_out: Path | None = None) -> tuple[list[Path], list[tuple]]:
     """Files and folders -> (image files in order, each once; what cannot be used: path, reason).
 
     A folder stands for the files under it whose names end as images' do, by path, without hidden
@@ -62,8 +61,8 @@ def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
     return inside
 
 
-def read(path: Path) -> Film:
-    """Read one file as training images are (images.read). Raises Unreadable with the reason."""
+def read_film(path: Path) -> Film:
+    """Read one file as data_images.read does. Raises Unreadable with the reason."""
     try:
         size = os.stat(path).st_size
         if size > LARGEST_FILE:
@@ -169,9 +168,7 @@ MARGINS = {"brightness": 0.1, "contrast": 0.1, "likeness": 0.5}
 
 
 def from_afar(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, about the same
-    whatever S is.
-    """
+    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, for any S."""
     step = max(1, images.shape[-1] // 160)  # of a large image a grid of pixels is enough
     found = [
         adaptive_avg_pool2d(
@@ -293,7 +290,7 @@ class Ready(NamedTuple):
 def make_ready(path: Path, facts: dict, size: int) -> Ready:
     """Read one file. facts: of the study, see `unlike`; size: pixels a side of the model."""
     try:
-        gray, chroma = read(path)
+        gray, chroma = read_film(path)
         warnings = unlike(gray, chroma, facts, size)
         return Ready("", resize(gray, size), thumbnail(gray), warnings)
     except Unreadable as error:

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from xray import metrics, models, results
 from xray.data_sources import PAPER, shown
+from xray.metrics import SENSITIVITY
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import in_order, train_command
@@ -181,10 +182,9 @@ def load_weights(run: Run) -> torch.nn.Module:
 # ---- which logit counts as pneumonia
 
 NOTICE = "Research software, no medical device: nothing here may be used for a diagnosis."
-SENSITIVITY = 0.95
 
 
-class Rule(NamedTuple):
+class Threshold(NamedTuple):
     """Pneumonia where the logit is above `logit`."""
 
     name: str  # "paper", "sensitive" or "given"
@@ -197,18 +197,16 @@ class Rule(NamedTuple):
         return float(expit(self.logit))
 
 
-class Rules(NamedTuple):
-    paper: Rule  # logit > 0, probability above 0.5
-    # finds SENSITIVITY of the validation split's pneumonia; None where none is of use
-    sensitive: Rule | None
-    # the one that decides; None for a model that gives all images the same answer
-    decision: Rule | None
+class Thresholds(NamedTuple):
+    paper: Threshold  # logit > 0, probability above 0.5
+    sensitive: Threshold | None  # finds SENSITIVITY of validation's pneumonia; None where of no use
+    decision: Threshold | None  # the one that decides; None for a dead model
     reason: str  # why that one, in words
 
 
-def rules(run: Run, probability: float | None = None) -> Rules:
+def thresholds(run: Run, probability: float | None = None) -> Thresholds:
     """The thresholds of a run, from its stored validation logits; `probability`, in 0-1, is a
-    person's own threshold.
+    person's own.
 
     A person's own decides where there is one, else `sensitive`, else, where that would call every
     validation image pneumonia (an MLP that shuts off more than 5 % of them) or cannot be had, the
@@ -216,36 +214,35 @@ def rules(run: Run, probability: float | None = None) -> Rules:
     """
     stored, labels = run.logits["validation"], run.labels["validation"]
 
-    def rule(name, logit):
+    def threshold(name, logit):
         positive = stored > logit
         found, called = (
             positive[labels == label].mean() if (labels == label).any() else math.nan
             for label in (1, 0)
         )
-        return Rule(name, float(logit), float(found), float(1 - called))
+        return Threshold(name, float(logit), float(found), float(1 - called))
 
-    paper, sensitive, why = rule("paper", 0.0), None, "cannot be had from the validation images"
+    paper, sensitive = threshold("paper", 0.0), None
+    why = "cannot be had from the validation images"
     if len(stored) and (stored == stored[0]).all():
         dead = f"it gave all {len(stored)} validation images the same logit, {stored[0]:g}"
-        return Rules(paper, None, None, f"none: the model is dead, {dead}")
+        return Thresholds(paper, None, None, f"none: the model is dead, {dead}")
     try:
-        found = rule("sensitive", metrics.threshold_at_sensitivity(stored, labels, SENSITIVITY))
+        logit = metrics.threshold_at_sensitivity(stored, labels, SENSITIVITY)
+        found = threshold("sensitive", logit)
         why = "would call every normal validation image pneumonia"
         sensitive = found if found.specificity > 0 else None
     except ValueError:
         pass
     if probability is not None:
-        own = rule("given", math.log(probability / (1 - probability)))
-        return Rules(paper, sensitive, own, "a threshold of your own")
+        own = threshold("given", math.log(probability / (1 - probability)))
+        return Thresholds(paper, sensitive, own, "a threshold of your own")
     if sensitive is None:
         reason = f"the paper's rule; one that finds {SENSITIVITY:.0%} of pneumonia {why}"
-        return Rules(paper, None, paper, reason)
+        return Thresholds(paper, None, paper, reason)
     called = 1 - sensitive.specificity
     reason = (
         f"it found {sensitive.sensitivity:.0%} of pneumonia on the validation images, and called "
         f"{called:.0%} of the normal ones pneumonia"
     )
-    return Rules(paper, sensitive, sensitive, reason)
-
-
-# ---- from files to answers
+    return Thresholds(paper, sensitive, sensitive, reason)

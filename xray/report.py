@@ -31,13 +31,10 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def html(content: dict, out: Path) -> str:
-    """The report as one HTML page that loads nothing: style, script and pictures stand inside
-    it.
-    """
+    """The report as one HTML page that loads nothing: style, script and pictures are in it."""
     made = _environment(out, on_one_line, paragraphs=paragraphs, verbatim=_one_line)
-    style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js")
-    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
     return made.get_template("index.html").render(
         **_fresh(content),
         style=Markup(style.replace("FONTS", FONTS)),
@@ -47,9 +44,7 @@ def html(content: dict, out: Path) -> str:
 
 
 def markdown(content: dict, out: Path) -> str:
-    """The report as Markdown. Whatever does not stand in a template is escaped, without exception,
-    as it is put out.
-    """
+    """The report as Markdown. Whatever does not stand in a template is escaped as it is put out."""
     made = _environment(out, escape_markdown, verbatim=fenced)
     page = made.get_template("report.md").render(**_fresh(content))
     return re.sub(r"\n{3,}", "\n\n", page)
@@ -84,9 +79,7 @@ def _environment(out: Path, put, autoescape: bool = True, **filters) -> Environm
 
 
 def link_to(path: str, out: Path) -> str:
-    """The address of a file inside the report's folder, relative to it; "" where it lies
-    outside.
-    """
+    """The address of a file inside the report's folder, relative to it; "" for one outside."""
     try:
         return quote(Path(path).resolve().relative_to(Path(out).resolve()).as_posix())
     except ValueError:
@@ -109,8 +102,7 @@ def on_one_line(value) -> str:
 
 def paragraphs(text: Markup) -> Markup:
     """What stands in a section: a part up to a blank line that starts with a tag stays as it is,
-    any other is a paragraph of prose.
-    """
+    any other is a paragraph of prose."""
     parts = [part.strip() for part in re.split(r"\n\s*\n", text)]
     return Markup("\n").join(
         Markup(part) if part.startswith("<") else Markup(f"<p>{prose(Markup(part))}</p>")
@@ -136,9 +128,7 @@ def _one_line(text: str) -> Markup:
 
 
 def escape_markdown(value) -> Markup:
-    """Any text as one line of Markdown that shows just that text: no markup, no HTML, no end of a
-    table's cell.
-    """
+    """Any text as one line of Markdown that shows just that text, in a table's cell too."""
     line = on_one_line(value)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
@@ -187,9 +177,7 @@ def banner(study: Study) -> list[str]:
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md and figures/ into `out`; gives back their paths. OSError where
-    that cannot be.
-    """
+    """Write index.html, report.md and figures/ into `out`; gives their paths. Raises OSError."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)

@@ -1,6 +1,5 @@
 """Numbers, tables and pictures of the report's appendices B to F: what accuracy does not tell,
-patients, which test images are missed (no pixels), weights.
-"""
+patients, which test images are missed (no pixels), weights."""
 
 import math
 from collections import defaultdict
@@ -13,10 +12,17 @@ from xray import report_pictures as pictures
 from xray.data_audit import cause_of, patient
 from xray.report_items import cell, image, item, plot, table
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study, Summary, finished, percent, plus_minus, spread, test_share
+from xray.study import (
+    EVALUATED,
+    Study,
+    Summary,
+    finished,
+    percent,
+    plus_minus,
+    test_share,
+    with_spread,
+)
 
-SENSITIVITY = 0.95
-RANKING = ("roc_auc", "average_precision", "brier")
 # models whose first layer is drawn, where their weights were kept; the first two are asked for
 LOOKED_AT = ("20", "21", "20b", "27b")
 
@@ -24,14 +30,10 @@ LOOKED_AT = ("20", "21", "20b", "27b")
 def sections(study: Study) -> tuple[dict, dict]:
     """The numbers that templates/appendix-*.j2 say, and their items by id."""
     found = comparisons.compare(study.chosen, study.resplits, test_share(study))
-    errors, items = missed(study)
-    numbers = {
-        "patients": study.facts.get("patients"),
-        "resplit": bool(found),
-        "missed": errors,
-        "weights": [],
-    }
-    items |= beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
+    errors, items = _missed(study)
+    numbers = {"patients": study.facts.get("patients"), "resplit": bool(found)}
+    numbers |= {"missed": errors, "weights": []}
+    items |= _beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
     if numbers["patients"]:
         items["overlap"] = {"table": _overlap(numbers["patients"]["overlap"])}
     items["resplits"] = _resplits(study, found)
@@ -53,7 +55,7 @@ def _batch_means(study: Study) -> dict:
         ours = ["–", "–", "–"]
         if summary:
             gap = summary.mean["batch_mean_accuracy"] - summary.mean["accuracy"]
-            ours = [spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
+            ours = [with_spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
             ours.append(_signed(gap))
         printed = [cell(percent(value / 100), paper=True) for value in theirs]
         rows.append([model, MODELS[model].batch_size, *printed, *ours])
@@ -67,7 +69,7 @@ def _batch_means(study: Study) -> dict:
 # ---- beyond accuracy
 
 
-def beyond(study: Study) -> dict:
+def _beyond(study: Study) -> dict:
     """Rankings, calibration, and a threshold for a given sensitivity."""
     there = [model for model in EVALUATED if model in study.summaries]
     names = ("ranking", "calibration", "ranking-scores", "threshold")
@@ -81,11 +83,9 @@ def beyond(study: Study) -> dict:
     drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study)
     items["calibration"]["plot"] = drawn
     items["ranking-scores"]["table"] = _ranking(study, there)
-    columns = (
-        "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV | >Precision"
-    )
+    columns = "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV"
     rows = [_at_sensitivity(model, study.summaries[model]) for model in there]
-    items["threshold"]["table"] = table(columns, rows, sortable=True)
+    items["threshold"]["table"] = table(f"{columns} | >Precision", rows, sortable=True)
     return items
 
 
@@ -93,17 +93,15 @@ def _ranking(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
         summary = study.summaries[model]
-        ranks = [_thousandths(summary.mean[key]) for key in RANKING]
-        more = [spread(summary, key) for key in ("specificity", "npv")]
+        ranks = [_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS]
+        more = [with_spread(summary, key) for key in ("specificity", "npv")]
         rows.append([model, MODELS[model].family, *ranks, percent(summary.mean["ece"]), *more])
     floor = study.baseline
-    ranks = [_thousandths(floor[key]) for key in RANKING]
+    ranks = [_thousandths(floor[key]) for key in metrics.RANK_METRICS]
     more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
     rows.append(["–", "always pneumonia", *ranks, *more])
-    names = (
-        "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, % | >NPV, %"
-    )
-    return table(names, rows, sortable=True)
+    names = "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, %"
+    return table(f"{names} | >NPV, %", rows, sortable=True)
 
 
 def _thousandths(value: float) -> str:
@@ -119,7 +117,7 @@ def _at_sensitivity(model: str, summary: Summary) -> list:
     for run in filter(finished, summary.runs):
         validation = run.logits["validation"], run.labels["validation"]
         try:
-            threshold = metrics.threshold_at_sensitivity(*validation, SENSITIVITY)
+            threshold = metrics.threshold_at_sensitivity(*validation)
         except ValueError:  # no positive in the validation split
             continue
         shifted = np.where(run.logits["test"] > threshold, 1.0, -1.0)
@@ -138,15 +136,12 @@ def _overlap(overlap: dict) -> dict:
     rows = []
     for pair, classes in overlap.items():
         for name in ("all", "NORMAL", "PNEUMONIA"):
-            images, shared, patients = (
-                classes[name][key] for key in ("images", "shared", "patients")
-            )
-            share = f"{100 * shared / images:.1f}" if images else "nan"
-            rows.append([pair, name.lower(), f"{images:,}", f"{shared:,}", share, f"{patients:,}"])
-    names = (
-        "Images of … in … | Class | >Images | >With a patient seen there | >Share, % | >Patients"
-    )
-    return table(names, rows)
+            one = classes[name]
+            share = f"{100 * one['shared'] / one['images']:.1f}" if one["images"] else "nan"
+            images, shared, patients = (f"{one[key]:,}" for key in ("images", "shared", "patients"))
+            rows.append([pair, name.lower(), images, shared, share, patients])
+    names = "Images of … in … | Class | >Images | >With a patient seen there | >Share, %"
+    return table(f"{names} | >Patients", rows)
 
 
 def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
@@ -170,18 +165,10 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
             more = f", {lost} of {runs} runs lost" if lost else ""
             sides.append(f"{values} ({len(row.sides[protocol])}{more})")
         interval = f"{_signed(row.gap)} ({_signed(row.low)} to {_signed(row.high)})"
-        cells = [
-            row.model,
-            "F1" if row.score == "f1" else row.score,
-            percent(row.given),
-            *sides,
-            interval if row.gap == row.gap else "–",
-            _thousandths(row.p),
-            percent(row.detectable),
-            percent(row.paper),
-            percent(row.percentile, 0),
-        ]
-        rows.append(cells)
+        interval = interval if row.gap == row.gap else "–"
+        ours = [row.model, "F1" if row.score == "f1" else row.score, percent(row.given), *sides]
+        test = [interval, _thousandths(row.p), percent(row.detectable)]
+        rows.append([*ours, *test, percent(row.paper), percent(row.percentile, 0)])
     names = (
         "Model | Score | >Given split, % | >By image, % | >By patient, %"
         " | >Gap, points (95 % interval) | >p | >Gap it could see, points | >The paper's, %"
@@ -194,9 +181,7 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
 
 
 def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
-    """What the template says of a model's first layer, and its pictures; run: one whose weights
-    were kept, or None.
-    """
+    """What is said of a model's first layer, and its pictures; run: one with weights, or None."""
     said = {"model": model, "family": MODELS[model].family, "limit": None, "damaged": False}
     try:
         found = pictures.weight_pictures(run) if run else None
@@ -223,7 +208,7 @@ def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
 MOST_MISSED = 15
 
 
-def missed(study: Study) -> tuple[dict | None, dict]:
+def _missed(study: Study) -> tuple[dict | None, dict]:
     """The numbers that the appendix says, and its items by id, over all finished runs of the
     evaluated models; None and none without such runs on the given split or the data's description.
     """
@@ -234,7 +219,7 @@ def missed(study: Study) -> tuple[dict | None, dict]:
     labels = runs[0].labels["test"]
     paths = study.facts["paths"][-len(labels) :]
     wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
-    surety = np.array([metrics.missed(run.logits["test"], labels) for run in runs])
+    surety = np.array([metrics.wrong_probability(run.logits["test"], labels) for run in runs])
     shown = [_shown(path, label) for path, label in zip(paths, labels)]
     share = wrong.mean(0)
     numbers = {
@@ -271,9 +256,7 @@ def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
 
 
 def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
-    """The images that most runs miss; surety: float (runs, images), the probability of the wrong
-    class.
-    """
+    """The images that most runs miss; surety: (runs, images), wrong class's probability."""
     share, sure = wrong.mean(0), surety.mean(0)
     order = sorted(range(len(paths)), key=lambda i: (-share[i], -sure[i], paths[i]))
     rows = []

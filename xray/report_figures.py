@@ -15,7 +15,7 @@ from xray.specs import MODELS
 from xray.study import EVALUATED, Study, describe, percent, seconds_of
 
 HUE = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
-SCORES = (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))  # a panel each
+SCORE_PANELS = (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))  # a panel each
 WIDTH = 7.6  # inches: 547 points, shown at most 1.5 times that
 DASH = (0, (3.2, 1.8))
 MIDDLE = {"ha": "center", "va": "center"}
@@ -161,7 +161,7 @@ def bars(name: str, title: str, study: Study, paper: dict, groups: list, tones: 
     """
 
     def paint(figure):
-        for axis, (score, heading) in zip(figure.subplots(1, 2), SCORES):
+        for axis, (score, heading) in zip(figure.subplots(1, 2), SCORE_PANELS):
             for place, (_, models) in enumerate(groups):
                 for step, model in enumerate(models):
                     x = place + (step - (len(models) - 1) / 2) * 0.4
@@ -219,7 +219,7 @@ def _guess(axis, floor: float) -> None:
 
 
 def _both(scores: dict) -> list[str]:
-    return [percent(scores[score]) for score, _ in SCORES]
+    return [percent(scores[score]) for score, _ in SCORE_PANELS]
 
 
 def glance(name: str, title: str, study: Study, paper: dict) -> dict:
@@ -231,7 +231,7 @@ def glance(name: str, title: str, study: Study, paper: dict) -> dict:
 
     def paint(figure):
         axes = figure.subplots(1, 2, sharey=True)
-        for axis, (score, heading) in zip(axes, SCORES):
+        for axis, (score, heading) in zip(axes, SCORE_PANELS):
             for row, model in enumerate(models):
                 summary, hue = study.summaries[model], colour(MODELS[model])
                 dots = [100 * scores[score] for scores in summary.scores]

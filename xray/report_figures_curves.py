@@ -1,6 +1,5 @@
-"""Pictures of curves: training by epoch, sizes compared, and beyond the paper's ranking, calibration
-and re-splits. Each is what report_pictures.draw gives back.
-"""
+"""Pictures of curves: training by epoch, sizes compared, ranking, calibration and re-splits. Each
+is what report_pictures.draw gives back."""
 
 import math
 
@@ -8,15 +7,25 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from xray import metrics
-from xray.report_figures import DASH, HUE, SCORES, WIDTH, colour, legend, line, name_rows, swatches
+from xray.report_figures import (
+    DASH,
+    HUE,
+    SCORE_PANELS,
+    WIDTH,
+    colour,
+    legend,
+    line,
+    name_rows,
+    swatches,
+)
 from xray.report_pictures import COLOURS, draw
 from xray.specs import IMAGE_SIZE, MODELS
-from xray.study import EVALUATED, Study, finished, learned, percent
+from xray.study import Study, finished, learned, percent
 
 MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
-SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
-FULL = {"color": COLOURS["ink"], "linewidth": 1.3}
+EACH_SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
+FULL_SIZE = {"color": COLOURS["ink"], "linewidth": 1.3}
 # all figures of curves are laid out alike, so it need not be worked out for each
 PLACES = {"left": 0.068, "right": 0.992, "wspace": 0.07, "hspace": 0.13}
 PLACES |= {"top": 0.945, "bottom": 0.19}
@@ -47,7 +56,7 @@ def curves(name: str, title: str, panels: list[tuple[str, list]]) -> dict:
         place = {"loc": "lower left", "bbox_to_anchor": (0.055, 0)}
         legend(figure, _entries([group for _, group in panels]), **place, **spacing)
 
-    words = [f"{label}: {_ends(runs)}" for label, runs, _ in everything]
+    words = [f"{label}: {_end_words(runs)}" for label, runs, _ in everything]
     return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 4.0), paint)
 
 
@@ -89,9 +98,8 @@ def _lines(axis, runs, quantity: str, hue: str, factor: float) -> None:
 def _mean_line(lines) -> np.ndarray:
     """The mean at each epoch over the runs that reached it."""
     length = max((len(line) for line in lines), default=0)
-    return np.array(
-        [np.mean([line[epoch] for line in lines if len(line) > epoch]) for epoch in range(length)]
-    )
+    there = [[line[epoch] for line in lines if len(line) > epoch] for epoch in range(length)]
+    return np.array(list(map(np.mean, there)))
 
 
 def _log_scale(axis, losses: np.ndarray) -> None:
@@ -119,7 +127,7 @@ def _entries(groups: list) -> dict:
     return found
 
 
-def _ends(runs) -> str:
+def _end_words(runs) -> str:
     last = {}
     for part in ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy"):
         ends = [run.history[part][-1] for run in runs if run.history[part]]
@@ -137,7 +145,7 @@ def _ends(runs) -> str:
 def sizes(name: str, title: str, found: list) -> dict:
     """Validation accuracy by epoch, a panel a CNN: at the paper's size over that of matched seeds.
 
-    found: what study.sizes_compared gives.
+    found: what comparisons.sizes_compared gives.
     """
     columns = min(4, len(found))
     rows = -(-len(found) // columns)
@@ -145,7 +153,7 @@ def sizes(name: str, title: str, found: list) -> dict:
     def paint(figure):
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for axis, one in zip(axes, found):
-            for runs, style in ((one.matched, SEED), (one.full, FULL)):
+            for runs, style in ((one.matched, EACH_SEED), (one.full, FULL_SIZE)):
                 for run in runs:
                     values = 100 * np.asarray(run.history["validation_accuracy"])
                     axis.plot(np.arange(1, len(values) + 1), values, **style)
@@ -157,22 +165,18 @@ def sizes(name: str, title: str, found: list) -> dict:
         axes[0].set_ylabel("validation accuracy, %")
         size = found[0].matched[0].image_size
         entries = {
-            f"{size}×{size}, matched, each seed": line(**SEED),
-            f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL),
+            f"{size}×{size}, matched, each seed": line(**EACH_SEED),
+            f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL_SIZE),
         }
         legend(figure, entries, ncols=2)
 
-    words = [f"model {one.model}: agreement {one.agreement:.2f}" for one in found]
-    alt = f"{title}. {'; '.join(words)}."
-    return draw(name, title, alt, (WIDTH, 0.9 + 1.7 * rows), paint)
+    words = "; ".join(f"model {one.model}: agreement {one.agreement:.2f}" for one in found)
+    return draw(name, title, f"{title}. {words}.", (WIDTH, 0.9 + 1.7 * rows), paint)
 
 
 DOTS = (0, (1, 1.4))
-PROTOCOL_WORDS = {
-    "given": "the given split",
-    "image": "re-split by image",
-    "patient": "re-split by patient",
-}
+PROTOCOL_WORDS = {"given": "the given split"}
+PROTOCOL_WORDS |= {"image": "re-split by image", "patient": "re-split by patient"}
 
 
 def _style(model: str) -> dict:
@@ -183,15 +187,10 @@ def _style(model: str) -> dict:
 
 def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
     """Class -> its evaluated models -> their finished runs."""
-    runs = {
-        model: list(filter(finished, study.summaries[model].runs))
-        for model in EVALUATED
-        if model in study.summaries
-    }
-    return [
-        (family, {model: runs[model] for model in runs if MODELS[model].family == family})
-        for family in HUE
-    ]
+    found = {family: {} for family in HUE}
+    for model, summary in study.summaries.items():
+        found[MODELS[model].family][model] = list(filter(finished, summary.runs))
+    return list(found.items())
 
 
 def _legend(figure, more: dict) -> None:
@@ -226,7 +225,6 @@ def ranking(name: str, title: str, study: Study) -> dict:
     words = [
         f"model {model} {summary.mean['roc_auc']:.3f} and {summary.mean['average_precision']:.3f}"
         for model, summary in study.summaries.items()
-        if model in EVALUATED
     ]
     alt = f"{title}. Area under the ROC curve and average precision: {'; '.join(words)}."
     return draw(name, title, alt, (WIDTH, 4.4), paint)
@@ -266,17 +264,14 @@ def calibration(name: str, title: str, study: Study) -> dict:
         axes[0].set_ylabel("share with pneumonia, %")
         _legend(figure, {"perfect": line(**even)})
 
-    words = [
-        f"model {model} {100 * summary.mean['ece']:.1f}"
-        for model, summary in study.summaries.items()
-        if model in EVALUATED
-    ]
+    errors = {model: 100 * summary.mean["ece"] for model, summary in study.summaries.items()}
+    words = [f"model {model} {error:.1f}" for model, error in errors.items()]
     alt = f"{title}. Expected calibration error in points: {'; '.join(words)}."
     return draw(name, title, alt, (WIDTH, 3.1), paint)
 
 
 def resplits(name: str, title: str, study: Study, found: list) -> dict:
-    """Test accuracy and F1 over re-splits: found is what resplits.compare gives. A dot is a split,
+    """Test accuracy and F1 over re-splits; found: what comparisons.compare gives. A dot is a split,
     on the given split a run that learned; the bar is their mean."""
     values = _over_splits(study, found)
     names = [f"{model}  {PROTOCOL_WORDS[protocol]}" for model, protocol in values]
@@ -285,7 +280,7 @@ def resplits(name: str, title: str, study: Study, found: list) -> dict:
         axes = figure.subplots(1, 2, sharey=True)
         bar = {"marker": "|", "color": COLOURS["ink"], "markersize": 12, "markeredgewidth": 1.8}
         dot = {"marker": "o", "linestyle": "none", "markersize": 4}
-        for axis, (score, heading) in zip(axes, SCORES):
+        for axis, (score, heading) in zip(axes, SCORE_PANELS):
             for row, ((model, protocol), scores) in enumerate(values.items()):
                 points = scores[score]
                 hue = {"color": colour(MODELS[model], light=protocol == "patient"), "alpha": 0.45}

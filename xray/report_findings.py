@@ -1,6 +1,4 @@
-"""Numbers, tables and pictures of the report's sections 3 to 5: the paper's results under its own
-numbers, drawn from this study's runs.
-"""
+"""Numbers, tables and pictures of the report's sections 3 to 5: this study beside the paper."""
 
 import numpy as np
 
@@ -9,11 +7,11 @@ from xray.comparisons import timed_alike
 from xray.paper import REFERENCES
 from xray.report_items import BADGES, NOT_TRAINED, cell, item, plot, table
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.study import Study, finished, is_dead, plus_minus, seconds_of, seeds, spread
+from xray.study import Study, finished, is_dead, plus_minus, seconds_of, seeds, with_spread
 
 # What tells the models of a figure apart, in the order of paper.CURVES; none where they are drawn
 # by class.
-CURVES = {
+PANEL_WORDS = {
     9: ("1 layer", "2 layers", "3 layers"),
     10: ("5 units", "10 units", "20 units"),
     11: ("5 units", "10 units", "20 units"),
@@ -28,7 +26,7 @@ CURVES = {
     26: ("no L2", "L2"),
 }
 WEIGHTED = ("plain loss", "weighted loss")
-BARS = {21: WEIGHTED, 24: WEIGHTED, 27: ("without L2", "with L2")}
+BAR_TONES = {21: WEIGHTED, 24: WEIGHTED, 27: ("without L2", "with L2")}
 ADAM = ("17", "18", "19")
 
 
@@ -48,25 +46,25 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     if one:
         title = "Confusion matrix of model 20 on the test split"
         confusion = plot("fig-18", report_figures.confusion, title, one, paper.CONFUSION_20)
-    items = {f"fig-{number}": _curves(study, number) for number in CURVES}
-    items |= {f"fig-{number}": _bars(study, number) for number in BARS}
+    items = {f"fig-{number}": _curves(study, number) for number in PANEL_WORDS}
+    items |= {f"fig-{number}": _bars(study, number) for number in BAR_TONES}
     for number, ours in orders.items():
-        rows = _scores(study, ours)
+        rows = _score_table(study, ours)
         items[f"fig-{number}"] = item(study, paper.TABLES[number], table=rows)
     items |= {
         "learning-rates": item(study, list(LEARNING_RATE_SEARCH), table=_search(study)),
         "adam": item(study, ADAM, table=_adam(study)),
-        "fig-18": item(study, ["20"], plot=confusion),
+        "fig-18": item(study, paper.CONFUSIONS[18], plot=confusion),
         "fig-28": duration,
         "conclusions": {"table": _conclusions(verdicts)},
-        "references": {"table": _references()},
+        "references": {"table": _reference_table()},
     }
     return numbers, items
 
 
 def _curves(study: Study, number: int) -> dict:
     """One of the paper's curve figures: a picture, and its end values as a table."""
-    models, words, name = paper.CURVES[number], CURVES[number], f"fig-{number}"
+    models, words, name = paper.CURVES[number], PANEL_WORDS[number], f"fig-{number}"
     there = [model for model in models if model in study.chosen]
     if not there:
         return item(study, models)
@@ -157,14 +155,14 @@ def _by_f1(study: Study, models: list[str]) -> list[str]:
     return sorted(there, key=lambda model: -study.summaries[model].mean["f1"])
 
 
-def _scores(study: Study, models: list[str]) -> dict | None:
+def _score_table(study: Study, models: list[str]) -> dict | None:
     """Test scores, the paper's row beneath each of ours; None where no model was tested."""
     rows = []
     for model in models:
         spec, summary, printed = MODELS[model], study.summaries[model], paper.SCORES[model]
         head = [model, spec.family, "yes" if spec.class_weight else "no"]
         keys = ("precision", "recall", "f1", "accuracy", "batch_mean_accuracy")
-        rows.append([*head, "ours", *(spread(summary, key) for key in keys)])
+        rows.append([*head, "ours", *(with_spread(summary, key) for key in keys)])
         theirs = [f"{printed[key]:.1f}" for key in ("precision", "recall", "f1")]
         theirs += ["–", f"{printed['accuracy']:.1f}"]
         rows.append([cell(part, paper=True) for part in [*head, "paper", *theirs]])
@@ -180,16 +178,15 @@ def _bars(study: Study, number: int) -> dict:
     models = [model for pair in pairs for model in pair]
     if any(model in study.summaries for model in models):
         groups = [(MODELS[pair[0]].family, list(pair)) for pair in pairs]
-        title = f"Accuracy and F1 on the test split, {' and '.join(BARS[number])}"
-        about = study, paper.SCORES, groups, BARS[number]
+        title = f"Accuracy and F1 on the test split, {' and '.join(BAR_TONES[number])}"
+        about = study, paper.SCORES, groups, BAR_TONES[number]
         drawn = plot(name, report_figures.bars, title, *about)
     return item(study, models, plot=drawn)
 
 
 def _duration(study: Study) -> tuple[dict, dict, list]:
     """Figure 28; what its runs have in common, empty without any; (model, mean seconds) of those
-    trained in sample space.
-    """
+    trained in sample space."""
     runs, drawn, timed = timed_alike(study.runs), None, {}
     there = [model for model in paper.DURATIONS[28] if runs.get(model)]
     missing = [model for model in paper.DURATIONS[28] if model not in there]
@@ -227,7 +224,7 @@ def _conclusions(verdicts: list) -> dict:
     return table("Claim | In our words | What we measured | Verdict", rows)
 
 
-def _references() -> dict:
+def _reference_table() -> dict:
     rows = [
         [number, cell(entry.text, href=entry.url), entry.use]
         for number, entry in enumerate(REFERENCES, 1)

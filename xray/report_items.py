@@ -1,6 +1,4 @@
-"""What the report's templates ask for by name: pictures, tables and listings as plain dicts, with
-the records that they were drawn from.
-"""
+"""What the templates ask for by name: pictures, tables and listings, with their records."""
 
 from pathlib import Path
 
@@ -100,8 +98,7 @@ def files(shown: dict[str, dict]) -> dict[str, bytes]:
 def table(columns: str, rows: list[list], sortable: bool = False) -> dict:
     """A table. columns: their names, with " | " between. One that starts with ">" is of numbers,
     set to the right; the first column heads its row. A cell is any text or number, or what `cell`
-    makes.
-    """
+    makes."""
     names = columns.split(" | ")
     return {
         "sortable": sortable,
@@ -111,9 +108,7 @@ def table(columns: str, rows: list[list], sortable: bool = False) -> dict:
 
 
 def cell(content, *, href="", badge="", paper=False, code=False) -> dict:
-    """A table's cell: text, or a link, a coloured word (badge: a value of BADGES), a value of the
-    paper's, or code.
-    """
+    """A table's cell: text, a link, a coloured word of BADGES, the paper's value, or code."""
     return {"text": str(content), "href": href, "badge": badge, "paper": paper, "code": code}
 
 

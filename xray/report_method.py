@@ -16,8 +16,7 @@ STRUCTURES = {"fig-6": "0", "fig-7": "5", "fig-8": "11"}
 
 def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     """The numbers that templates/2-method.j2 says, and its items by id. sample: the data's first
-    training image, uint8 (S, S), or None where it may not be shown.
-    """
+    training image, uint8 (S, S), or None where it may not be shown."""
     facts, found = study.facts, sizes_compared(study)
     picture = data_phantoms.draw(0, False, IMAGE_SIZE) if sample is None else sample
     train = facts["counts"]["train"] if facts else {}
@@ -49,7 +48,7 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
             "sec-data": item(study, table=_split_sizes(facts)),
             "fig-1": item(study, listing=_first_record(facts["sample"])),
             "fig-2": item(study, images=[first]),
-            "sec-audit": item(study, table=audit(facts["audit"], facts["splits"])),
+            "sec-audit": item(study, table=_audit(facts["audit"], facts["splits"])),
             "fig-3": item(study, plot=shares),
         }
     if found:
@@ -83,7 +82,7 @@ def _split_sizes(facts: dict) -> dict:
     return table("Split | >Images | >Normal | >Pneumonia | >Images in the paper", rows)
 
 
-def audit(found: dict, sizes: dict) -> dict:
+def _audit(found: dict, sizes: dict) -> dict:
     """What is wrong with the images: missing, unreadable, copied, contradictory."""
     rows = [
         ["Rows without an image", found["missing"]],

@@ -1,6 +1,5 @@
-"""A matplotlib figure becomes an SVG, one to stand inside the HTML page and one as a file; numbers that
-are images (a radiograph, a net's first-layer weights) become small PNGs.
-"""
+"""A matplotlib figure becomes an SVG, one to stand inside the HTML page and one as a file; numbers
+that are images (a radiograph, a net's first-layer weights) become small PNGs."""
 
 import base64
 import io

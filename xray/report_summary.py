@@ -17,8 +17,8 @@ from xray.study import (
     is_dead,
     not_trained,
     percent,
-    spread,
     test_share,
+    with_spread,
 )
 
 
@@ -63,7 +63,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     numbers = {
         "trained": len([model for model in study.chosen if model in MODELS]),
         "runs": len(study.runs),
-        "facts": facts(study),
+        "facts": heading(study),
         "judged": len(verdicts) - count["not run"],
         "verdicts": {word: count[word] for word in BADGES},
         "dead": sum(map(is_dead, mlps)),
@@ -85,7 +85,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
         title = "Test scores of the evaluated models"
         drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
         items["glance"] = item(study, EVALUATED, plot=drawn)
-        items["scores"] = item(study, EVALUATED, table=_scores(study, there))
+        items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items
 
 
@@ -103,7 +103,7 @@ def _patients(study: Study) -> dict | None:
     return None
 
 
-def facts(study: Study) -> list[tuple[str, str]]:
+def heading(study: Study) -> list[tuple[str, str]]:
     """What is at the head of the report: which study this is, of what, and where it was made."""
     data = study.runs[0].data
     devices = sorted({str(run.environment.get("device", "unknown")) for run in study.runs})
@@ -134,7 +134,7 @@ def _set_aside(study: Study) -> list[tuple[str, str]]:
     return [("Set aside", "; ".join(words))] if words else []
 
 
-def _scores(study: Study, models: list[str]) -> dict:
+def _score_table(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
         spec, summary, implied = MODELS[model], study.summaries[model], paper.implied(model)
@@ -153,7 +153,11 @@ def _scores(study: Study, models: list[str]) -> dict:
             inside = round(100 * low, 1) <= round(value, 1) <= round(100 * high, 1)
             words = f"{percent(low)}–{percent(high)} {'inside' if inside else 'outside'}"
             printed = cell(f"{value:.1f}", paper=True)
-            row += [printed, spread(summary, key), cell(words, badge="good" if inside else "bad")]
+            row += [
+                printed,
+                with_spread(summary, key),
+                cell(words, badge="good" if inside else "bad"),
+            ]
         rows.append([*row, _swing(summary)])
     f1, accuracy = percent(study.baseline["f1"]), percent(study.baseline["accuracy"])
     rows.append(["–", "always pneumonia", "–", "–", "–", f1, "–", "–", accuracy, "–", "–"])
@@ -167,8 +171,7 @@ def _scores(study: Study, models: list[str]) -> dict:
 
 def _swing(summary: Summary) -> str:
     """How far validation accuracy goes up and down over the last third of a run's epochs: standard
-    deviation, and the lowest and highest of any run that learned.
-    """
+    deviation, and the lowest and highest of any run that learned."""
     learned = [run for run in summary.runs if finished(run) and not is_dead(run)]
     ends = [curves.last_third(run.history["validation_accuracy"]) for run in learned]
     if not ends:

@@ -47,8 +47,7 @@ class Run:
         in fp32, whatever precision trained; both empty for a diverged run.
     """
 
-    # as trained: differs from MODELS[spec.id] in epochs where the run was shortened
-    spec: ModelSpec
+    spec: ModelSpec  # as trained: with other epochs than MODELS[spec.id] where shortened
     seed: int
     image_size: int  # pixels a side
     split: str  # "given", "image-<seed>" or "patient-<seed>"
@@ -69,26 +68,18 @@ class Run:
 
     @property
     def matched(self) -> bool:
-        """Whether the step of the layer with one weight per pixel was that of the paper's size
-        (specs.pixel_step).
-        """
+        """Whether the layer with one weight per pixel took the paper's step (specs.pixel_step)."""
         return self.pixel_step == pixel_step(self.image_size)
 
     @property
     def differs(self) -> list[str]:
-        """What sets this run apart from the paper's, in words; empty for a run of the paper's
-        study.
-        """
+        """What sets this run apart from the paper's, in words; empty where nothing does."""
         paper = (MODELS | LEARNING_RATE_SEARCH)[self.spec.id]
         notes = ["synthetic images (phantoms)"] if self.data["phantom"] else []
         if self.image_size != IMAGE_SIZE:
-            step = (
-                "with matched steps" if self.matched else "with steps that are not matched to them"
-            )
-            notes.append(
-                f"{self.image_size}×{self.image_size} pixels instead of "
-                f"{IMAGE_SIZE}×{IMAGE_SIZE}, {step}"
-            )
+            step = "matched steps" if self.matched else "steps that are not matched to them"
+            size = f"{self.image_size}×{self.image_size} pixels"
+            notes.append(f"{size} instead of {IMAGE_SIZE}×{IMAGE_SIZE}, with {step}")
         if self.spec.epochs != paper.epochs:
             notes.append(f"{self.spec.epochs} epochs instead of {paper.epochs}")
         return notes
@@ -97,20 +88,18 @@ class Run:
 def run_name(
     spec: ModelSpec, seed: int, image_size: int, precision: str = "fp32", forced_engine: str = ""
 ) -> str:
-    """The file name, without suffix, of a run: what the paper fixes is left out. "26b-seed0",
-    "26b-seed0-64px-matched".
+    """The file name, without suffix, of a run, without what the paper fixes: "26b-seed0".
 
-    "matched" keeps apart from records that an earlier version made, at a reduced size, without
-    specs.pixel_step.
+    In "26b-seed0-64px-matched" the last word keeps apart from records that an earlier version made,
+    at a reduced size, without specs.pixel_step.
     """
     parts = [spec.id, f"seed{seed}"]
     if image_size != IMAGE_SIZE:
         parts.append(f"{image_size}px-matched")
     if spec.epochs != (MODELS | LEARNING_RATE_SEARCH)[spec.id].epochs:
         parts.append(f"{spec.epochs}epochs")
-    return "-".join(
-        parts + [word for word in (precision, forced_engine) if word and word != "fp32"]
-    )
+    parts += [word for word in (precision, forced_engine) if word and word != "fp32"]
+    return "-".join(parts)
 
 
 def data_folder(results: Path, name: str, fingerprint: str) -> Path:
@@ -120,9 +109,7 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
 
 
 def save(folder: Path, run: Run, name: str) -> Path:
-    """Write a run's record to folder/name.json and return that path. Overwrites only a file of the
-    same name.
-    """
+    """Write a run's record to folder/name.json, over an earlier one; returns that path."""
     payload = {"format": FORMAT} | asdict(run)
     del payload["file"]
     # str() of a float32 is its shortest exact decimal form
@@ -153,10 +140,8 @@ def append(folder: Path, run: Run, name: str) -> None:
     where = {key: value for key, value in run.environment.items() if key != "epoch_seconds"}
     logits = {part: run.logits[part] for part in run.logits if part == "test"}
     payload["environment"] = where
-    payload["logits"] = {
-        part: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
-        for part, values in logits.items()
-    }
+    content = {part: np.asarray(values, "<f4").tobytes() for part, values in logits.items()}
+    payload["logits"] = {part: base64.b64encode(x).decode() for part, x in content.items()}
     payload["labels"] = {part: _digits(run.labels[part]) for part in logits}
     append_line(Path(folder) / COMPACT, payload)
 
@@ -176,17 +161,11 @@ def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
     found = {}
     for payload in read_lines(path):
         name = payload.pop("name")
-        logits = {part: base64.b64decode(text) for part, text in payload.pop("logits").items()}
-        found[name] = Run(
-            **payload
-            | {
-                "spec": ModelSpec(**payload["spec"]),
-                "logits": {part: np.frombuffer(text, "<f4") for part, text in logits.items()},
-                "labels": {part: _numbers(text) for part, text in payload["labels"].items()},
-            },
-            history={},
-            file=path,
-        )
+        content = {part: base64.b64decode(text) for part, text in payload["logits"].items()}
+        payload["spec"] = ModelSpec(**payload["spec"])
+        payload["logits"] = {part: np.frombuffer(x, "<f4") for part, x in content.items()}
+        payload["labels"] = {part: _numbers(text) for part, text in payload["labels"].items()}
+        found[name] = Run(**payload, history={}, file=path)
     return found
 
 
@@ -217,20 +196,16 @@ def load(folder: Path) -> list[Run]:
     if not folder.is_dir():
         raise ResultsError(f"{folder}: no such folder; train something first")
     runs = [load_run(path) for path in sorted(folder.rglob("*-seed*.json"))]
-    runs += [
-        run for path in sorted(folder.rglob(COMPACT)) for run in load_compact(path.parent).values()
-    ]
+    for path in sorted(folder.rglob(COMPACT)):
+        runs += load_compact(path.parent).values()
     if not runs:
         raise ResultsError(f"{folder}: holds no run; train something first")
-    order = list(MODELS | LEARNING_RATE_SEARCH)
-    return sorted(
-        runs, key=lambda run: (order.index(run.spec.id), run.split, run.seed, str(run.file))
-    )
+    order = list(MODELS | LEARNING_RATE_SEARCH).index
+    return sorted(runs, key=lambda run: (order(run.spec.id), run.split, run.seed, str(run.file)))
 
 
 def select(runs: list[Run]) -> dict[str, list[Run]]:
-    """For each model the runs to show, one a seed: those nearest to the paper's, and alike among
-    themselves.
+    """For each model the runs to show, one a seed: alike, and those nearest to the paper's.
 
     Of a model's runs alike in epochs, image size, matched step, precision and choice of engine, the
     group with the paper's epochs comes first, then matched steps, then the setting in which its
@@ -250,16 +225,8 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
     def nearness(key):
         _, whole, epochs, setting = key
         _, size, matched, precision, forced = setting
-        return (
-            whole,
-            epochs,
-            matched,
-            there[whole, setting],
-            size,
-            precision == "fp32",
-            not forced,
-            len(groups[key]),
-        )
+        first = whole, epochs, matched, there[whole, setting], size
+        return *first, precision == "fp32", not forced, len(groups[key])
 
     best = {}
     for key in sorted(groups, key=nearness):
@@ -269,18 +236,14 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
 
 
 def studies(results: Path) -> dict[str, Path]:
-    """The studies under a results folder: "<data>/<split>" -> folder, those with at least one
-    record.
-    """
+    """The studies with a record under a results folder: "<data>/<split>" -> folder."""
     results = Path(results)
     folders = {path.parent for path in results.glob("*/*/*-seed*.json")}
     return {str(folder.relative_to(results)): folder for folder in sorted(folders)}
 
 
 def latest(results: Path) -> str:
-    """The study that train.py worked on last, which the file `latest` names: "<data>/<split>", or
-    "".
-    """
+    """The study that train.py worked on last, from the file `latest`: "<data>/<split>", or ""."""
     try:
         return (Path(results) / "latest").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):

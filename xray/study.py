@@ -1,6 +1,4 @@
-"""A study read from its records and summed up: what every figure, table and verdict of the report
-starts from.
-"""
+"""A study read from its records and summed up: what all of the report starts from."""
 
 import re
 import shlex
@@ -14,23 +12,7 @@ from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
 
-EVALUATED = (
-    "20",
-    "21",
-    "22",
-    "23",
-    "24",
-    "25",
-    "20b",
-    "21b",
-    "22b",
-    "23b",
-    "24b",
-    "25b",
-    "26b",
-    "27b",
-    "28b",
-)
+EVALUATED = tuple(model for model in MODELS if model in paper.SCORES)  # Figs 20, 23 and 25
 RESAMPLES = 1000  # of the test images, for each run
 
 
@@ -52,9 +34,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Study:
-    """All that is known of one study. `chosen` is results.select's answer: the runs that the report
-    shows.
-    """
+    """All that is known of one study. `chosen`: the runs that the report shows (results.select)."""
 
     name: str  # "<data>/<split>"
     folder: Path
@@ -105,25 +85,21 @@ def _last_finished(place: Path) -> str:
 
 def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
     """The study to report, the first of `in_order`, and the names of the others: those on a given
-    split, or all where there is none. Raises ResultsError.
-    """
+    split, or all where there is none. Raises ResultsError."""
     name, there = next(iter(in_order(folder, wanted))), list(results.studies(folder))
     given = [other for other in there if other.endswith("/given")]
     return name, [other for other in given or there if other != name]
 
 
 def read(folder: Path, name: str, progress=None) -> Study:
-    """Read and sum up one study. progress(words) is called before each slow step. Raises
-    ResultsError.
-    """
+    """Read and sum up one study. progress(words): before each slow step. Raises ResultsError."""
     tell = progress or (lambda words: None)
     place = results.studies(folder)[name]
     tell(f"reading the records of {name}")
     runs = results.load(place)
     if len({run.data["fingerprint"] for run in runs}) > 1:
-        raise ResultsError(
-            f"{place}: holds runs on different data; a study is of one data set, move the others away"
-        )
+        why = "holds runs on different data; a study is of one data set, move the others away"
+        raise ResultsError(f"{place}: {why}")
     facts_file = place.parent / "data.json"
     facts = results.read_json(facts_file) if facts_file.exists() else {}
     chosen = results.select(runs)
@@ -134,16 +110,9 @@ def read(folder: Path, name: str, progress=None) -> Study:
         if any(map(finished, chosen.get(model, [])))
     }
     labels = next((run.labels["test"] for run in runs if finished(run)), None)
-    return Study(
-        name,
-        place,
-        runs,
-        chosen,
-        facts,
-        summaries,
-        {} if labels is None else metrics.always_pneumonia(labels),
-        _siblings(place, tell),
-    )
+    baseline = {} if labels is None else metrics.always_pneumonia(labels)
+    siblings = _siblings(place, tell)
+    return Study(name, place, runs, chosen, facts, summaries, baseline, siblings)
 
 
 def _siblings(place: Path, tell) -> dict:
@@ -156,10 +125,8 @@ def _siblings(place: Path, tell) -> dict:
             tell(f"reading the records of {place.parent.name}/{sibling.name}")
             runs = results.load(sibling)
             if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
-                raise ResultsError(
-                    f"{sibling}: holds runs on different splits; the older ones are an earlier version's, "
-                    "move them away"
-                )
+                why = "the older ones are an earlier version's, move them away"
+                raise ResultsError(f"{sibling}: holds runs on different splits; {why}")
             found[sibling.name] = results.select(runs)
     return found
 
@@ -170,9 +137,7 @@ def finished(run: Run) -> bool:
 
 
 def is_dead(run: Run) -> bool:
-    """Whether a finished run gives no image a logit above 0: its last ReLU shuts every image
-    off.
-    """
+    """Whether a finished run gives no image a logit above 0: its last ReLU shuts all off."""
     return not any((values > 0).any() for values in run.logits.values())
 
 
@@ -204,22 +169,21 @@ def on_test(run: Run) -> dict:
     return metrics.scores(run.logits["test"], run.labels["test"], run.spec.batch_size)
 
 
+def counts_on_test(run: Run) -> dict:
+    """metrics.confusion of a finished run on the test split."""
+    return metrics.confusion(run.logits["test"], run.labels["test"])
+
+
 def summarise(runs: list[Run]) -> Summary:
     """The test scores of a model's finished runs; at least one of them must be finished."""
     done = [run for run in runs if finished(run)]
     scores = [on_test(run) for run in done]
     table = {key: np.array([row[key] for row in scores], float) for key in scores[0]}
-    counts = [{cell: row[cell] for cell in ("tp", "tn", "fp", "fn")} for row in scores]
-    return Summary(
-        runs,
-        scores,
-        {key: float(values.mean()) for key, values in table.items()},
-        {
-            key: float(values.std(ddof=1)) if len(values) > 1 else 0.0
-            for key, values in table.items()
-        },
-        metrics.bootstrap_runs(counts, RESAMPLES),
-    )
+    mean = {key: float(values.mean()) for key, values in table.items()}
+    several = len(done) > 1
+    deviation = {key: float(v.std(ddof=1)) if several else 0.0 for key, v in table.items()}
+    interval = metrics.bootstrap_runs(scores, RESAMPLES)
+    return Summary(runs, scores, mean, deviation, interval)
 
 
 def describe(spec: ModelSpec) -> str:
@@ -227,10 +191,8 @@ def describe(spec: ModelSpec) -> str:
     if spec.family == "CNN":
         words = [f"CNN, {spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}"]
     else:
-        plural = "s" if spec.hidden_layers > 1 else ""
-        words = [
-            f"{spec.family}, {spec.hidden_layers} hidden layer{plural}, {spec.hidden_units} units"
-        ]
+        layers = f"{spec.hidden_layers} hidden layer{'s' * (spec.hidden_layers > 1)}"
+        words = [f"{spec.family}, {layers}, {spec.hidden_units} units"]
     words += ["weighted"] * spec.class_weight + ["Adam"] * (spec.optimizer != "SGD")
     return ", ".join(words + ["L2"] * (spec.weight_decay > 0))
 
@@ -265,16 +227,14 @@ def plus_minus(values, digits: int) -> str:
     return f"{shown} ± {deviation:.1e}" if big else f"{shown} ± {deviation:.{digits}f}"
 
 
-def spread(summary: Summary, key: str) -> str:
+def with_spread(summary: Summary, key: str) -> str:
     """Mean ± standard deviation over runs in percent, "93.4 ± 0.5"; the mean alone for one run."""
     text = percent(summary.mean[key])
     return f"{text} ± {percent(summary.spread[key])}" if len(summary.scores) > 1 else text
 
 
 def not_trained(study: Study) -> list[str]:
-    """The models of Tables 1 and 2 and of the learning-rate search without a run, in the paper's
-    order.
-    """
+    """The models and the learning-rate search's rows without a run, in the paper's order."""
     return [model for model in MODELS | LEARNING_RATE_SEARCH if model not in study.chosen]
 
 
@@ -284,8 +244,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "report" / "results"
 
 def command(runs: list[Run], models: list[str], *options: str) -> str:
     """The command that trains these models beside `runs`: on their data and split, at their image
-    size where they share one that is not the paper's, into their folder.
-    """
+    size where they share one that is not the paper's, into their folder."""
     if not runs:
         return train_command(models, options=options)
     sizes = {run.image_size for run in runs}

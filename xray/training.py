@@ -36,8 +36,7 @@ class Desk:
 
 def claim(job: Job, wait: bool):
     """A context: True while this process alone holds the job, False where another has it (never
-    with wait). It lets go when a process dies and works on shared folders, see files.claim.
-    """
+    with wait). It lets go when a process dies and works on shared folders, see files.claim."""
     return files.claim(job.folder, job.name, wait)
 
 
@@ -73,9 +72,7 @@ def device_errors(job: Job):
 
 
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
-    """Remove what killed processes left behind: half-written files, and checkpoints of the jobs
-    that are done.
-    """
+    """Remove what killed processes left: half-written files, checkpoints of finished jobs."""
     study = jobs[0].folder
     kept = {Path(cache) / name for name in ("images", "gram", "checkpoints")}
     for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
@@ -86,8 +83,7 @@ def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -
 
 def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
     """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its
-    record. train, validation: engine.place of the data's splits.
-    """
+    record. train, validation: engine.place of the data's splits."""
     spec, device = job.spec, desk.device
     model = models.build(spec, job.image_size, job.seed, device)
     model = model.to(memory_format=torch.channels_last)
@@ -113,9 +109,8 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
         steps.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
         if len(seconds) < spec.epochs:
             progress = {"history": history, "epoch_seconds": seconds}
-            training_record.keep_checkpoint(
-                path, training_record.state_of(model, optimizer), progress, desk.note
-            )
+            state = training_record.state_of(model, optimizer)
+            training_record.keep_checkpoint(path, state, progress, desk.note)
         started = time.perf_counter()
     steps.close()
     logits = {}
@@ -147,16 +142,11 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
     images, device = any_split.images, desk.device
     matrix = _gram_matrix(any_split, desk)
     of = {gram_training.Net(job.spec, job.seed, data[job.split].index): job for job in jobs}
-    paths = {
-        net: training_record.checkpoint_path(job, data[job.split], desk.cache)
-        for net, job in of.items()
-    }
+    path = training_record.checkpoint_path
+    paths = {net: path(job, data[job.split], desk.cache) for net, job in of.items()}
     saved = dict.fromkeys(of, time.monotonic())
-    epochs = desk.bar(
-        total=sum(job.spec.epochs for job in jobs),
-        initial=0,
-        label=f"{len(jobs)} Linear and MLP runs side by side",
-    )
+    label = f"{len(jobs)} Linear and MLP runs side by side"
+    epochs = desk.bar(total=sum(job.spec.epochs for job in jobs), initial=0, label=label)
 
     def save(net, tensors, history):
         if time.monotonic() - saved[net] > SAVE_EVERY:
@@ -178,9 +168,8 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
 
     step, waiting = pixel_step(images.shape[-1]), []
     tell = {"on_epoch": lambda *_: epochs.update(), "save": save, "resume": resume}
-    for result in gram_training.fit_together(
-        list(of), matrix, images, any_split.labels, device, step, **tell
-    ):
+    about = list(of), matrix, images, any_split.labels, device, step
+    for result in gram_training.fit_together(*about, **tell):
         if of[result.net].keep_weights and result.status == "finished":
             waiting.append(result)
         else:
@@ -192,13 +181,12 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
 
 def _gram_matrix(data: Data, desk: Desk) -> torch.Tensor:
     percent = desk.bar(total=100, initial=0, label="Gram matrix")
-    matrix, notes = gram.gram_matrix(
-        data.images,
-        data.fingerprint,
-        desk.cache,
-        desk.device,
-        lambda done, total: percent.update(100 * done / total - percent.n),
-    )
+
+    def tick(done, total):
+        percent.update(100 * done / total - percent.n)
+
+    about = data.images, data.fingerprint, desk.cache, desk.device
+    matrix, notes = gram.gram_matrix(*about, tick)
     percent.close()
     for text in notes:
         desk.note(text)

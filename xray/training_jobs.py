@@ -88,10 +88,8 @@ def choose_specs(models: list[str] | None, epochs: int | None = None) -> list[Mo
     for name in models or ():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(MODELS)[:4]
-            near = ", ".join(near)
-            raise OrderError(
-                f"there is no model {name!r}; the nearest are {near} (--list prints all)"
-            )
+            near = f"the nearest are {', '.join(near)} (--list prints all)"
+            raise OrderError(f"there is no model {name!r}; {near}")
     specs = [known[name] for name in (dict.fromkeys(models) if models else known)]
     return [replace(spec, epochs=epochs or spec.epochs) for spec in specs]
 
@@ -104,9 +102,8 @@ def default_seeds(spec: ModelSpec) -> range:
 
 
 def choose_engine(spec: ModelSpec, n_images: int) -> tuple[str, str]:
-    """("gram" or "direct", the reason as one sentence): sample space wherever the spec has a form
-    there and K, 8 bytes an entry, fits MAX_GRAM.
-    """
+    """("gram" or "direct", why, as one sentence): sample space wherever the spec has a form there
+    and K, 8 bytes an entry, fits MAX_GRAM."""
     if not trains_in_sample_space(spec):
         return "direct", f"{spec.optimizer} {spec.family} models always are"
     needed, most = 8 * n_images**2 / 2**30, MAX_GRAM / 2**30
@@ -123,10 +120,8 @@ def choose_precision(asked: str, device: str, note) -> str:
     able = torch.cpu.get_capabilities()
     if able.get("avx512_bf16") or able.get("amx_bf16"):
         return "bf16"
-    note(
-        "this processor has no bf16 instructions, so CNNs are trained in fp32; that takes about "
-        "twice as long"
-    )
+    why = "this processor has no bf16 instructions"
+    note(f"{why}, so CNNs are trained in fp32; that takes about twice as long")
     return "fp32"
 
 
@@ -141,8 +136,7 @@ def _check(order: Order, specs: list[ModelSpec], again: tuple) -> None:
 
 def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     """The jobs of a call, in the order of the paper. load(image_size) gives the Data. note(text):
-    called with what a person should be told. Raises OrderError.
-    """
+    called with what a person should be told. Raises OrderError."""
     again = (RESPLIT + RESPLIT_CNN) if order.models else RESPLIT
     _check(order, specs, again)
     cnn_size = order.image_size or (IMAGE_SIZE if order.device != "cpu" else CPU_CNN_SIZE)
@@ -191,8 +185,7 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
 def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
     """What a rank works off, in its order: all jobs, each rank from another place on, since who
     comes first to a job holds it; with force only its own, since what another rank has finished
-    would be trained again.
-    """
+    would be trained again."""
     if force:
         return jobs[rank::ranks]
     start = len(jobs) * rank // ranks
@@ -201,8 +194,7 @@ def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
 
 def open_source(name: str, skip_unreadable: bool, fall_back: bool, bar, say):
     """load(image_size, split) -> Data, each size read once. fall_back: where the Hub cannot be
-    reached, phantoms take its place, which say(text) tells.
-    """
+    reached, phantoms take its place, which say(text) tells."""
     from xray import data
 
     @functools.cache

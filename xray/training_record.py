@@ -1,6 +1,5 @@
-"""What training leaves on disk: what the data is, beside its studies; an unfinished run's checkpoint, in
-the cache; each run's weights and record, with the machine that it was made on.
-"""
+"""What training leaves on disk: what the data is, beside its studies; an unfinished run's
+checkpoint, in the cache; each run's weights and record, with the machine that it was made on."""
 
 import ctypes
 import hashlib
@@ -170,7 +169,7 @@ def write_checkpoint(path: Path, tensors: dict, progress: dict) -> None:
 
 
 def keep_checkpoint(path: Path, tensors: dict, progress: dict, note) -> None:
-    """write; where it cannot be written the run goes on without, and note(text) says so."""
+    """write_checkpoint; where that cannot be the run goes on without, and note(text) says so."""
     try:
         write_checkpoint(path, tensors, progress)
     except OSError as error:
@@ -199,7 +198,7 @@ def forget_checkpoint(checkpoint: Path) -> None:
 
 
 def state_of(model, optimizer) -> dict:
-    """Name -> tensor of a model and its optimizer, for write."""
+    """Name -> tensor of a model and its optimizer, for write_checkpoint."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
@@ -207,7 +206,7 @@ def state_of(model, optimizer) -> dict:
 
 
 def restore(model, optimizer, tensors: dict) -> None:
-    """Put back what state gave."""
+    """Put back what state_of gave."""
     state, moved = {}, {}
     for name, tensor in tensors.items():
         kind, rest = name.split(".", 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from records import run, save
 
-from xray import results
+from xray import files, results
 from xray.results import ResultsError
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
@@ -291,3 +291,19 @@ def test_the_later_of_two_lines_counts(tmp_path):
     results.append(tmp_path, run("20", 0, skill=0.1), "20-seed0")
     (back,) = results.load_compact(tmp_path).values()
     assert np.array_equal(back.logits["test"], run("20", 0, skill=0.1).logits["test"])
+
+
+def test_lines_that_are_no_runs_record_are_said_in_one_line(tmp_path):
+    path = tmp_path / results.COMPACT
+    for payload, words in (({"name": "x"}, "not a run's record"), ({"x": [1]}, "not a run's")):
+        path.unlink(missing_ok=True)
+        files.append_line(path, payload)
+        with pytest.raises(results.ResultsError, match=words):
+            results.load_compact(tmp_path)
+    for line, words in (("[1]", "line 1: not a record"), ('{"a": 1}', "line 1: not a record")):
+        path.write_text(f"{line}\n")
+        with pytest.raises(results.Damaged, match=words):
+            results.load_compact(tmp_path)
+    path.write_text('{"format": 2, "checksum": "x"}\n')
+    with pytest.raises(results.ResultsError, match="written in format 2"):
+        results.load_compact(tmp_path)

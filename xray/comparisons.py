@@ -75,7 +75,8 @@ def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
     for score in ("accuracy", "f1"):
         for model in [model for model in MODELS if (model, score) in values]:
             sides = {key: np.array(found) for key, found in values[model, score].items()}
-            ours = [_scores(run)[score] for run in runs.get(model, []) if _counts(run)]
+            done = [run for run in runs.get(model, []) if finished(run)]
+            ours = [_scores(run)[score] for run in done if learned(run)]
             given = float(np.mean(ours)) if ours else math.nan
             of_lost = {key: tuple(pair) for key, pair in lost[model].items()}
             theirs = printed(model, score)
@@ -86,10 +87,6 @@ def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
             test = corrected_test(sides["image"], sides["patient"], test_share)
             rows.append(Comparison(model, score, sides, of_lost, given, theirs, below, **test))
     return rows
-
-
-def _counts(run) -> bool:
-    return finished(run) and learned(run)
 
 
 def corrected_test(first, second, test_share: float) -> dict:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-# by which training accuracy must exceed the larger class's share to count as converged
+# by which accuracy must exceed the larger class's share to count as more than a constant answer's
 MARGIN = 0.02
 
 
@@ -115,4 +115,5 @@ def agreement(curve, others) -> float:
         return math.nan
     among = [distance(own, others[:i] + others[i + 1 :]) for i, own in enumerate(others)]
     # a mean over one curve less is a little noisier, which makes the ratio a little too small
-    return distance(curve, others) / np.mean(among) if np.mean(among) > 0 else math.nan
+    fellows = float(np.mean(among))
+    return distance(curve, others) / fellows if fellows > 0 else math.nan

@@ -199,27 +199,35 @@ def write_json(path: Path, payload: dict) -> None:
     write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
+def _check(payload: dict, where: str) -> None:
+    """Raises ResultsError where it is of another format, Damaged where its checksum differs."""
+    version, checksum = payload["format"], payload["checksum"]
+    if version != FORMAT:
+        raise ResultsError(
+            f"{where}: written in format {version!r}, this program reads {FORMAT}; "
+            "update the program"
+        )
+    if checksum != _checksum({key: payload[key] for key in payload if key != "checksum"}):
+        raise Damaged(
+            f"{where}: its checksum does not match, it was altered or damaged; delete it and "
+            "train again"
+        )
+
+
 def read_json(path: Path) -> dict:
     """Read what write_json wrote. Raises ResultsError: cut off, not JSON, later format, altered."""
     path = Path(path)
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
-        checksum = payload.pop("checksum")
-        version = payload["format"]
+        whole = {"checksum", "format"} <= payload.keys()
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Damaged(f"{path}: damaged or not a record; delete it and train again") from None
-    if version != FORMAT:
-        raise ResultsError(
-            f"{path}: written in format {version!r}, this program reads {FORMAT}; "
-            "update the program"
-        )
-    if checksum != _checksum(payload):
-        raise Damaged(
-            f"{path}: its checksum does not match, it was altered or damaged; delete it and "
-            "train again"
-        )
+    except (ValueError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise Damaged(f"{path}: damaged or not a record; delete it and train again")
+    _check(payload, str(path))
+    del payload["checksum"]
     return payload
 
 
@@ -251,17 +259,11 @@ def read_lines(path: Path) -> list[dict]:
     for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
         try:
             payload = json.loads(line)
-            checksum = payload.pop("checksum")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, RecursionError):
             continue  # blank, or cut off
-        if checksum != _checksum(payload):
-            raise Damaged(
-                f"{path}: the checksum of line {number} does not match; delete the line and "
-                "train again"
-            )
-        if payload.pop("format") != FORMAT:
-            raise ResultsError(
-                f"{path}: line {number} is of another format than {FORMAT}; update the program"
-            )
+        if not isinstance(payload, dict) or not {"checksum", "format"} <= payload.keys():
+            raise Damaged(f"{path}, line {number}: not a record; delete it and train again")
+        _check(payload, f"{path}, line {number}")
+        del payload["checksum"], payload["format"]
         found.append(payload)
     return found

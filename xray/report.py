@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from xray import (
     claims,
+    comparisons,
     paper,
     report_appendices,
     report_findings,
@@ -25,7 +26,7 @@ from xray import (
 from xray.files import write_atomically
 from xray.report_items import BADGES, table
 from xray.report_pictures import FONTS
-from xray.study import Study, percent
+from xray.study import Study, percent, test_share
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
@@ -150,10 +151,11 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     numbers and short lists.
     """
     judged = claims.judge(study.chosen, study.facts, study.runs)
-    summary, items = report_summary.sections(study, judged)
+    compared = comparisons.compare(study.chosen, study.resplits, test_share(study))
+    summary, items = report_summary.sections(study, judged, compared)
     method, of_method = report_method.sections(study, sample)
     findings, of_findings = report_findings.sections(study, judged)
-    appendix, of_appendix = report_appendices.sections(study)
+    appendix, of_appendix = report_appendices.sections(study, compared)
     words = [verdict.verdict for verdict in judged]
     return {
         "study": study.name,

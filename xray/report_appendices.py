@@ -19,7 +19,6 @@ from xray.study import (
     finished,
     percent,
     plus_minus,
-    test_share,
     with_spread,
 )
 
@@ -27,9 +26,9 @@ from xray.study import (
 LOOKED_AT = ("20", "21", "20b", "27b")
 
 
-def sections(study: Study) -> tuple[dict, dict]:
-    """The numbers that templates/appendix-*.j2 say, and their items by id."""
-    found = comparisons.compare(study.chosen, study.resplits, test_share(study))
+def sections(study: Study, found: list) -> tuple[dict, dict]:
+    """The numbers that templates/appendix-*.j2 say, and their items by id. found: what
+    comparisons.compare gives."""
     errors, items = _missed(study)
     numbers = {"patients": study.facts.get("patients"), "resplit": bool(found)}
     numbers |= {"missed": errors, "weights": []}

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import comparisons, curves, paper, report_figures
+from xray import curves, paper, report_figures
 from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
@@ -17,7 +17,6 @@ from xray.study import (
     is_dead,
     not_trained,
     percent,
-    test_share,
     with_spread,
 )
 
@@ -47,8 +46,9 @@ def differences(study: Study) -> dict:
     }
 
 
-def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
-    """The numbers that templates/0-summary.j2 and appendix G say, and their items by id."""
+def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
+    """The numbers that templates/0-summary.j2 and appendix G say, and their items by id. compared:
+    what comparisons.compare gives."""
     mlps = [
         run
         for model, runs in study.chosen.items()
@@ -73,7 +73,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
             "accuracy": implied[best],
             "printed": paper.SCORES[best]["accuracy"],
         },
-        "patients": _patients(study),
+        "patients": _patients(compared),
         "scored": len(there),
         "repeated_from": [
             ("Fingerprint of the data", study.runs[0].data["fingerprint"]),
@@ -89,9 +89,9 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     return numbers, items
 
 
-def _patients(study: Study) -> dict | None:
+def _patients(compared: list) -> dict | None:
     """Model 20's accuracy on splits by image and by patient; None where they cannot be compared."""
-    for row in comparisons.compare(study.chosen, study.resplits, test_share(study)):
+    for row in compared:
         if row.model == "20" and row.score == "accuracy" and not math.isnan(row.gap):
             return {
                 "by_image": row.sides["image"].mean(),

@@ -54,7 +54,7 @@ class Run:
     # name, source, fingerprint, phantom (bool), skipped (count of unreadable images left out)
     data: dict
     engine: str  # "direct" or "gram"
-    engine_reason: str  # the estimate that chose it, or "forced"
+    engine_reason: str  # why that one, as a sentence, or "forced"
     precision: str  # "fp32", "tf32" or "bf16"
     # specs.pixel_step of the image size; 1 elsewhere than at 640 is a step that was not matched
     pixel_step: float
@@ -136,10 +136,9 @@ def append(folder: Path, run: Run, name: str) -> None:
     Of two lines of one name the later counts. Raises OSError.
     """
     payload = {"name": name} | asdict(run)
-    del payload["file"], payload["history"], payload["weights"], payload["environment"]
-    where = {key: value for key, value in run.environment.items() if key != "epoch_seconds"}
+    del payload["file"], payload["history"], payload["weights"]
+    payload["environment"].pop("epoch_seconds", None)
     logits = {part: run.logits[part] for part in run.logits if part == "test"}
-    payload["environment"] = where
     content = {part: np.asarray(values, "<f4").tobytes() for part, values in logits.items()}
     payload["logits"] = {part: base64.b64encode(x).decode() for part, x in content.items()}
     payload["labels"] = {part: _digits(run.labels[part]) for part in logits}
@@ -158,27 +157,30 @@ def load_compact(folder: Path) -> dict[str, Run]:
 
 @functools.lru_cache(maxsize=128)
 def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
-    found = {}
-    for payload in read_lines(path):
-        name = payload.pop("name")
-        content = {part: base64.b64decode(text) for part, text in payload["logits"].items()}
-        payload["spec"] = ModelSpec(**payload["spec"])
-        payload["logits"] = {part: np.frombuffer(x, "<f4") for part, x in content.items()}
-        payload["labels"] = {part: _numbers(text) for part, text in payload["labels"].items()}
-        found[name] = Run(**payload, history={}, file=path)
-    return found
+    def logits(text):
+        return np.frombuffer(base64.b64decode(text), "<f4")
+
+    lines = read_lines(path)
+    names = [payload.pop("name", "") for payload in lines]
+    runs = [_run(payload | {"history": {}}, path, logits) for payload in lines]
+    return dict(zip(names, runs))
 
 
 def load_run(path: Path) -> Run:
     """Read one record. Raises ResultsError."""
     payload = read_json(path)
     del payload["format"]
+    return _run(payload, Path(path), lambda values: np.array(values, np.float32))
+
+
+def _run(payload: dict, path: Path, logits) -> Run:
+    """What a file holds, as a Run. logits: turns its form of a part's logits into an array."""
+    payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
     try:
         payload["spec"] = ModelSpec(**payload["spec"])
-        payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
-        payload["logits"] = {part: np.array(v, np.float32) for part, v in payload["logits"].items()}
+        payload["logits"] = {part: logits(stored) for part, stored in payload["logits"].items()}
         payload["labels"] = {part: _numbers(text) for part, text in payload["labels"].items()}
-        run = Run(**payload, file=Path(path))
+        run = Run(**payload, file=path)
         known = run.spec.id in MODELS | LEARNING_RATE_SEARCH
     except (TypeError, KeyError, ValueError, AttributeError):
         raise ResultsError(f"{path}: not a run's record") from None

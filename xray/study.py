@@ -68,11 +68,14 @@ def in_order(folder: Path, wanted: str | None = None) -> dict[str, Path]:
             raise ResultsError(f"{folder}: holds no study named {wanted!r}; there is {there}")
         return {name: found[name]}
     latest = results.latest(folder)
+    others = [name for name in found if name != latest]
 
     def rank(name):
-        return name == latest, name.endswith("/given"), _last_finished(found[name]), name
+        return name.endswith("/given"), _last_finished(found[name]), name
 
-    return {name: found[name] for name in sorted(found, key=rank, reverse=True)}
+    if len(others) > 1:  # else no record need be read
+        others.sort(key=rank, reverse=True)
+    return {name: found[name] for name in [latest] * (latest in found) + others}
 
 
 def _last_finished(place: Path) -> str:
@@ -152,10 +155,9 @@ def learned(run: Run) -> bool:
     A dead net, which calls everything normal, does not, nor one that is all but dead, nor one that
     calls everything pneumonia.
     """
-    labels = run.labels["test"]
-    share = float(np.mean(labels))
-    right = float(np.mean(metrics.predictions(run.logits["test"]) == labels))
-    return right > max(share, 1 - share)
+    counts = counts_on_test(run)
+    positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
+    return counts["tp"] + counts["tn"] > max(positives, negatives)
 
 
 def test_share(study: Study) -> float:

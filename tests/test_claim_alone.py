@@ -13,9 +13,9 @@ from xray.claims import PRIMARY
 def study_of_twenty(folder):
     """Model 20 with three seeds, and one run of it on each of six re-splits."""
     for seed in range(3):
-        records.save(folder, records.run("20", seed, skill=1))
+        records.save(folder, records.run("20", seed, skill=1.5))
     for split in range(6):
-        records.save(folder, records.run("20", split, skill=1, split=f"image-{split}"))
+        records.save(folder, records.run("20", split, skill=1.5, split=f"image-{split}"))
 
 
 def ask(claim, folder, capsys):

@@ -35,6 +35,7 @@ Judgement
     effects                what counts as an effect
     claims                 a verdict on each of the paper's claims (their words: claims.txt)
     claims_conditions      conditions that need more than one effect
+    deviations             rules that were changed after results were seen (deviations.txt)
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
@@ -42,10 +43,11 @@ Prediction
     predict_export         maps, and the model for use elsewhere
 The report (its words: templates/)
     report                 a study -> index.html and report.md
-    report_summary         what stands at the top, and how the runs were made
+    report_summary         the banner, the findings at the top, the scores, how the runs were made
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
-    report_appendices      appendices B to F
+    report_appendices      appendices B to H
+    report_titles          what is seen in figures and tables, in numbers for their titles
     report_items           pictures, tables and listings as the templates ask for them
     report_figures         bars, counts and shares, and what all pictures share
     report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits

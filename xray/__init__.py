@@ -45,7 +45,8 @@ Prediction
     predict_export         maps, and the model for use elsewhere
 The report (its words: templates/)
     report                 a study -> index.html and report.md
-    report_summary         the banner, the findings at the top, the scores, how the runs were made
+    report_summary         what stands at the top, and how the runs were made
+    report_headlines       the four findings at the top
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
     report_appendices      appendices B to H

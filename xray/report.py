@@ -22,7 +22,9 @@ from xray import (
     report_items,
     report_method,
     report_summary,
+    report_titles,
 )
+from xray.deviations import DEVIATIONS
 from xray.files import write_atomically
 from xray.report_items import BADGES, table
 from xray.report_pictures import FONTS
@@ -169,6 +171,9 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "method": method,
         "findings": findings,
         "appendix": appendix,
+        "primary": claims.PRIMARY,
+        "deviations": len(DEVIATIONS),
+        "seen": report_titles.numbers(study, compared),
         "shown": items | of_method | of_findings | of_appendix,
     }
 

@@ -23,6 +23,9 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     numbers = {
         "described": bool(facts),
         "own_image": sample is not None,
+        "splits": facts.get("splits"),
+        "bad": _bad(facts["audit"]) if facts else 0,
+        "pneumonia": train.get("PNEUMONIA", 0) / max(sum(train.values()), 1),
         "class_ratio": train.get("NORMAL", 0) / max(train.get("PNEUMONIA", 0), 1),
         "shown_size": picture.shape[0],
         "lowest": picture.min() / 255,
@@ -101,6 +104,11 @@ def _audit(found: dict, sizes: dict) -> dict:
     conflicting = found["identical_pixels"]["conflicting"]
     rows.append(["Sets of identical images with different labels", conflicting])
     return table("Looked for | >Found", rows)
+
+
+def _bad(found: dict) -> int:
+    """Images that are missing, unreadable or, by their pixels, copies of another."""
+    return found["missing"] + len(found["unreadable"]) + found["identical_pixels"]["surplus"]
 
 
 def _batches(counts: dict) -> dict:

@@ -2,7 +2,7 @@
 patients, which test images are missed (no pixels), weights."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 from scipy.special import expit
@@ -255,8 +255,10 @@ def _missed(study: Study) -> tuple[dict | None, dict]:
         "always": int((share == 1).sum()),
     }
     by_cause = _by_cause(runs, wrong, np.array(shown))
-    causes = {name: 100 * share[np.array(shown) == name].mean() for name in sorted(set(shown))}
-    numbers["causes"] = sorted(causes.items(), key=lambda pair: -pair[1])
+    means = [
+        (row[0]["text"], np.mean([float(c["text"]) for c in row[1:-1]])) for row in by_cause["rows"]
+    ]
+    numbers["causes"] = sorted(means, key=lambda pair: -pair[1])
     most = _most_missed(paths, shown, wrong, surety)
     return numbers, {
         "error-causes": item(study, table=by_cause, runs=runs),
@@ -296,3 +298,25 @@ def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
             rows.append([file, number, certain, shown[i], patient(paths[i]) or "–"])
     names = "File | >Missed by | >Mean probability of the wrong class, % | Shown | Patient"
     return table(names, rows)
+
+
+# ---- reporting checklists
+
+
+def checklist(study: Study) -> dict:
+    """What the answers of templates/appendix-h*.j2 need; empty or None where it is not known."""
+    facts, summary = study.facts, study.summaries.get("20")
+    splits = Counter(name.split("-")[0] for name in study.resplits)
+    seeds = sorted({len(runs) for runs in study.chosen.values()})
+    known = facts.get("patients")
+    keys = {"sensitivity": "recall", "specificity": "specificity"} if summary else {}
+    return {
+        "audit": facts.get("audit"),
+        "counts": facts.get("counts", {}),
+        "overlap": known["overlap"]["test in train"]["all"] if known else None,
+        "given": study.name.endswith("/given"),
+        "image": splits["image"],
+        "patient": splits["patient"],
+        "seeds": "–".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))),
+        "sensitivity": None,
+    } | {name: with_range(summary, key) for name, key in keys.items()}

@@ -9,7 +9,7 @@ from xray import curves, paper
 from xray.comparisons import Standing, sizes_compared
 from xray.report_items import those_that_learned
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.study import EVALUATED, Study, finished, learned
+from xray.study import EVALUATED, Study
 
 FAMILIES = {"Linear": "Linear", "Linear+ReLU": "MLP", "CNN": "CNN"}
 
@@ -26,6 +26,7 @@ def numbers(study: Study, compared: list) -> dict:
         "lost": _lost(study),
         "search": _tried(study, LEARNING_RATE_SEARCH),
         "adam": _tried(study, ("17", "18", "19")),
+        "ranker": _ranker(study),
         "ranking": _by_family(study, "roc_auc"),
         "calibration": _by_family(study, "ece"),
         "resplits": _resplits(compared),
@@ -87,14 +88,22 @@ def _found(study: Study) -> dict | None:
 
 
 def _lost(study: Study) -> dict | None:
-    """Finished runs that did not learn, of how many: of MLPs and of all others."""
+    """Finished runs of the evaluated models that did not learn, of how many: of MLPs and of all
+    others."""
     counts = {True: [0, 0], False: [0, 0]}
-    for model, runs in study.chosen.items():
-        done = list(filter(finished, runs))
-        side = counts[(MODELS | LEARNING_RATE_SEARCH)[model].family == "Linear+ReLU"]
-        side[0] += sum(not learned(run) for run in done)
-        side[1] += len(done)
+    for model, summary in study.summaries.items():
+        side = counts[MODELS[model].family == "Linear+ReLU"]
+        side[0] += summary.lost
+        side[1] += summary.lost + len(summary.learned)
     return {"mlps": counts[True], "others": counts[False]} if counts[True][1] else None
+
+
+def _ranker(study: Study) -> dict | None:
+    """The evaluated model with the largest mean area under the ROC curve."""
+    areas = {model: one.mean["roc_auc"] for model, one in study.summaries.items()}
+    areas = {model: area for model, area in areas.items() if area == area}
+    best = max(areas, key=areas.get, default=None)
+    return best and {"model": best, "area": areas[best]}
 
 
 def _tried(study: Study, models) -> list[tuple]:

@@ -18,6 +18,7 @@ HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=al
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
 NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5".split()
 APPENDICES = ["claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
+APPENDICES += ["checklists"]
 SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *APPENDICES]
 
 
@@ -237,8 +238,17 @@ def test_learned_weights_are_shown(page, full):
 
 
 def test_dead_nets_and_divergence_are_told(page):
-    rows = re.search(r'id="learning-rates".*?</figure>', page, re.S)[0]
-    assert rows.count("2 of 2") == 9 and rows.count("0.693 ± 0.000") == 9
+    search, lost = (
+        re.search(rf'id="{name}".*?</figure>', page, re.S)[0]
+        for name in ("learning-rates", "deaths")
+    )
+    assert search.count(">0 of 2<") == 10  # learned
+    rows = re.findall(r"<tr>.*?</tr>", search, re.S)
+    dead_and_diverged = [re.findall(r">([\d–]+)</td>", row)[-2:] for row in rows]
+    assert dead_and_diverged.count(["2", "0"]) == 9 and ["0", "2"] in dead_and_diverged
+    (row,) = re.findall(r"<tr>\s*<th[^>]*>7@1e-2</th>(.*?)</tr>", lost, re.S)
+    # Wilson's interval of 2 of 2
+    assert plain(row).split() == ["2", "of", "2", "100", "34–100", "2", "Linear+ReLU"]
 
 
 class Asked(dict):

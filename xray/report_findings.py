@@ -238,8 +238,8 @@ def _bars(study: Study, number: int) -> dict:
 
 
 def _duration(study: Study) -> tuple[dict, dict, list]:
-    """Figure 28; what its runs have in common, empty without any; (model, mean seconds) of those
-    trained in sample space."""
+    """Figure 28; what its runs have in common, empty without any; (model, mean seconds, image size)
+    of those trained in sample space."""
     runs, drawn, timed = timed_alike(study.runs), None, {}
     there = [model for model in paper.DURATIONS[28] if runs.get(model)]
     missing = [model for model in paper.DURATIONS[28] if model not in there]
@@ -260,7 +260,8 @@ def _duration(study: Study) -> tuple[dict, dict, list]:
     for model in ("27b", "28b"):
         fast = [run for run in study.chosen.get(model, []) if run.engine == "gram"]
         if fast:
-            exact.append((model, np.mean([run.environment["seconds"] for run in fast])))
+            seconds = np.mean([run.environment["seconds"] for run in fast])
+            exact.append((model, seconds, fast[0].image_size))
     shown = [run for model in there for run in runs[model]]
     direct = ["--engine", "direct"]
     return item(study, plot=drawn, runs=shown, missing=missing, needs=direct), timed, exact
@@ -273,8 +274,8 @@ def _conclusions(verdicts: list) -> dict:
         if verdict.section == "4":
             name = cell(verdict.id, href=f"#claim-{verdict.id.lower()}")
             badge = cell(verdict.verdict, badge=BADGES[verdict.verdict])
-            rows.append([name, verdict.claim, verdict.figures, badge])
-    return table("Claim | In our words | What we measured | Verdict", rows)
+            rows.append([name, badge, verdict.claim, verdict.figures])
+    return table("Claim | Verdict | In our words | What we measured", rows)
 
 
 def _deviations(verdicts: list) -> dict:

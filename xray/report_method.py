@@ -81,8 +81,9 @@ def _split_sizes(facts: dict) -> dict:
     for part in SPLITS:
         counts = [facts["splits"][part], *(facts["counts"][part].get(c, 0) for c in CLASS_NAMES)]
         printed = cell(f"{paper.SPLIT_SIZES[part]:,}", paper=True)
-        rows.append([part, *(f"{n:,}" for n in counts), printed])
-    return table("Split | >Images | >Normal | >Pneumonia | >Images in the paper", rows)
+        images, *classes = (f"{n:,}" for n in counts)
+        rows.append([part, images, printed, *classes])
+    return table("Split | >Images | >Images in the paper | >Normal | >Pneumonia", rows)
 
 
 def _audit(found: dict, sizes: dict) -> dict:
@@ -119,8 +120,8 @@ def _batches(counts: dict) -> dict:
             ours, rest = "–", "–"
             if part in counts:
                 ours, rest = -(-counts[part] // batch), counts[part] % batch or batch
-            rows.append([batch, part, ours, rest, printed])
-    names = "Batch size | Split | >Batches | >Images in the last | >Batches in the paper"
+            rows.append([batch, part, ours, printed, rest])
+    names = "Batch size | Split | >Batches | >Batches in the paper | >Images in the last"
     return table(names, rows)
 
 

@@ -160,7 +160,7 @@ def _engines(study: Study) -> dict:
         seconds = np.array([run.environment.get("seconds", 0) for run in runs])
         epochs = [max(len(run.history["train_loss"]), 1) for run in runs]
         minutes = f"{seconds.sum() / 60:.1f}"
-        rows.append([*key, len(runs), minutes, f"{np.median(seconds / epochs):.2g}"])
+        rows.append([*key, len(runs), minutes, f"{np.median(seconds / epochs):.3g}"])
     names = (
         "Class | Optimizer | Engine | Why | >Image size | Precision | >Runs | >Minutes in all"
         " | >Median seconds an epoch"

@@ -27,6 +27,7 @@ def numbers(study: Study, compared: list) -> dict:
         "search": _tried(study, LEARNING_RATE_SEARCH),
         "adam": _tried(study, ("17", "18", "19")),
         "ranker": _ranker(study),
+        "accuracy": _by_family(study, "accuracy"),
         "ranking": _by_family(study, "roc_auc"),
         "calibration": _by_family(study, "ece"),
         "resplits": _resplits(compared),

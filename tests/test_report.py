@@ -13,6 +13,7 @@ import pytest
 import records
 
 from xray import claims, report, study
+from xray.deviations import DEVIATIONS
 
 HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=alert(2)>'
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
@@ -244,11 +245,20 @@ def test_dead_nets_and_divergence_are_told(page):
     )
     assert search.count(">0 of 2<") == 10  # learned
     rows = re.findall(r"<tr>.*?</tr>", search, re.S)
-    dead_and_diverged = [re.findall(r">([\d–]+)</td>", row)[-2:] for row in rows]
+    dead_and_diverged = [re.findall(r">([\d–]+)</td>", row)[-3:-1] for row in rows]
     assert dead_and_diverged.count(["2", "0"]) == 9 and ["0", "2"] in dead_and_diverged
     (row,) = re.findall(r"<tr>\s*<th[^>]*>7@1e-2</th>(.*?)</tr>", lost, re.S)
     # Wilson's interval of 2 of 2
     assert plain(row).split() == ["2", "of", "2", "100", "34–100", "2", "Linear+ReLU"]
+
+
+def test_each_changed_rule_is_a_row_with_its_verdicts_before_and_now(page):
+    listed = re.search(r'id="deviations".*?</figure>', page, re.S)[0]
+    rows = [plain(row) for row in re.findall(r"<tr>.*?</tr>", listed, re.S)[1:]]
+    assert len(rows) == len(DEVIATIONS) > 0
+    for row, entry in zip(rows, DEVIATIONS):
+        assert row.startswith(entry.date) and row.endswith(entry.why)
+        assert all(name in row for name in entry.before)
 
 
 class Asked(dict):

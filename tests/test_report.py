@@ -261,6 +261,19 @@ def test_each_changed_rule_is_a_row_with_its_verdicts_before_and_now(page):
         assert all(name in row for name in entry.before)
 
 
+def test_the_checklists_answer_every_item(page):
+    tables = re.search(r'id="checklists".*?</section>', page, re.S)[0].split("</table>")[:2]
+    letters = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef"}
+    letters |= {20: "abc", 23: "ab", 27: "abc"}
+    parts = [f"{n}{letter}" for n in range(1, 28) for letter in letters.get(n, [""])]
+    for table, items in zip(tables, ([str(n) for n in range(1, 45)], parts)):
+        assert re.findall(r'<th scope="row">([^<]*)</th>', table) == items
+        rows = re.findall(r"<tr>.*?</tr>", table, re.S)[1:]
+        cells = [[plain(cell) for cell in re.findall(r"<td.*?</td>", row, re.S)] for row in rows]
+        assert all(len(row) == 3 and all(row) for row in cells)
+    assert len(parts) == 52
+
+
 class Asked(dict):
     """A dict that keeps the keys that it was asked for."""
 

@@ -257,7 +257,7 @@ def test_each_changed_rule_is_a_row_with_its_verdicts_before_and_now(page):
     rows = [plain(row) for row in re.findall(r"<tr>.*?</tr>", listed, re.S)[1:]]
     assert len(rows) == len(DEVIATIONS) > 0
     for row, entry in zip(rows, DEVIATIONS):
-        assert row.startswith(entry.date) and row.endswith(entry.why)
+        assert row.startswith(entry.date) and entry.why in row
         assert all(name in row for name in entry.before)
 
 

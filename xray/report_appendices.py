@@ -98,7 +98,7 @@ def _ranking(study: Study, models: list[str]) -> dict:
     floor = study.baseline
     area, *ranks = (_thousandths(floor[key]) for key in metrics.RANK_METRICS)
     more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
-    rows.append(["–", area, "–", *ranks, *more, "–", "always pneumonia"])
+    rows.append(["always pneumonia", area, "–", *ranks, *more, "–", "–"])
     names = "Model | >ROC AUC | >95 % interval | >Average precision | >Brier | >ECE, points"
     return table(f"{names} | >Specificity, % | >NPV, % | >Learned | Class", rows, sortable=True)
 

@@ -286,8 +286,8 @@ def _deviations(verdicts: list) -> dict:
         after = {name: now[name] for name in entry.before}
         words = _by_verdict(entry.before), _by_verdict(after)
         changed = ", ".join(name for name in after if after[name] != entry.before[name])
-        rows.append([entry.date, changed or "none", *words, entry.old, entry.new, entry.why])
-    names = "Date | Verdicts that differ | Before | Now | Old rule | New rule | Why"
+        rows.append([entry.date, entry.old, entry.new, entry.why, *words, changed or "none"])
+    names = "Date | Old rule | New rule | Why | Verdicts before | Verdicts now | Claims that differ"
     return table(names, rows)
 
 

@@ -114,16 +114,15 @@ def _score_table(study: Study, models: list[str]) -> dict:
             words = f"{percent(low)}–{percent(high)} {'inside' if inside else 'outside'}"
             badge = cell(words, badge="good" if inside else "bad") if summary.learned else "–"
             row += [with_range(summary, key), cell(percent(theirs), paper=True), badge]
-        batch = str(spec.batch_size)
-        what = batch + ", weighted" * spec.class_weight + ", L2" * (spec.weight_decay > 0)
-        rows.append([*row, those_that_learned(summary.runs)[1], _swing(summary), spec.family, what])
+        what = f"{spec.family}, {spec.batch_size}" + ", weighted" * spec.class_weight
+        what += ", L2" * (spec.weight_decay > 0)
+        rows.append([*row, those_that_learned(summary.runs)[1], _swing(summary), what])
     f1, accuracy = percent(study.baseline["f1"]), percent(study.baseline["accuracy"])
-    none = ["–", "–", "always pneumonia", "–"]
-    rows.append(["–", f1, "–", "–", accuracy, "–", "–", *none])
+    rows.append(["always pneumonia", f1, "–", "–", accuracy, *["–"] * 5])
     names = (
         "Model | >F1, ours | >F1, paper | 95 % interval: paper's is | >Accuracy, ours"
         " | >Accuracy, paper, exact | 95 % interval: paper's is | >Learned"
-        " | >Swing within a run, points | Class | Batch"
+        " | >Swing within a run, points | Class, batch"
     )
     return table(names, rows, sortable=True)
 

@@ -13,11 +13,13 @@ import pytest
 import records
 
 from xray import claims, report, study
+from xray.deviations import DEVIATIONS
 
 HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=alert(2)>'
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
 NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5".split()
 APPENDICES = ["claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
+APPENDICES += ["checklists"]
 SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *APPENDICES]
 
 
@@ -237,8 +239,39 @@ def test_learned_weights_are_shown(page, full):
 
 
 def test_dead_nets_and_divergence_are_told(page):
-    rows = re.search(r'id="learning-rates".*?</figure>', page, re.S)[0]
-    assert rows.count("2 of 2") == 9 and rows.count("0.693 ± 0.000") == 9
+    search, lost = (
+        re.search(rf'id="{name}".*?</figure>', page, re.S)[0]
+        for name in ("learning-rates", "deaths")
+    )
+    assert search.count(">0 of 2<") == 10  # learned
+    rows = re.findall(r"<tr>.*?</tr>", search, re.S)
+    dead_and_diverged = [re.findall(r">([\d–]+)</td>", row)[-3:-1] for row in rows]
+    assert dead_and_diverged.count(["2", "0"]) == 9 and ["0", "2"] in dead_and_diverged
+    (row,) = re.findall(r"<tr>\s*<th[^>]*>7@1e-2</th>(.*?)</tr>", lost, re.S)
+    # Wilson's interval of 2 of 2
+    assert plain(row).split() == ["2", "of", "2", "100", "34–100", "2", "Linear+ReLU"]
+
+
+def test_each_changed_rule_is_a_row_with_its_verdicts_before_and_now(page):
+    listed = re.search(r'id="deviations".*?</figure>', page, re.S)[0]
+    rows = [plain(row) for row in re.findall(r"<tr>.*?</tr>", listed, re.S)[1:]]
+    assert len(rows) == len(DEVIATIONS) > 0
+    for row, entry in zip(rows, DEVIATIONS):
+        assert row.startswith(entry.date) and entry.why in row
+        assert all(name in row for name in entry.before)
+
+
+def test_the_checklists_answer_every_item(page):
+    tables = re.search(r'id="checklists".*?</section>', page, re.S)[0].split("</table>")[:2]
+    letters = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef"}
+    letters |= {20: "abc", 23: "ab", 27: "abc"}
+    parts = [f"{n}{letter}" for n in range(1, 28) for letter in letters.get(n, [""])]
+    for table, items in zip(tables, ([str(n) for n in range(1, 45)], parts)):
+        assert re.findall(r'<th scope="row">([^<]*)</th>', table) == items
+        rows = re.findall(r"<tr>.*?</tr>", table, re.S)[1:]
+        cells = [[plain(cell) for cell in re.findall(r"<td.*?</td>", row, re.S)] for row in rows]
+        assert all(len(row) == 3 and all(row) for row in cells)
+    assert len(parts) == 52
 
 
 class Asked(dict):

@@ -37,6 +37,7 @@ Judgement
     claims                 a verdict on each of the paper's claims (their words: claims.txt)
     claims_effects         the effects: test scores over re-splits, curves over seeds
     claims_conditions      conditions that need more than one effect
+    deviations             rules that were changed after results were seen (deviations.txt)
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
@@ -45,9 +46,11 @@ Prediction
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made
+    report_headlines       the four findings at the top
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
-    report_appendices      appendices B to F
+    report_appendices      appendices B to H
+    report_titles          what is seen in figures and tables, in numbers for their titles
     report_items           pictures, tables and listings as the templates ask for them
     report_figures         bars, counts and shares, and what all pictures share
     report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits

@@ -23,9 +23,11 @@ from xray import (
     report_items,
     report_method,
     report_summary,
+    report_titles,
 )
+from xray.deviations import DEVIATIONS
 from xray.files import write_atomically
-from xray.report_items import BADGES, table
+from xray.report_items import BADGES, cell, table
 from xray.report_pictures import FONTS
 from xray.study import Study, percent, test_share
 
@@ -91,7 +93,14 @@ def link_to(path: str, out: Path) -> str:
 def as_table(text: str, columns: str) -> dict:
     """A table written in a template: a blank line ends a row, a bar a cell."""
     rows = re.split(r"\n\s*\n", str(text).strip())
-    return table(columns, [[on_one_line(part).strip() for part in row.split("|")] for row in rows])
+    return table(columns, [[_written(part) for part in row.split("|")] for row in rows])
+
+
+def _written(text: str) -> dict:
+    """A cell of a table that is written in a template; [words](#id) is a link."""
+    words = on_one_line(text).strip()
+    link = re.fullmatch(r"\[([^\]]+)\]\((#[a-z0-9-]+)\)", words)
+    return cell(link[1], href=link[2]) if link else cell(words)
 
 
 def on_one_line(value) -> str:
@@ -171,6 +180,10 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "method": method,
         "findings": findings,
         "appendix": appendix,
+        "primary": claims.PRIMARY,
+        "deviations": len(DEVIATIONS),
+        "checklist": report_appendices.checklist(study),
+        "seen": report_titles.numbers(study, compared),
         "shown": items | of_method | of_findings | of_appendix,
     }
 

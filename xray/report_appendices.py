@@ -2,7 +2,7 @@
 patients, which test images are missed (no pixels), weights."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 from scipy.special import expit
@@ -10,13 +10,12 @@ from scipy.special import expit
 from xray import comparisons, metrics, paper, report_figures_curves
 from xray import report_pictures as pictures
 from xray.data_audit import cause_of, patient
-from xray.report_items import cell, image, item, plot, table
+from xray.report_items import cell, image, item, plot, table, those_that_learned, with_range
 from xray.specs import MODELS
 from xray.study import (
     EVALUATED,
     Study,
     Summary,
-    finished,
     percent,
     plus_minus,
     with_spread,
@@ -32,7 +31,8 @@ def sections(study: Study, found: list) -> tuple[dict, dict]:
     errors, items = _missed(study)
     numbers = {"patients": study.facts.get("patients"), "resplit": bool(found)}
     numbers |= {"missed": errors, "weights": []}
-    items |= _beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
+    beyond, numbers["threshold"] = _beyond(study)
+    items |= beyond | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
     if numbers["patients"]:
         items["overlap"] = {"table": _overlap(numbers["patients"]["overlap"])}
     items["resplits"] = _resplits(study, found)
@@ -47,20 +47,18 @@ def sections(study: Study, found: list) -> tuple[dict, dict]:
 def _batch_means(study: Study) -> dict:
     rows = []
     for model in EVALUATED:
-        implied, summary = paper.implied(model), study.summaries.get(model)
-        one = implied[0] if len(implied) == 1 else None
-        theirs = [paper.SCORES[model]["accuracy"]]
-        theirs += [one.accuracy, one.batch_mean] if one else [math.nan, math.nan]
-        ours = ["–", "–", "–"]
+        (implied,), summary = paper.implied(model), study.summaries.get(model)
+        ours = ["–", "–", "–", "–"]
         if summary:
             gap = summary.mean["batch_mean_accuracy"] - summary.mean["accuracy"]
-            ours = [with_spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
-            ours.append(_signed(gap))
+            ours = [with_range(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
+            ours += [_signed(gap), those_that_learned(summary.runs)[1]]
+        theirs = implied.accuracy, implied.batch_mean, implied.printed
         printed = [cell(percent(value / 100), paper=True) for value in theirs]
-        rows.append([model, MODELS[model].batch_size, *printed, *ours])
+        rows.append([model, *ours[:3], *printed, ours[3], MODELS[model].batch_size])
     names = (
-        "Model | >Batch size | >Paper: printed | >Paper: implied, exact"
-        " | >Paper: implied, batch mean | >Ours: exact | >Ours: batch mean | >Ours: difference"
+        "Model | >Ours: exact | >Ours: batch mean | >Ours: difference | >Paper: implied, exact"
+        " | >Paper: implied, batch mean | >Paper: printed | >Learned | >Batch size"
     )
     return table(names, rows, sortable=True)
 
@@ -68,13 +66,14 @@ def _batch_means(study: Study) -> dict:
 # ---- beyond accuracy
 
 
-def _beyond(study: Study) -> dict:
-    """Rankings, calibration, and a threshold for a given sensitivity."""
+def _beyond(study: Study) -> tuple[dict, dict | None]:
+    """Items on rankings, calibration and a threshold for a given sensitivity, and what is said of
+    the last."""
     there = [model for model in EVALUATED if model in study.summaries]
     names = ("ranking", "calibration", "ranking-scores", "threshold")
     items = {name: item(study, EVALUATED) for name in names}
     if not there:
-        return items
+        return items, None
     floor = study.baseline
     if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         title = "ROC and precision-recall curves"
@@ -82,25 +81,26 @@ def _beyond(study: Study) -> dict:
     drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study)
     items["calibration"]["plot"] = drawn
     items["ranking-scores"]["table"] = _ranking(study, there)
-    columns = "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV"
-    rows = [_at_sensitivity(model, study.summaries[model]) for model in there]
-    items["threshold"]["table"] = table(f"{columns} | >Precision", rows, sortable=True)
-    return items
+    items["threshold"]["table"], said = _thresholds(study, there)
+    return items, said
 
 
 def _ranking(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
         summary = study.summaries[model]
-        ranks = [_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS]
+        area, *ranks = (_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS)
+        interval = "–".join(map(_thousandths, summary.interval["roc_auc"]))
+        interval = interval if summary.learned else "–"
         more = [with_spread(summary, key) for key in ("specificity", "npv")]
-        rows.append([model, MODELS[model].family, *ranks, percent(summary.mean["ece"]), *more])
+        what = [those_that_learned(summary.runs)[1], MODELS[model].family]
+        rows.append([model, area, interval, *ranks, percent(summary.mean["ece"]), *more, *what])
     floor = study.baseline
-    ranks = [_thousandths(floor[key]) for key in metrics.RANK_METRICS]
+    area, *ranks = (_thousandths(floor[key]) for key in metrics.RANK_METRICS)
     more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
-    rows.append(["–", "always pneumonia", *ranks, *more])
-    names = "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, %"
-    return table(f"{names} | >NPV, %", rows, sortable=True)
+    rows.append(["always pneumonia", area, "–", *ranks, *more, "–", "–"])
+    names = "Model | >ROC AUC | >95 % interval | >Average precision | >Brier | >ECE, points"
+    return table(f"{names} | >Specificity, % | >NPV, % | >Learned | Class", rows, sortable=True)
 
 
 def _thousandths(value: float) -> str:
@@ -111,21 +111,45 @@ def _signed(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _at_sensitivity(model: str, summary: Summary) -> list:
+def _at_sensitivity(summary: Summary) -> dict[str, list]:
+    """In percent, of each run that learned: its threshold that finds 95 % of pneumonia in its
+    validation images, and the scores that this gives on the test images."""
     found = defaultdict(list)
     for run in summary.learned:
-        validation = run.logits["validation"], run.labels["validation"]
         try:
+            validation = run.logits["validation"], run.labels["validation"]
             threshold = metrics.threshold_at_sensitivity(*validation)
-        except ValueError:  # no positive in the validation split
+        except (KeyError, ValueError):  # a record in short; no positive in the validation split
             continue
         shifted = np.where(run.logits["test"] > threshold, 1.0, -1.0)
         scores = metrics.scores(shifted, run.labels["test"])
         found["threshold"].append(100 * expit(threshold))
         for key in ("recall", "specificity", "npv", "precision"):
             found[key].append(100 * scores[key])
-    keys = ("threshold", "recall", "specificity", "npv", "precision")
-    return [model, MODELS[model].family, *(plus_minus(found[key], 1) for key in keys)]
+    return found
+
+
+def _thresholds(study: Study, models: list[str]) -> tuple[dict, dict | None]:
+    """The table of thresholds, and the model with the highest specificity there."""
+    found = {model: _at_sensitivity(study.summaries[model]) for model in models}
+    rows = []
+    for model, values in found.items():
+        keys = ("recall", "specificity", "npv", "precision", "threshold")
+        learned = those_that_learned(study.summaries[model].runs)[1]
+        cells = [plus_minus(values[key], 1) for key in keys]
+        rows.append([model, *cells, learned, MODELS[model].family])
+    names = (
+        "Model | >Sensitivity | >Specificity | >NPV | >Precision | >Threshold, probability"
+        " | >Learned | Class"
+    )
+    means = {m: float(np.mean(v["specificity"])) for m, v in found.items() if v["specificity"]}
+    best = max(means, key=means.get, default=None)
+    said = best and {
+        "model": best,
+        "specificity": means[best],
+        "sensitivity": float(np.mean(found[best]["recall"])),
+    }
+    return table(names, rows, sortable=True), said
 
 
 # ---- patients
@@ -137,10 +161,11 @@ def _overlap(overlap: dict) -> dict:
         for name in ("all", "NORMAL", "PNEUMONIA"):
             one = classes[name]
             share = f"{100 * one['shared'] / one['images']:.1f}" if one["images"] else "nan"
-            images, shared, patients = (f"{one[key]:,}" for key in ("images", "shared", "patients"))
-            rows.append([pair, name.lower(), images, shared, share, patients])
-    names = "Images of … in … | Class | >Images | >With a patient seen there | >Share, %"
-    return table(f"{names} | >Patients", rows)
+            shared, images, patients = (f"{one[key]:,}" for key in ("shared", "images", "patients"))
+            shown = "both" if name == "all" else name.lower()
+            rows.append([pair, shown, share, shared, images, patients])
+    names = "Images of … in … | Class | >Share, % | >With a patient seen there | >Of images"
+    return table(f"{names} | >Such patients", rows)
 
 
 def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
@@ -165,13 +190,14 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
             sides.append(f"{values} ({len(row.sides[protocol])}{more})")
         interval = f"{_signed(row.gap)} ({_signed(row.low)} to {_signed(row.high)})"
         interval = interval if row.gap == row.gap else "–"
-        ours = [row.model, "F1" if row.score == "f1" else row.score, percent(row.given), *sides]
-        test = [interval, _thousandths(row.p), percent(row.detectable)]
-        rows.append([*ours, *test, percent(row.paper), percent(row.percentile, 0)])
+        score = "F1" if row.score == "f1" else row.score
+        ours = [row.model, score, sides[0], percent(row.paper), percent(row.percentile, 0)]
+        test = [sides[1], interval, _thousandths(row.p), percent(row.detectable)]
+        rows.append([*ours, *test, percent(row.given)])
     names = (
-        "Model | Score | >Given split, % | >By image, % | >By patient, %"
-        " | >Gap, points (95 % interval) | >p | >Gap it could see, points | >The paper's, %"
-        " | >Re-splits by image below it, %"
+        "Model | Score | >By image, % | >The paper's, % | >By image, splits below it, %"
+        " | >By patient, % | >Gap, points (95 % interval) | >p | >Gap it could see, points"
+        " | >Given split, %"
     )
     return table(names, rows, sortable=True)
 
@@ -204,15 +230,14 @@ def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
     return said, item(study, images=groups, runs=[run])
 
 
-MOST_MISSED = 15
+MOST_MISSED = 15  # shown; more where more are missed by all
 
 
 def _missed(study: Study) -> tuple[dict | None, dict]:
-    """The numbers that the appendix says, and its items by id, over all finished runs of the
-    evaluated models; None and none without such runs on the given split or the data's description.
-    """
-    chosen = [study.chosen[model] for model in EVALUATED if model in study.summaries]
-    runs = [run for group in chosen for run in group if finished(run)]
+    """The numbers that the appendix says, and its items by id, over the runs of the evaluated
+    models that learned; None and none without such runs on the given split or the data's
+    description."""
+    runs = [run for summary in study.summaries.values() for run in summary.learned]
     if not runs or study.name.split("/")[-1] != "given" or not study.facts:
         return None, {}
     labels = runs[0].labels["test"]
@@ -223,12 +248,17 @@ def _missed(study: Study) -> tuple[dict | None, dict]:
     share = wrong.mean(0)
     numbers = {
         "runs": len(runs),
+        "lost": sum(summary.lost for summary in study.summaries.values()),
         "images": len(labels),
         "never": int((share == 0).sum()),
         "mostly": int((share > 0.5).sum()),
         "always": int((share == 1).sum()),
     }
     by_cause = _by_cause(runs, wrong, np.array(shown))
+    means = [
+        (row[0]["text"], np.mean([float(c["text"]) for c in row[1:-1]])) for row in by_cause["rows"]
+    ]
+    numbers["causes"] = sorted(means, key=lambda pair: -pair[1])
     most = _most_missed(paths, shown, wrong, surety)
     return numbers, {
         "error-causes": item(study, table=by_cause, runs=runs),
@@ -250,20 +280,43 @@ def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
     rows = []
     for name in sorted(set(shown)):
         shares = [f"{100 * part[:, shown == name].mean():.1f}" for part in families.values()]
-        rows.append([name, int((shown == name).sum()), *shares])
-    return table(" | ".join(["Shown", ">Images", *(f">{name}" for name in families)]), rows)
+        rows.append([name, *shares, int((shown == name).sum())])
+    return table(" | ".join(["Shown", *(f">{name}" for name in families), ">Images"]), rows)
 
 
 def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
-    """The images that most runs miss; surety: (runs, images), wrong class's probability."""
+    """The images that most runs miss, all that every run misses among them; surety: (runs, images),
+    the wrong class's probability."""
     share, sure = wrong.mean(0), surety.mean(0)
     order = sorted(range(len(paths)), key=lambda i: (-share[i], -sure[i], paths[i]))
     rows = []
-    for i in order[:MOST_MISSED]:
+    for i in order[: max(MOST_MISSED, int((share == 1).sum()))]:
         if wrong[:, i].any():
             file = cell(paths[i].replace("\\", "/").split("/")[-1], code=True)
             number = f"{wrong[:, i].sum()} of {len(wrong)}"
             certain = f"{100 * surety[wrong[:, i], i].mean():.1f}"
-            rows.append([file, shown[i], patient(paths[i]) or "–", number, certain])
-    names = "File | Shown | Patient | >Missed by | >Mean probability of the wrong class, %"
+            rows.append([file, number, certain, shown[i], patient(paths[i]) or "–"])
+    names = "File | >Missed by | >Mean probability of the wrong class, % | Shown | Patient"
     return table(names, rows)
+
+
+# ---- reporting checklists
+
+
+def checklist(study: Study) -> dict:
+    """What the answers of templates/appendix-h*.j2 need; empty or None where it is not known."""
+    facts, summary = study.facts, study.summaries.get("20")
+    splits = Counter(name.split("-")[0] for name in study.resplits)
+    seeds = sorted({len(runs) for runs in study.chosen.values()})
+    known = facts.get("patients")
+    keys = {"sensitivity": "recall", "specificity": "specificity"} if summary else {}
+    return {
+        "audit": facts.get("audit"),
+        "counts": facts.get("counts", {}),
+        "overlap": known["overlap"]["test in train"]["all"] if known else None,
+        "given": study.name.endswith("/given"),
+        "image": splits["image"],
+        "patient": splits["patient"],
+        "seeds": "–".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))),
+        "sensitivity": None,
+    } | {name: with_range(summary, key) for name, key in keys.items()}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xray.report_pictures import data_uri
 from xray.results import COMPACT
-from xray.study import Study, command, seeds
+from xray.study import Study, Summary, command, finished, learned, percent, seeds
 
 BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open"}
 BADGES |= {"not tested here": "apart", "not run": "none"}
@@ -111,6 +111,19 @@ def table(columns: str, rows: list[list], sortable: bool = False) -> dict:
 def cell(content, *, href="", badge="", paper=False, code=False) -> dict:
     """A table's cell: text, a link, a coloured word of BADGES, the paper's value, or code."""
     return {"text": str(content), "href": href, "badge": badge, "paper": paper, "code": code}
+
+
+def those_that_learned(runs: list) -> tuple[list, str]:
+    """Of a model's runs those that learned, and how many of how many, "3 of 5"."""
+    good = [run for run in runs if finished(run) and learned(run)]
+    return good, f"{len(good)} of {len(runs)}"
+
+
+def with_range(summary: Summary, key: str) -> str:
+    """Mean (lowest–highest) in percent over the runs that learned, "92.4 (90.9–93.3)"."""
+    values = [row[key] for row in summary.scores]
+    text = percent(summary.mean[key])
+    return f"{text} ({percent(min(values))}–{percent(max(values))})" if len(values) > 1 else text
 
 
 NOT_TRAINED = cell("not trained", badge="none")

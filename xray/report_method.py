@@ -23,6 +23,9 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     numbers = {
         "described": bool(facts),
         "own_image": sample is not None,
+        "splits": facts.get("splits"),
+        "bad": _bad(facts["audit"]) if facts else 0,
+        "pneumonia": train.get("PNEUMONIA", 0) / max(sum(train.values()), 1),
         "class_ratio": train.get("NORMAL", 0) / max(train.get("PNEUMONIA", 0), 1),
         "shown_size": picture.shape[0],
         "lowest": picture.min() / 255,
@@ -78,8 +81,9 @@ def _split_sizes(facts: dict) -> dict:
     for part in SPLITS:
         counts = [facts["splits"][part], *(facts["counts"][part].get(c, 0) for c in CLASS_NAMES)]
         printed = cell(f"{paper.SPLIT_SIZES[part]:,}", paper=True)
-        rows.append([part, *(f"{n:,}" for n in counts), printed])
-    return table("Split | >Images | >Normal | >Pneumonia | >Images in the paper", rows)
+        images, *classes = (f"{n:,}" for n in counts)
+        rows.append([part, images, printed, *classes])
+    return table("Split | >Images | >Images in the paper | >Normal | >Pneumonia", rows)
 
 
 def _audit(found: dict, sizes: dict) -> dict:
@@ -103,6 +107,11 @@ def _audit(found: dict, sizes: dict) -> dict:
     return table("Looked for | >Found", rows)
 
 
+def _bad(found: dict) -> int:
+    """Images that are missing, unreadable or, by their pixels, copies of another."""
+    return found["missing"] + len(found["unreadable"]) + found["identical_pixels"]["surplus"]
+
+
 def _batches(counts: dict) -> dict:
     rows = []
     for batch in (32, 64):
@@ -111,8 +120,8 @@ def _batches(counts: dict) -> dict:
             ours, rest = "–", "–"
             if part in counts:
                 ours, rest = -(-counts[part] // batch), counts[part] % batch or batch
-            rows.append([batch, part, ours, rest, printed])
-    names = "Batch size | Split | >Batches | >Images in the last | >Batches in the paper"
+            rows.append([batch, part, ours, printed, rest])
+    names = "Batch size | Split | >Batches | >Batches in the paper | >Images in the last"
     return table(names, rows)
 
 

@@ -135,6 +135,8 @@ def test_each_drawing_has_a_text_alternative_with_numbers(page):
         assert 'role="img"' in drawing[:400]
         description = re.search(r"<desc [^>]*>(.*?)</desc>", drawing, re.S)[1]
         assert len(description) > 60 and re.search(r"\d", description)
+        # every colour is one of the page's, so that dark mode reaches the legends too
+        assert "var(--" in drawing and not re.search(r"(fill|stroke): ?#", drawing)
     assert all(attributes.get("alt") for tag, attributes in Tags(page).tags if tag == "img")
 
 

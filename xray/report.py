@@ -114,8 +114,9 @@ def paragraphs(text: Markup) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped."""
-    page = str(escape(text))
+    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped. A number
+    and its % stay on one line."""
+    page = re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", str(escape(text)))
     page = re.sub(r"`([^`]+)`", r"<code>\1</code>", page)
     page = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", page)
     return Markup(re.sub(r"\[([^\]]+)\]\((#[a-z0-9-]+)\)", r'<a href="\2">\1</a>', page))

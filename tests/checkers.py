@@ -23,8 +23,9 @@ def invalid(page: Path) -> list[str]:
     return [f"{one.get('lastLine')}: {one['message']}" for one in found]
 
 
-def inaccessible(tab) -> list[str]:
-    """What axe-core finds on the page that a chromium.Page has open: WCAG 2.2 AA and good practice.
+def inaccessible(tab, *rules: str) -> list[str]:
+    """What axe-core finds on the page that a chromium.Page has open: WCAG 2.2 AA and good practice,
+    or some of its rules alone.
 
     Two things are taken out before, as axe could not judge the contrast of words there: the shades
     at the edges of boxes that scroll, and what is drawn inside pictures (their text alternatives
@@ -32,17 +33,18 @@ def inaccessible(tab) -> list[str]:
     """
     script = _file("axe_playwright_python", "axe.min.js").read_text(encoding="utf-8")
     tab.ask("Runtime.evaluate", expression=script)
-    passed, found = json.loads(tab.run(f"({LOOK})()"))
-    assert passed > 20, "axe has hardly looked"
+    chosen = {"runOnly": rules} if rules else {"rules": {"target-size": {"enabled": True}}}
+    passed, found = json.loads(tab.run(f"({LOOK})({json.dumps(chosen)})"))
+    assert passed >= (len(rules) or 30), "axe has hardly looked"
     return found
 
 
-LOOK = """async () => {
+LOOK = """async chosen => {
   const plain = document.createElement("style");
   plain.textContent = ".scroll { background-image: none !important }";
   document.head.append(plain);
   document.querySelectorAll("svg > :not(title, desc)").forEach(drawn => drawn.remove());
-  const { passes, violations } = await axe.run({ rules: { "target-size": { enabled: true } } });
+  const { passes, violations } = await axe.run({ ...chosen, resultTypes: ["violations"] });
   const found = violations.flatMap(rule => rule.nodes.map(node =>
     `${rule.id}: ${node.target} ${node.failureSummary}`));
   return JSON.stringify([passes.length, found]);

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -123,8 +124,9 @@ def paragraphs(text: Markup) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped."""
-    page = str(escape(text))
+    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped. A number
+    and its % stay on one line."""
+    page = re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", str(escape(text)))
     page = re.sub(r"`([^`]+)`", r"<code>\1</code>", page)
     page = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", page)
     return Markup(re.sub(r"\[([^\]]+)\]\((#[a-z0-9-]+)\)", r'<a href="\2">\1</a>', page))
@@ -166,7 +168,6 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     method, of_method = report_method.sections(study, sample)
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
-    words = [verdict.verdict for verdict in judged]
     return {
         "study": study.name,
         "data": study.runs[0].data,
@@ -174,8 +175,11 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "banner": banner(study),
         "baseline": study.baseline,
         "verdicts": [row._asdict() | {"badge": BADGES[row.verdict]} for row in judged],
+        "tally": _tally(judged),
+        "filters": _filters(judged),
+        "badges": BADGES,
+        "marks": claims.MARKS,
         "plain": {"claims": claims.as_json(judged)},
-        "tally": [(word, badge, words.count(word)) for word, badge in BADGES.items()],
         "summary": summary,
         "method": method,
         "findings": findings,
@@ -193,6 +197,27 @@ def judge(study: Study) -> list[claims.Verdict]:
     more = {"resplits": study.resplits, "test_share": test_share(study)}
     more["source"] = study.runs[0].data["source"]
     return claims.judge(study.chosen, study.facts, study.runs, **more)
+
+
+def _tally(verdicts: list) -> dict:
+    """The verdicts counted: a row for each kind of claim that there is, and one for all."""
+    counts = claims.tally(verdicts)
+    counts = {kind: row for kind, row in counts.items() if sum(row.values())}
+    counts["all"] = claims.summary(verdicts)
+    rows = [[kind, *row.values(), sum(row.values())] for kind, row in counts.items()]
+    return table("About | >" + " | >".join(claims.VERDICTS) + " | >Claims", rows)
+
+
+def _filters(verdicts: list) -> list[tuple]:
+    """By what the table of claims can be narrowed: (field, its name, [(value, claims with it)])."""
+    names = {"verdict": "Verdict", "kind": "About", "section": "Section"}
+    order = {"verdict": claims.VERDICTS, "kind": claims.KINDS}
+    found = []
+    for key, name in names.items():
+        counts = Counter(getattr(verdict, key) for verdict in verdicts)
+        values = [value for value in order.get(key, counts) if counts[value]]
+        found.append((key, name, [(value, counts[value]) for value in values]))
+    return found
 
 
 def banner(study: Study) -> list[str]:

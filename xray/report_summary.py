@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import curves, paper, report_figures
+from xray import curves, paper, report_data, report_evidence, report_figures
 from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
@@ -81,10 +81,12 @@ def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
         ],
     }
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
+    items["records"] = report_evidence.records(study)
     if there:
         title = "Test scores of the evaluated models"
         drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
-        items["glance"] = item(study, EVALUATED, plot=drawn)
+        data = report_data.scores(study, there, paper.SCORES)
+        items["glance"] = item(study, EVALUATED, plot=drawn, data=data)
         items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items
 

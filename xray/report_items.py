@@ -10,7 +10,8 @@ from xray.report_pictures import data_uri
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import RESULTS, Study, command, seeds, train_command
 
-BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open", "not run": "none"}
+BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open"}
+BADGES |= {"not tested here": "apart", "not run": "none"}
 
 
 def item(

@@ -7,6 +7,7 @@ import io
 import numpy as np
 
 from xray import metrics
+from xray.comparisons import printed
 from xray.study import Study, counts_on_test, finished, learned, seconds_of
 
 HISTORY = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
@@ -14,7 +15,8 @@ COUNTS = ("tp", "fn", "fp", "tn")
 
 
 def text(columns: list[str], rows) -> str:
-    """A CSV: a line of names, then one a row; numbers with six significant digits, nan empty."""
+    """A CSV: a line of names, then one a row; numbers with five significant digits, which
+    tell each count of a few thousand images apart; nan is empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
@@ -24,7 +26,7 @@ def text(columns: list[str], rows) -> str:
 
 def _shown(value) -> str:
     if isinstance(value, (float, np.floating)):
-        return "" if np.isnan(value) else f"{value:.6g}"
+        return "" if np.isnan(value) else f"{value:.5g}"
     return str(value)
 
 
@@ -43,17 +45,17 @@ def history(runs: list) -> str:
     return text(["model", "seed", "image_size", "epoch", *HISTORY], rows)
 
 
-def scores(study: Study, models: list[str], printed: dict) -> str:
-    """Test scores, a row a run, with its model's 95 % interval and what the paper printed; last,
-    a model that always says pneumonia."""
+def scores(study: Study, models: list[str]) -> str:
+    """Test scores, a row a run that learned, with its model's 95 % interval and the paper's
+    value (comparisons.printed); last, a model that always says pneumonia."""
     keys, rows = ("accuracy", "f1"), []
     for model in models:
         if model not in study.summaries:
             continue
         summary = study.summaries[model]
-        theirs = [printed[model][key] / 100 if model in printed else "" for key in keys]
+        theirs = [printed(model, key) for key in keys]
         ends = [end for key in keys for end in summary.interval[key]]
-        for run, one in zip(filter(finished, summary.runs), summary.scores):
+        for run, one in zip(summary.learned, summary.scores):
             ours = [one[key] for key in (*keys, *COUNTS)]
             rows.append([model, run.seed, *ours, *ends, *theirs])
     guess = [study.baseline[key] for key in (*keys, *COUNTS)]
@@ -63,11 +65,11 @@ def scores(study: Study, models: list[str], printed: dict) -> str:
     return text(["model", "seed", *keys, *COUNTS, *ends, *theirs], rows)
 
 
-def confusion(model: str, summary, printed: dict) -> str:
-    """A confusion matrix of each run, and the paper's."""
-    runs = zip(filter(finished, summary.runs), summary.scores)
+def confusion(model: str, summary, paper: dict) -> str:
+    """The confusion matrix of each run that learned, and the paper's."""
+    runs = zip(summary.learned, summary.scores)
     rows = [[model, run.seed, *(one[key] for key in COUNTS)] for run, one in runs]
-    rows.append([model, "paper", *(printed[key] for key in COUNTS)])
+    rows.append([model, "paper", *(paper[key] for key in COUNTS)])
     return text(["model", "seed", *COUNTS], rows)
 
 
@@ -85,11 +87,13 @@ def durations(groups: list[tuple[str, list]]) -> str:
 
 def mean_rates(study: Study) -> dict[str, np.ndarray]:
     """Model -> (2, 201): at false-positive rates from 0 to 1 the sensitivity, and at recalls from 0
-    to 1 the precision, on the test split, means over seeds."""
+    to 1 the precision, on the test split, means over
+    the runs that learned."""
     grid = np.linspace(0, 1, 201)
     return {
-        model: np.mean([_rates(run, grid) for run in filter(finished, summary.runs)], axis=0)
+        model: np.mean([_rates(run, grid) for run in summary.learned], axis=0)
         for model, summary in study.summaries.items()
+        if summary.learned
     }
 
 
@@ -115,13 +119,13 @@ def ranking(rates: dict) -> str:
 
 
 def bins(study: Study) -> dict[str, dict]:
-    """Model -> metrics.reliability on the test split in ten bins, its runs together."""
+    """Model -> metrics.reliability on the test split, ten bins, its runs that learned together."""
     found = {}
     for model, summary in study.summaries.items():
-        runs = list(filter(finished, summary.runs))
-        logits = np.concatenate([run.logits["test"] for run in runs])
-        labels = np.concatenate([run.labels["test"] for run in runs])
-        found[model] = metrics.reliability(logits, labels, bins=10)
+        if summary.learned:
+            logits = np.concatenate([run.logits["test"] for run in summary.learned])
+            labels = np.concatenate([run.labels["test"] for run in summary.learned])
+            found[model] = metrics.reliability(logits, labels, bins=10)
     return found
 
 

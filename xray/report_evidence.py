@@ -10,8 +10,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from xray.report_items import cell, item, table
-from xray.results import COMPACT, Run
-from xray.study import Study, finished
+from xray.results import Run
+from xray.study import Study, finished, seeds
 
 
 def records(study: Study) -> dict:
@@ -23,18 +23,15 @@ def records(study: Study) -> dict:
     rows = []
     for key, runs in groups.items():
         lost = sum(not finished(run) for run in runs)
-        files = [(f"seed {run.seed}", run.file) for run in runs if run.file]
-        rows.append([*key, len(runs), lost or "–", _linked(files)])
+        rows.append([*key, len(runs), lost or "–", _linked(runs)])
     for protocol in ("image", "patient"):
         runs = _resplit(study, protocol)
-        paths = dict.fromkeys(Path(run.file) for run in runs if run.file)
         if runs:
             row = [f"re-splits by {protocol}", "–", "–", "–", "shown", len(runs)]
             lost = sum(not finished(run) for run in runs)
-            files = [(_name(path), path) for path in paths]
-            rows.append([*row, lost or "–", _linked(files)])
-    names = "Model | >Image size | Precision | Engine | In the figures | >Runs | >Diverged | Files"
-    return item(study, table=table(names, rows))
+            rows.append([*row, lost or "–", _linked(runs)])
+    names = "Model | >Image size | Precision | Engine | In the figures | >Runs | >Diverged"
+    return item(study, table=table(f"{names} | Files, by seed", rows))
 
 
 def _shown(study: Study, run: Run) -> bool:
@@ -49,12 +46,16 @@ def _resplit(study: Study, protocol: str) -> list[Run]:
     return found
 
 
-def _name(path: Path) -> str:
-    return path.parent.name if path.name == COMPACT else f"{path.parent.name}/{path.stem}"
-
-
-def _linked(files: list) -> dict:
-    return cell(", ".join(name for name, _ in files), files=files)
+def _linked(runs: list[Run]) -> dict:
+    """The files of these runs, each named by the seeds and splits that it holds."""
+    by_file = defaultdict(list)
+    for run in runs:
+        by_file[run.file].append(run)
+    files = []
+    for path, group in by_file.items():
+        split = "" if group[0].split == "given" else f"{group[0].split} "
+        files.append((f"{split}{seeds(group)}", path))
+    return cell("; ".join(name for name, _ in files), files=files)
 
 
 def packed(shown: dict[str, dict]) -> str:

@@ -99,10 +99,11 @@ def commands(runs: list) -> list[str]:
 
 
 def report_command(study: Study) -> str:
-    """The call of report.py that draws all of a study."""
-    folder = study.folder.parents[1]
-    words = ["python", "scripts/report.py"]
-    return shlex.join(words if folder.resolve() == RESULTS else [*words, "--results", str(folder)])
+    """The call of report.py that draws all of a study, beside its records."""
+    folder, words = study.folder.parents[1], ["python", "scripts/report.py"]
+    if folder.resolve() != RESULTS:
+        words += ["--results", str(folder), "--out", str(folder.parent)]
+    return shlex.join(words)
 
 
 def plot(name: str, draw, *about) -> dict:

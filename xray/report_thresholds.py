@@ -13,8 +13,9 @@ from scipy.special import expit
 
 from xray import metrics
 from xray.report_items import item, table
+from xray.results import SEEDS
 from xray.specs import MODELS, ModelSpec
-from xray.study import EVALUATED, Study, describe, finished, learned, percent
+from xray.study import EVALUATED, Study, describe, percent
 
 # how a threshold is chosen, and what that is called where there is little room
 RULES = {
@@ -33,11 +34,8 @@ def sections(study: Study) -> tuple[dict, dict]:
     Numbers: "tool", what the page's script reads (see `_embedded`), empty where no run learned;
     "choices", (model, what it is); "images", "prevalence", of the test split.
     """
-    runs = {}
-    for model in EVALUATED:
-        group = filter(finished, study.chosen.get(model, []))
-        if good := [run for run in group if learned(run)]:
-            runs[model] = good
+    found = study.summaries.items()
+    runs = {model: summary.learned[:SEEDS] for model, summary in found if summary.learned}
     labels = next((group[0].labels["test"] for group in runs.values()), np.empty(0, int))
     numbers = {
         "tool": _embedded(runs, labels) if runs else {},
@@ -132,7 +130,7 @@ def _five(runs: list) -> dict | None:
 
 def _embedded(runs: dict, labels) -> dict:
     """What the page's script counts in: "labels", a digit an image; "models", of each a list of
-    its runs that learned: "seed", "logits" (hundredths, int16 little-endian, base64) and
+    runs: "seed", "logits" (hundredths, int16 little-endian, base64) and
     "thresholds" of RULES.
     """
     return {

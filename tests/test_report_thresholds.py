@@ -83,8 +83,7 @@ def test_the_table_holds_what_metrics_says_of_each_threshold(made):
         run = next(r for r in found.chosen[row["Model"]] if r.seed == int(row["Seed"]))
         logits = run.logits["test"].astype(float) - float(row["Logit"].replace("−", "-"))
         scores = metrics.scores(logits, run.labels["test"])
-        shown = {"True positives": "tp", "False negatives": "fn"}
-        shown |= {"False positives": "fp", "True negatives": "tn"}
+        shown = {"Found": "tp", "Missed": "fn", "False alarms": "fp", "Cleared": "tn"}
         assert {name: int(row[name]) for name in shown} == {n: scores[k] for n, k in shown.items()}
         shown = {"Sensitivity, %": "recall", "Specificity, %": "specificity", "PPV, %": "precision"}
         for name, key in (shown | {"NPV, %": "npv"}).items():
@@ -92,7 +91,7 @@ def test_the_table_holds_what_metrics_says_of_each_threshold(made):
                 "–" if not scores[key] and key != "specificity" else f"{100 * scores[key]:.1f}"
             )
         rare = 0.1 * scores["recall"] / (0.1 * scores["recall"] + 0.9 * (1 - scores["specificity"]))
-        assert row["PPV at 10 % prevalence, %"] == f"{100 * rare:.1f}"
+        assert row["PPV at prevalence 10 %"] == f"{100 * rare:.1f}"
     run = found.chosen["20"][0]
     found = metrics.threshold_at_sensitivity(run.logits["validation"], run.labels["validation"])
     assert 0 <= found - float(rows[1]["Logit"].replace("−", "-")) <= 0.011

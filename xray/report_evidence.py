@@ -23,15 +23,15 @@ def records(study: Study) -> dict:
     rows = []
     for key, runs in groups.items():
         lost = sum(not finished(run) for run in runs)
-        rows.append([*key, len(runs), lost or "–", _linked(runs)])
+        rows.append([key[0], len(runs), _linked(runs), *key[1:], lost or "–"])
     for protocol in ("image", "patient"):
         runs = _resplit(study, protocol)
         if runs:
-            row = [f"re-splits by {protocol}", "–", "–", "–", "shown", len(runs)]
             lost = sum(not finished(run) for run in runs)
-            rows.append([*row, lost or "–", _linked(runs)])
-    names = "Model | >Image size | Precision | Engine | In the figures | >Runs | >Diverged"
-    return item(study, table=table(f"{names} | Files, by seed", rows))
+            row = [f"re-splits by {protocol}", len(runs), _linked(runs)]
+            rows.append([*row, "–", "–", "–", "shown", lost or "–"])
+    names = "Model | >Runs | Files, by seed or split | >Image size | Precision | Engine | In the figures"
+    return item(study, table=table(f"{names} | >Diverged", rows))
 
 
 def _shown(study: Study, run: Run) -> bool:
@@ -47,14 +47,13 @@ def _resplit(study: Study, protocol: str) -> list[Run]:
 
 
 def _linked(runs: list[Run]) -> dict:
-    """The files of these runs, each named by the seeds and splits that it holds."""
+    """The files of these runs, each named by its seeds, or by its split where that is not given."""
     by_file = defaultdict(list)
     for run in runs:
         by_file[run.file].append(run)
     files = []
     for path, group in by_file.items():
-        split = "" if group[0].split == "given" else f"{group[0].split} "
-        files.append((f"{split}{seeds(group)}", path))
+        files.append((seeds(group) if group[0].split == "given" else group[0].split, path))
     return cell("; ".join(name for name, _ in files), files=files)
 
 

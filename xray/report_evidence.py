@@ -30,8 +30,8 @@ def records(study: Study) -> dict:
             lost = sum(not finished(run) for run in runs)
             row = [f"re-splits by {protocol}", len(runs), _linked(runs)]
             rows.append([*row, "–", "–", "–", "shown", lost or "–"])
-    names = "Model | >Runs | Files, by seed or split | >Image size | Precision | Engine | In the figures"
-    return item(study, table=table(f"{names} | >Diverged", rows))
+    names = "Model | >Runs | Files, by seed or split | >Image size | Precision | Engine"
+    return item(study, table=table(f"{names} | In the figures | >Diverged", rows))
 
 
 def _shown(study: Study, run: Run) -> bool:

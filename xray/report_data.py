@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from xray import metrics
-from xray.comparisons import printed
+from xray.comparisons import PROTOCOLS, printed
 from xray.study import Study, counts_on_test, finished, learned, seconds_of
 
 HISTORY = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
@@ -142,14 +142,20 @@ def calibration(found: dict) -> str:
     return text(["model", *ends, "images", "mean_probability", "share_with_pneumonia"], rows)
 
 
-def resplits(study: Study, models: list[str]) -> str:
-    """Test scores on the given split and on others of the same images, a row a run."""
+def resplits(study: Study, models: list[str], protocols=("given", *PROTOCOLS)) -> str:
+    """Test scores on the given split and on others of the same images, a row a run, and the paper's
+    (comparisons.printed)."""
     splits, rows = {"given": study.chosen} | study.resplits, []
     for name, chosen in splits.items():
         protocol, _, number = name.partition("-")
+        if protocol not in protocols:
+            continue
         for run in (run for model in models for run in chosen.get(model, []) if finished(run)):
             found = metrics.count_scores(**counts_on_test(run))
             pair = [float(found[key]) for key in ("accuracy", "f1")]
             yes = "yes" if learned(run) else "no"
             rows.append([run.spec.id, protocol, number, run.seed, *pair, yes])
+    for model in models:
+        pair = [printed(model, key) for key in ("accuracy", "f1")]
+        rows.append([model, "the paper", "", "", *pair, ""])
     return text(["model", "protocol", "split", "seed", "accuracy", "f1", "learned"], rows)

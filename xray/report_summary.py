@@ -85,7 +85,7 @@ def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
     if there:
         title = "Test scores of the evaluated models"
         drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
-        data = report_data.scores(study, there)
+        data = report_data.resplits(study, there, ("given", "image"))
         items["glance"] = item(study, EVALUATED, plot=drawn, data=data)
         items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items

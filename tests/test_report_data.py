@@ -75,6 +75,8 @@ def test_curves_are_the_records_histories(made):
     for key in report_data.HISTORY:
         assert float(row[key]) == pytest.approx(run.history[key][2], rel=1e-4)
     assert len(rows(made, "fig-9")) == 3 * 2 * 10
+    shown = [row for row in rows(made, "fig-19") if row["model"] == "21"]
+    assert {row["seed"]: row["learned"] for row in shown} == {"0": "yes", "1": "yes", "2": "no"}
     sizes = {(row["image_size"], row["seed"]) for row in rows(made, "sizes")}
     assert sizes == {("640", "0"), ("64", "0"), ("64", "1"), ("64", "2")}
 

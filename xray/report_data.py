@@ -40,9 +40,14 @@ def history(runs: list) -> str:
     """Curves by epoch."""
     rows = []
     for run in runs:
+        head = [run.spec.id, run.seed, run.image_size, _yes(finished(run) and learned(run))]
         for epoch, values in enumerate(zip(*(run.history[key] for key in HISTORY)), 1):
-            rows.append([run.spec.id, run.seed, run.image_size, epoch, *values])
-    return text(["model", "seed", "image_size", "epoch", *HISTORY], rows)
+            rows.append([*head, epoch, *values])
+    return text(["model", "seed", "image_size", "learned", "epoch", *HISTORY], rows)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def scores(study: Study, models: list[str]) -> str:
@@ -153,8 +158,7 @@ def resplits(study: Study, models: list[str], protocols=("given", *PROTOCOLS)) -
         for run in (run for model in models for run in chosen.get(model, []) if finished(run)):
             found = metrics.count_scores(**counts_on_test(run))
             pair = [float(found[key]) for key in ("accuracy", "f1")]
-            yes = "yes" if learned(run) else "no"
-            rows.append([run.spec.id, protocol, number, run.seed, *pair, yes])
+            rows.append([run.spec.id, protocol, number, run.seed, *pair, _yes(learned(run))])
     for model in models:
         pair = [printed(model, key) for key in ("accuracy", "f1")]
         rows.append([model, "the paper", "", "", *pair, ""])

@@ -196,8 +196,8 @@ def banner(study: Study) -> list[str]:
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md, claims.json and figures/, each picture and the numbers behind it,
-    into `out`; gives their paths. Raises OSError."""
+    """Write index.html, report.md, claims.json and figures/, each picture and the numbers behind
+    it, into `out`; gives their paths. Raises OSError."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)

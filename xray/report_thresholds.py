@@ -123,9 +123,7 @@ def _five(runs: list) -> dict | None:
 
 def _embedded(runs: dict, labels) -> dict:
     """What the page's script counts in: "labels", a digit an image; "models", of each a list of
-    runs: "seed", "logits" (hundredths, int16 little-endian, base64) and
-    "thresholds" of RULES.
-    """
+    runs: "seed", "logits" (hundredths, int16 little-endian, base64) and "thresholds" of RULES."""
     return {
         "labels": "".join(map(str, labels)),
         "models": [[_packed(run) for run in group] for group in runs.values()],

@@ -51,7 +51,10 @@ The report (its words: templates/)
     report_findings        sections 3 to 5
     report_appendices      appendices B to H
     report_titles          what is seen in figures and tables, in numbers for their titles
+    report_thresholds      the tool for thresholds, and its table
+    report_evidence        the list of records, and what the page carries along
     report_items           pictures, tables and listings as the templates ask for them
+    report_data            the numbers behind each picture, as CSV
     report_figures         bars, counts and shares, and what all pictures share
     report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits
     report_pictures        how a figure becomes SVG, and numbers a PNG

@@ -20,10 +20,12 @@ from xray import (
     comparisons,
     paper,
     report_appendices,
+    report_evidence,
     report_findings,
     report_items,
     report_method,
     report_summary,
+    report_thresholds,
     report_titles,
 )
 from xray.deviations import DEVIATIONS
@@ -39,12 +41,14 @@ def html(content: dict, out: Path) -> str:
     """The report as one HTML page that loads nothing: style, script and pictures are in it."""
     made = _environment(out, on_one_line, paragraphs=paragraphs, verbatim=_one_line)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    names = ("script.js", "thresholds.js", "evidence.js")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
     return made.get_template("index.html").render(
         **_fresh(content),
         style=Markup(style.replace("FONTS", FONTS)),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        evidence=report_evidence.packed(content["shown"]),
     )
 
 
@@ -80,6 +84,7 @@ def _environment(out: Path, put, autoescape: bool = True, **filters) -> Environm
     )
     made.globals["link"] = lambda path: link_to(path, out)
     made.filters |= {"commas": "{:,}".format, "percent": percent, "as_table": as_table} | filters
+    made.filters["json"] = report_evidence.as_json
     return made
 
 
@@ -168,6 +173,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     method, of_method = report_method.sections(study, sample)
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
+    thresholds, of_thresholds = report_thresholds.sections(study)
+    shown = items | of_method | of_findings | of_appendix | of_thresholds
     return {
         "study": study.name,
         "data": study.runs[0].data,
@@ -188,7 +195,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "deviations": len(DEVIATIONS),
         "checklist": report_appendices.checklist(study),
         "seen": report_titles.numbers(study, compared),
-        "shown": items | of_method | of_findings | of_appendix,
+        "thresholds": thresholds,
+        "shown": report_items.with_csv(shown),
     }
 
 
@@ -226,10 +234,8 @@ def banner(study: Study) -> list[str]:
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md, claims.json and figures/ into `out`; gives their paths.
-
-    Raises OSError.
-    """
+    """Write index.html, report.md, claims.json and figures/, each picture and the numbers behind
+    it, into `out`; gives their paths. Raises OSError."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)

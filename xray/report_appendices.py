@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import comparisons, metrics, paper, report_figures_curves
+from xray import comparisons, metrics, paper, report_data, report_figures_curves
 from xray import report_pictures as pictures
 from xray.data_audit import cause_of, patient
 from xray.report_items import cell, image, item, plot, table, those_that_learned, with_range
@@ -77,9 +77,12 @@ def _beyond(study: Study) -> tuple[dict, dict | None]:
     floor = study.baseline
     if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         title = "ROC and precision-recall curves"
-        items["ranking"]["plot"] = plot("ranking", report_figures_curves.ranking, title, study)
-    drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study)
-    items["calibration"]["plot"] = drawn
+        rates = report_data.mean_rates(study)
+        drawn = plot("ranking", report_figures_curves.ranking, title, study, rates)
+        items["ranking"] |= {"plot": drawn, "data": report_data.ranking(rates)}
+    bins = report_data.bins(study)
+    drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study, bins)
+    items["calibration"] |= {"plot": drawn, "data": report_data.calibration(bins)}
     items["ranking-scores"]["table"] = _ranking(study, there)
     items["threshold"]["table"], said = _thresholds(study, there)
     return items, said
@@ -176,7 +179,8 @@ def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
     runs = [run for chosen in groups for name in names for run in chosen.get(name, [])]
     title = "Test scores over re-splits"
     drawn = plot("resplits", report_figures_curves.resplits, title, study, found)
-    return item(study, plot=drawn, table=_gaps(found), runs=runs)
+    data = report_data.resplits(study, list(names))
+    return item(study, plot=drawn, data=data, table=_gaps(found), runs=runs)
 
 
 def _gaps(found: list[comparisons.Comparison]) -> dict:

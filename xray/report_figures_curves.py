@@ -6,7 +6,6 @@ import math
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from xray import metrics
 from xray.report_figures import (
     DASH,
     HUE,
@@ -205,17 +204,16 @@ def _legend(figure, more: dict) -> None:
     legend(figure, entries | more, ncols=5, handlelength=2.4, columnspacing=1.4)
 
 
-def ranking(name: str, title: str, study: Study) -> dict:
-    """ROC above precision-recall curves on the test split, a column a class; means over seeds."""
+def ranking(name: str, title: str, study: Study, rates: dict) -> dict:
+    """ROC above precision-recall curves, a column a class; rates: of report_data.mean_rates."""
     grid = np.linspace(0, 1, 201)
 
     def paint(figure):
         axes = figure.subplots(2, 3, sharex="row", sharey="row")
         for (roc, precision), (family, models) in zip(axes.T, _by_family(study)):
-            for model, runs in models.items():
-                mean = np.mean([_rates(run, grid) for run in runs], axis=0)
-                for axis, rates in zip((roc, precision), mean):
-                    axis.plot(100 * grid, 100 * rates, linewidth=1.3, **_style(model))
+            for model in models:
+                for axis, line_of in zip((roc, precision), rates[model]):
+                    axis.plot(100 * grid, 100 * line_of, linewidth=1.3, **_style(model))
             roc.set_title(family)
             roc.set(xlim=(0, 40), ylim=(60, 100.5), xlabel="false positives, % of normal")
             precision.set(xlim=(60, 100.5), xlabel="sensitivity (recall), %")
@@ -231,20 +229,9 @@ def ranking(name: str, title: str, study: Study) -> dict:
     return draw(name, title, alt, (WIDTH, 4.4), paint)
 
 
-def _rates(run, grid) -> tuple[np.ndarray, np.ndarray]:
-    """A run's sensitivity at each false-positive rate of the grid, its precision at each recall."""
-    logits, labels = run.logits["test"], run.labels["test"]
-    roc = metrics.roc_curve(logits, labels)
-    sensitivity = np.interp(grid, roc["false_positive_rate"], roc["true_positive_rate"])
-    curve = metrics.precision_recall_curve(logits, labels)
-    best = np.maximum.accumulate(curve["precision"])
-    return sensitivity, np.interp(grid, curve["recall"][::-1], best[::-1])
-
-
-def calibration(name: str, title: str, study: Study) -> dict:
-    """Reliability diagrams on the test split, a panel a class: predicted probability against the
-    share of pneumonia, ten bins, the runs of a model together. Bins with under 10 images are left
-    out."""
+def calibration(name: str, title: str, study: Study, found: dict) -> dict:
+    """Reliability diagrams, a panel a class: predicted probability against the share of pneumonia.
+    found: of report_data.bins; those with under 10 images are left out."""
     even = {"color": COLOURS["none"], "linewidth": 0.8}
     marks = {"marker": "o", "markersize": 2.6, "linewidth": 1.2}
 
@@ -252,12 +239,9 @@ def calibration(name: str, title: str, study: Study) -> dict:
         axes = figure.subplots(1, 3, sharey=True)
         for axis, (family, models) in zip(axes, _by_family(study)):
             axis.plot([0, 100], [0, 100], **even)
-            for model, runs in models.items():
-                logits = np.concatenate([run.logits["test"] for run in runs])
-                labels = np.concatenate([run.labels["test"] for run in runs])
-                found = metrics.reliability(logits, labels, bins=10)
-                enough = found["count"] >= 10
-                stated, true = found["probability"][enough], found["positive"][enough]
+            for model in models:
+                enough = found[model]["count"] >= 10
+                stated, true = (found[model][key][enough] for key in ("probability", "positive"))
                 axis.plot(100 * stated, 100 * true, **marks, **_style(model))
             axis.set_title(family)
             axis.set(xlim=(0, 100), ylim=(0, 100), xlabel="predicted probability, %")

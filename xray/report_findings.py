@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from xray import paper, report_figures, report_figures_curves
+from xray import paper, report_data, report_figures, report_figures_curves
 from xray.comparisons import printed, timed_alike
 from xray.deviations import DEVIATIONS
 from xray.intervals import wilson
@@ -64,10 +64,11 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
         "timed": timed,
         "exact": exact,
     }
-    confusion = None
+    confusion, counts = None, ""
     if one and one.learned:
         title = "Confusion matrix of model 20 on the test split"
         confusion = plot("fig-18", report_figures.confusion, title, one, paper.CONFUSION_20)
+        counts = report_data.confusion("20", one, paper.CONFUSION_20)
     items = {f"fig-{number}": _curves(study, number) for number in PANEL_WORDS}
     items |= {f"fig-{number}": _bars(study, number) for number in BAR_TONES}
     for number, ours in orders.items():
@@ -79,7 +80,7 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
         ),
         "learning-rates": item(study, list(LEARNING_RATE_SEARCH), table=_search(study)),
         "adam": item(study, ADAM, table=_adam(study)),
-        "fig-18": item(study, paper.CONFUSIONS[18], plot=confusion),
+        "fig-18": item(study, paper.CONFUSIONS[18], plot=confusion, data=counts),
         "fig-28": duration,
         "conclusions": {"table": _conclusions(verdicts)},
         "deviations": item(study, table=_deviations(verdicts)),
@@ -108,7 +109,8 @@ def _curves(study: Study, number: int) -> dict:
         panels.append((heading, [line(model) for model in group]))
     title = f"Loss and accuracy by epoch of models {', '.join(there)}"
     drawn = plot(name, report_figures_curves.curves, title, panels)
-    return item(study, models, plot=drawn, table=_ends(study, there))
+    data = report_data.history([run for model in there for run in study.chosen[model]])
+    return item(study, models, plot=drawn, data=data, table=_ends(study, there))
 
 
 def _ends(study: Study, models: list[str]) -> dict:
@@ -227,25 +229,27 @@ def _score_table(study: Study, models: list[str]) -> dict | None:
 
 
 def _bars(study: Study, number: int) -> dict:
-    pairs, name, drawn = paper.BARS[number], f"fig-{number}", None
+    pairs, name, drawn, data = paper.BARS[number], f"fig-{number}", None, ""
     models = [model for pair in pairs for model in pair]
     if any(model in study.summaries for model in models):
         groups = [(MODELS[pair[0]].family, list(pair)) for pair in pairs]
         title = f"Accuracy and F1 on the test split, {' and '.join(BAR_TONES[number])}"
         about = study, paper.SCORES, groups, BAR_TONES[number]
         drawn = plot(name, report_figures.bars, title, *about)
-    return item(study, models, plot=drawn)
+        data = report_data.scores(study, models)
+    return item(study, models, plot=drawn, data=data)
 
 
 def _duration(study: Study) -> tuple[dict, dict, list]:
     """Figure 28; what its runs have in common, empty without any; (model, mean seconds, image size)
     of those trained in sample space."""
-    runs, drawn, timed = timed_alike(study.runs), None, {}
+    runs, drawn, data, timed = timed_alike(study.runs), None, "", {}
     there = [model for model in paper.DURATIONS[28] if runs.get(model)]
     missing = [model for model in paper.DURATIONS[28] if model not in there]
     if there:
         rows = [(model, runs[model]) for model in there]
         drawn = plot("fig-28", report_figures.durations, "Training time of the three classes", rows)
+        data = report_data.durations(rows)
         means = {model: np.mean(list(map(seconds_of, runs[model]))) for model in there}
         cnn = means.pop("26b", None)
         first = runs[there[0]][0]
@@ -264,7 +268,8 @@ def _duration(study: Study) -> tuple[dict, dict, list]:
             exact.append((model, seconds, fast[0].image_size))
     shown = [run for model in there for run in runs[model]]
     direct = ["--engine", "direct"]
-    return item(study, plot=drawn, runs=shown, missing=missing, needs=direct), timed, exact
+    found = item(study, plot=drawn, data=data, runs=shown, missing=missing, needs=direct)
+    return found, timed, exact
 
 
 def _conclusions(verdicts: list) -> dict:

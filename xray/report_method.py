@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from xray import curves, data_phantoms, models, paper, report_figures, report_figures_curves
+from xray import (
+    curves,
+    data_phantoms,
+    models,
+    paper,
+    report_data,
+    report_figures,
+    report_figures_curves,
+)
 from xray.comparisons import Standing, sizes_compared
 from xray.data_sources import SPLITS, shown
 from xray.report_items import NOT_TRAINED, cell, image, item, plot, table
@@ -52,13 +60,14 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
             "fig-1": item(study, listing=_first_record(facts["sample"])),
             "fig-2": item(study, images=[first]),
             "sec-audit": item(study, table=_audit(facts["audit"], facts["splits"])),
-            "fig-3": item(study, plot=shares),
+            "fig-3": item(study, plot=shares, data=report_data.shares(counts)),
         }
     if found:
         runs = [run for one in found for run in one.full + one.matched]
         title = "Validation accuracy at the paper's size and matched"
         drawn = plot("sizes", report_figures_curves.sizes, title, found)
-        items["sizes"] = item(study, plot=drawn, table=_sizes(found), runs=runs)
+        data = report_data.history(runs)
+        items["sizes"] = item(study, plot=drawn, data=data, table=_sizes(found), runs=runs)
     for name, model in STRUCTURES.items():
         items[name] = item(study, listing=str(models.build(MODELS[model], device="meta")))
     return numbers, items

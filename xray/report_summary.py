@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import paper, report_figures, report_headlines
+from xray import paper, report_data, report_evidence, report_figures, report_headlines
 from xray.comparisons import printed
 from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table, those_that_learned, with_range
@@ -63,10 +63,12 @@ def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
         "repeated_from": heading(study),
     } | report_headlines.numbers(study, compared)
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
+    items["records"] = report_evidence.records(study)
     if there:
         title = "Test scores of the evaluated models"
         drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
-        items["glance"] = item(study, EVALUATED, plot=drawn)
+        data = report_data.resplits(study, there, ("given", "image"))
+        items["glance"] = item(study, EVALUATED, plot=drawn, data=data)
         items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items
 

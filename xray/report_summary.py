@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import curves, paper, report_figures
+from xray import curves, paper, report_figures_scores
 from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
@@ -83,7 +83,7 @@ def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
     if there:
         title = "Test scores of the evaluated models"
-        drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
+        drawn = plot("glance", report_figures_scores.glance, title, study, compared)
         items["glance"] = item(study, EVALUATED, plot=drawn)
         items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items

@@ -1,0 +1,140 @@
+"""Pictures of how models rank images and what their probabilities are worth: ROC, precision-recall
+and calibration curves. Each is what report_pictures.draw gives back."""
+
+import numpy as np
+
+from xray import metrics
+from xray.report_figures import DASH, HUE, NOTE, apart, colour, how_many, legend, line, swatches
+from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
+from xray.specs import MODELS
+from xray.study import Study
+
+DOTS = (0, (1, 1.4))
+
+
+def _style(model: str) -> dict:
+    spec = MODELS[model]
+    dash = DOTS if spec.weight_decay else DASH if spec.batch_size == 64 else "solid"
+    return {"color": colour(spec), "linestyle": dash}
+
+
+def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
+    """Class -> its evaluated models -> their runs that learned, at least one."""
+    found = {family: {} for family in HUE}
+    for model, summary in study.summaries.items():
+        if good := apart(summary.runs)[0]:
+            found[MODELS[model].family][model] = good
+    return list(found.items())
+
+
+def _say_lost(axis, study: Study, family: str, place: tuple[float, float]) -> None:
+    """In a panel: of which of a class's models how many runs learned, where some did not."""
+    summaries = study.summaries.items()
+    mine = {model: one.runs for model, one in summaries if MODELS[model].family == family}
+    note = how_many(mine).replace(": ", ":\n").replace(" learned", "\nlearned") if mine else ""
+    style = NOTE if place[0] > 0.5 else NOTE | {"ha": "left"}
+    axis.text(*place, note, transform=axis.transAxes, **style)
+
+
+def _legend(figure, stacked: bool, more: dict) -> None:
+    grey = COLOURS["quiet"]
+    entries = {
+        "batches of 32": line(color=grey),
+        "of 64": line(color=grey, linestyle=DASH),
+        "of 64, with L2": line(color=grey, linestyle=DOTS),
+        "lighter: weighted loss": swatches(light=True),
+    }
+    columns = 2 if stacked else 5
+    legend(figure, entries | more, ncols=columns, handlelength=2.2, columnspacing=1.2)
+
+
+GRID = np.linspace(0, 1, 201)  # of false-positive rates, and of recalls
+
+
+def mean_rates(study: Study) -> dict[str, np.ndarray]:
+    """Model -> (2, 201): at false-positive rates from 0 to 1 the sensitivity, and at recalls from 0
+    to 1 the precision, on the test split, means over the runs that learned."""
+    groups = [pair for _, models in _by_family(study) for pair in models.items()]
+    return {model: np.mean([_rates(run) for run in runs], axis=0) for model, runs in groups}
+
+
+def ranking(name: str, title: str, study: Study, rates: dict) -> dict:
+    """ROC above precision-recall curves, a column a class; rates: of mean_rates."""
+
+    def paint(figure, stacked):
+        turned = {"sharex": "col", "sharey": "col"} if stacked else {"sharey": "row"}
+        axes = figure.subplots(*((3, 2) if stacked else (2, 3)), **turned)
+        axes = axes if stacked else axes.T
+        for (roc, precision), (family, models) in zip(axes, _by_family(study)):
+            for model in models:
+                for axis, values in zip((roc, precision), rates[model]):
+                    axis.plot(100 * GRID, 100 * values, linewidth=1.3, **_style(model))
+            roc.set_title(family)
+            roc.set(xlim=(0, 40), ylim=(60, 100.5))
+            precision.set(xlim=(60, 100.5), ylim=(60, 100.5))
+            _say_lost(roc, study, family, (0.97, 0.18))
+        for roc, precision in axes[-1:] if stacked else axes:
+            roc.set_xlabel("false positives, %" if stacked else "false positives, % of normal")
+            precision.set_xlabel("sensitivity, %" if stacked else "sensitivity (recall), %")
+        for roc, precision in axes if stacked else axes[:1]:
+            roc.set_ylabel("sensitivity, %")
+            precision.set_ylabel("precision, %")
+        _legend(figure, stacked, {})
+
+    words = []
+    for model in rates:
+        mean = study.summaries[model].mean
+        words.append(f"model {model} {mean['roc_auc']:.3f} and {mean['average_precision']:.3f}")
+    alt = f"{title}. Area under the ROC curve and average precision: {'; '.join(words)}."
+    return draw(name, title, alt, (WIDTH, 4.4), (NARROW, 6.2), paint)
+
+
+def _rates(run) -> tuple[np.ndarray, np.ndarray]:
+    """A run's sensitivity at each false-positive rate of GRID, its precision at each recall."""
+    logits, labels = run.logits["test"], run.labels["test"]
+    roc = metrics.roc_curve(logits, labels)
+    sensitivity = np.interp(GRID, roc["false_positive_rate"], roc["true_positive_rate"])
+    curve = metrics.precision_recall_curve(logits, labels)
+    best = np.maximum.accumulate(curve["precision"])
+    return sensitivity, np.interp(GRID, curve["recall"][::-1], best[::-1])
+
+
+def bins(study: Study) -> dict[str, dict]:
+    """Model -> metrics.reliability on the test split, ten bins, its runs that learned together."""
+    found = {}
+    for _, models in _by_family(study):
+        for model, runs in models.items():
+            logits = np.concatenate([run.logits["test"] for run in runs])
+            labels = np.concatenate([run.labels["test"] for run in runs])
+            found[model] = metrics.reliability(logits, labels, bins=10)
+    return found
+
+
+def calibration(name: str, title: str, study: Study, found: dict) -> dict:
+    """Reliability diagrams, a panel a class: predicted probability against the share of pneumonia.
+    found: of bins; those with under 10 images are left out."""
+    even = {"color": COLOURS["none"], "linewidth": 0.8}
+    marks = {"marker": "o", "markersize": 2.6, "linewidth": 1.2}
+
+    def paint(figure, stacked):
+        axes = figure.subplots(*((3, 1) if stacked else (1, 3)), sharey=True, sharex=True)
+        for axis, (family, models) in zip(axes, _by_family(study)):
+            axis.plot([0, 100], [0, 100], **even)
+            for model in models:
+                enough = found[model]["count"] >= 10
+                stated, true = (found[model][key][enough] for key in ("probability", "positive"))
+                axis.plot(100 * stated, 100 * true, **marks, **_style(model))
+            axis.set_title(family)
+            axis.set(xlim=(0, 100), ylim=(0, 100))
+            axis.set_aspect("equal")
+            _say_lost(axis, study, family, (0.04, 0.87))
+        for axis in axes[-1:] if stacked else axes:
+            axis.set_xlabel("predicted probability, %")
+        for axis in axes if stacked else axes[:1]:
+            axis.set_ylabel("share with pneumonia, %")
+        _legend(figure, stacked, {"perfect": line(**even)})
+
+    errors = {model: 100 * study.summaries[model].mean["ece"] for model in found}
+    words = [f"model {model} {error:.1f}" for model, error in errors.items()]
+    alt = f"{title}. Expected calibration error in points: {'; '.join(words)}."
+    return draw(name, title, alt, (WIDTH, 3.1), (NARROW, 7.6), paint)

@@ -61,7 +61,7 @@ def in_words(study: Study, model: str) -> str:
     """A model's mean accuracy and F1 in percent, and how many of its runs learned."""
     summary = study.summaries[model]
     note = how_many({model: summary.runs})
-    if not apart(summary.runs)[0]:
+    if not summary.learned:
         return note
     return " and ".join(_both(summary.mean)) + (f" ({note})" if note else "")
 
@@ -252,8 +252,7 @@ def _bar(axis, x: float, study: Study, model: str, score: str, light: bool) -> l
     axis.plot(x + 0.09, theirs, **PAPER_MARK)
     paper = {"xytext": (0, -13), "color": COLOURS["paper"], "ha": "center"}
     axis.annotate(f"{theirs:.1f}", (x, 1), **paper, **band)
-    good = apart(study.summaries[model].runs)[0] if model in study.summaries else []
-    if not good:
+    if model not in study.summaries or not study.summaries[model].learned:
         axis.annotate("–", (x, 1), xytext=(0, -2), ha="center", **band)
         return [theirs]
     summary, hue = study.summaries[model], colour(MODELS[model], light)

@@ -4,7 +4,7 @@ and calibration curves. Each is what report_pictures.draw gives back."""
 import numpy as np
 
 from xray import metrics
-from xray.report_figures import DASH, HUE, NOTE, apart, colour, how_many, legend, line, swatches
+from xray.report_figures import DASH, HUE, NOTE, colour, how_many, legend, line, swatches
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import MODELS
 from xray.study import Study
@@ -22,8 +22,8 @@ def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
     """Class -> its evaluated models -> their runs that learned, at least one."""
     found = {family: {} for family in HUE}
     for model, summary in study.summaries.items():
-        if good := apart(summary.runs)[0]:
-            found[MODELS[model].family][model] = good
+        if summary.learned:
+            found[MODELS[model].family][model] = summary.learned
     return list(found.items())
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from xray import comparisons, metrics
+from xray import comparisons
 from xray.report_figures import (
     HUE,
     PAPER_MARK,
@@ -19,7 +19,7 @@ from xray.report_figures import (
 )
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study, counts_on_test
+from xray.study import EVALUATED, Study
 
 SEED = {"marker": "o", "linestyle": "none", "markersize": 3.4, "markeredgewidth": 0}
 OPEN_MARK = PAPER_MARK | {"markerfacecolor": "none", "markersize": 5.4}  # dots show through it
@@ -46,9 +46,8 @@ def glance(name: str, title: str, study: Study, found: list) -> dict:
         for axis, (score, _) in zip(axes, SCORE_PANELS):
             for model, row in rows.items():
                 hue = colour(MODELS[model])
-                good, _ = apart(study.summaries[model].runs)
                 _strip(axis, splits.get((model, score), []), row + 0.2, 0.16, hue)
-                values = [100 * _score(run, score) for run in good]
+                values = [100 * scores[score] for scores in study.summaries[model].scores]
                 axis.plot(values, [row - 0.2] * len(values), color=hue, **SEED)
                 axis.plot(100 * comparisons.printed(model, score), row, **OPEN_MARK)
             guess = _line_if_there(axis, 100 * study.baseline[score]) or guess
@@ -66,10 +65,6 @@ def glance(name: str, title: str, study: Study, found: list) -> dict:
     alt = f"{title}. Mean accuracy and F1 in percent of the seeds that learned: {'; '.join(words)}."
     wide, narrow = 0.95 + 0.2 * _rows_high(rows), 1.35 + 2 * 0.19 * _rows_high(rows)
     return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
-
-
-def _score(run, score: str) -> float:
-    return metrics.count_scores(**counts_on_test(run))[score]
 
 
 def _by_class(models: list[str], step: float) -> dict[str, float]:
@@ -175,8 +170,8 @@ def resplits(name: str, title: str, study: Study, found: list) -> dict:
     """
     sides = defaultdict(dict)
     for row in found:
-        good, _ = apart(study.chosen.get(row.model, []))
-        given = [_score(run, row.score) for run in good]
+        one = study.summaries.get(row.model)
+        given = [scores[row.score] for scores in one.scores] if one else []
         sides[row.model][row.score] = {"given": given, **row.sides}
     rows = _by_class(list(sides), STEP)
 

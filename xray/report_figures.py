@@ -23,6 +23,7 @@ SCORE_PANELS = (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))  # a panel e
 DASH = (0, (3.2, 1.8))
 MIDDLE = {"ha": "center", "va": "center"}
 NOTE = {"color": COLOURS["quiet"], "ha": "right", "va": "center", "linespacing": 1.3}
+NOTE |= {"bbox": {"facecolor": COLOURS["page"], "linewidth": 0, "pad": 1, "alpha": 0.8}}
 PAPER_MARK = {"marker": "D", "markersize": 4.6, "linestyle": "none", "zorder": 5}
 PAPER_MARK |= {"markerfacecolor": COLOURS["page"], "markeredgecolor": COLOURS["paper"]}
 PAPER_MARK |= {"markeredgewidth": 1.3}
@@ -44,17 +45,16 @@ def apart(runs: list[Run]) -> tuple[list[Run], list[Run]]:
 
 def how_many(runs_of: dict[str, list[Run]]) -> str:
     """How many runs learned, such as "3 of 5 learned"; empty where all did. runs_of: model -> its
-    runs; models are named where several differ."""
-    words = {}
+    runs; where they differ, a line for each number with its models."""
+    counts = {}
     for model, runs in runs_of.items():
         good, lost = apart(runs)
         if lost:
-            words.setdefault(f"{len(good)} of {len(runs)} learned", []).append(model)
-    if len(runs_of) == 1:
-        return "".join(words)
-    if [len(models) for models in words.values()] == [len(runs_of)]:
-        return f"{''.join(words)} each"
-    return "\n".join(f"{', '.join(models)}: {says}" for says, models in words.items())
+            counts.setdefault(f"{len(good)} of {len(runs)}", []).append(model)
+    if [len(models) for models in counts.values()] == [len(runs_of)]:
+        return f"{''.join(counts)} learned{' each' * (len(runs_of) > 1)}"
+    lines = [f"{', '.join(models)}: {count}" for count, models in counts.items()]
+    return "\n".join(["learned", *lines]) if lines else ""
 
 
 def in_words(study: Study, model: str) -> str:
@@ -288,7 +288,8 @@ def _name_bars(axis, study: Study, groups: list) -> None:
             places.append(x)
             names.append(model)
             runs = study.summaries[model].runs if model in study.summaries else []
-            note = how_many({model: runs}).removesuffix(" learned") if runs else "not run"
+            note = how_many({model: runs}) if runs else "not run"
+            note = note.removesuffix(" learned").replace(" of ", "/")
             lost = lost or (runs and note)
             axis.annotate(note, (x, 0), xytext=(0, -27), color=COLOURS["quiet"], **beneath)
         if lost:

@@ -13,6 +13,7 @@ MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
 EACH_SEED = {"color": COLOURS["cnn"], "linewidth": 0.7, "alpha": 0.7}
 FULL_SIZE = {"color": COLOURS["ink"], "linewidth": 1.3}
+FAINT = {"linewidth": 0.4, "alpha": 0.25}  # of many seeds
 LOST = {"color": COLOURS["none"], "linewidth": 0.6}  # a run that did not learn
 
 
@@ -105,7 +106,8 @@ def _lines(axis, runs, quantity: str, hue: str, factor: float) -> None:
 
         _thin(axis, map(of, lost), **LOST)
         if len(good) > 1:
-            _thin(axis, map(of, good), color=hue, linewidth=0.5, alpha=0.5)
+            thin = {"linewidth": 0.5, "alpha": 0.5} if len(good) < 10 else FAINT
+            _thin(axis, map(of, good), color=hue, **thin)
         mean = _mean_line(list(map(of, good)))
         style = {"linestyle": dash, "marker": "o" if len(mean) == 1 else None, "markersize": 3}
         axis.plot(np.arange(1, len(mean) + 1), mean, color=hue, **MEAN, **style)

@@ -28,10 +28,10 @@ def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
 
 
 def _say_lost(axis, study: Study, family: str, place: tuple[float, float]) -> None:
-    """In a panel: of which of a class's models how many runs learned, where some did not."""
+    """In a panel: how many of all runs of a class's models learned, where some did not."""
     summaries = study.summaries.items()
-    mine = {model: one.runs for model, one in summaries if MODELS[model].family == family}
-    note = how_many(mine).replace(": ", ":\n").replace(" learned", "\nlearned") if mine else ""
+    runs = [run for model, one in summaries if MODELS[model].family == family for run in one.runs]
+    note = how_many({family: runs}).replace(" learned", "\nruns learned")
     style = NOTE if place[0] > 0.5 else NOTE | {"ha": "left"}
     axis.text(*place, note, transform=axis.transAxes, **style)
 
@@ -72,7 +72,7 @@ def ranking(name: str, title: str, study: Study, rates: dict) -> dict:
             roc.set_title(family)
             roc.set(xlim=(0, 40), ylim=(60, 100.5))
             precision.set(xlim=(60, 100.5), ylim=(60, 100.5))
-            _say_lost(roc, study, family, (0.97, 0.18))
+            _say_lost(roc, study, family, (0.97, 0.2))
         for roc, precision in axes[-1:] if stacked else axes:
             roc.set_xlabel("false positives, %" if stacked else "false positives, % of normal")
             precision.set_xlabel("sensitivity, %" if stacked else "sensitivity (recall), %")

@@ -4,6 +4,7 @@ report_pictures.draw gives back."""
 from collections import defaultdict
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from xray import comparisons
 from xray.report_figures import (
@@ -89,6 +90,7 @@ def _panels(figure, rows: dict, step: float, stacked: bool):
         axis.set_title(heading)
         axis.grid(axis="y", visible=False)
         axis.margins(x=0.03)
+        axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axis.set_ylim(_rows_high(rows, step) - 0.9, -0.9)
         for row in list(rows.values())[::2]:  # every other model on a ground of its own
             axis.axhspan(row - 0.5, row + step - 0.5, color=COLOURS["rule"], alpha=0.35, zorder=0)

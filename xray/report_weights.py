@@ -133,7 +133,8 @@ def scale(name: str, title: str, found: Maps) -> dict:
         axis.set_yticks(sides, [words for words, _ in limits])
         axis.set_ylim(0, 1)
         places = np.array((-1, 0, 1) if stacked else (-1, -0.5, 0, 0.5, 1))
-        for (_, limit), side in zip(limits, (axis, axis.secondary_xaxis("top"))):
+        for n, (_, limit) in enumerate(limits):
+            side = axis.secondary_xaxis("top") if n else axis
             side.set_xticks(places, [_power(place * limit) for place in places])
             side.tick_params(length=0)
         style = {"xycoords": "axes fraction", "textcoords": "offset points", "fontweight": "bold"}

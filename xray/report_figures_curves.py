@@ -188,7 +188,8 @@ def sizes(name: str, title: str, found: list) -> dict:
         rows, columns = shape(2 if stacked else 4)
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for axis, one in zip(axes, found):
-            for runs, style in ((one.matched, EACH_SEED), (one.full, FULL_SIZE)):
+            good, lost = apart(one.matched)
+            for runs, style in ((lost, LOST), (good, EACH_SEED), (one.full, FULL_SIZE)):
                 for run in runs:
                     values = 100 * np.asarray(run.history["validation_accuracy"])
                     axis.plot(np.arange(1, len(values) + 1), values, **style)
@@ -204,7 +205,9 @@ def sizes(name: str, title: str, found: list) -> dict:
             f"{size}×{size}, matched, each seed": line(**EACH_SEED),
             f"{IMAGE_SIZE}×{IMAGE_SIZE}": line(**FULL_SIZE),
         }
-        legend(figure, entries, ncols=1 if stacked else 2)
+        if any(apart(one.matched)[1] for one in found):
+            entries["did not learn"] = line(**LOST)
+        legend(figure, entries, ncols=1 if stacked else 3)
 
     words = "; ".join(f"model {one.model}: agreement {one.agreement:.2f}" for one in found)
     wide, narrow = (WIDTH, 0.9 + 1.7 * shape(4)[0]), (NARROW, 1.1 + 1.9 * shape(2)[0])

@@ -22,8 +22,8 @@ from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study
 
-SEED = {"marker": "o", "linestyle": "none", "markersize": 3.4, "markeredgewidth": 0}
-OPEN_MARK = PAPER_MARK | {"markerfacecolor": "none", "markersize": 5.4}  # dots show through it
+SEED = {"marker": "o", "linestyle": "none", "markersize": 3, "markeredgewidth": 0}
+OPEN_MARK = PAPER_MARK | {"markerfacecolor": "none", "markersize": 5}  # dots show through it
 QUIET = {"color": COLOURS["quiet"]}
 STRIP = {"linewidth": 0.9, "alpha": 0.6, "solid_capstyle": "butt"}
 GUESS = {"color": COLOURS["quiet"], "linewidth": 1, "linestyle": (0, (1, 1.5))}
@@ -64,7 +64,7 @@ def glance(name: str, title: str, study: Study, found: list) -> dict:
 
     words = [f"model {model} {in_words(study, model)}" for model in models]
     alt = f"{title}. Mean accuracy and F1 in percent of the seeds that learned: {'; '.join(words)}."
-    wide, narrow = 0.95 + 0.2 * _rows_high(rows), 1.35 + 2 * 0.19 * _rows_high(rows)
+    wide, narrow = 0.85 + 0.15 * _rows_high(rows), 1.3 + 2 * 0.165 * _rows_high(rows)
     return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
 
 

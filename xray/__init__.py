@@ -56,6 +56,9 @@ The report (its words: templates/)
     report_items           pictures, tables and listings as the templates ask for them
     report_data            the numbers behind each picture, as CSV
     report_figures         bars, counts and shares, and what all pictures share
-    report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits
-    report_pictures        how a figure becomes SVG, and numbers a PNG
+    report_figures_scores  a row a model: scores at a glance, re-splits
+    report_figures_curves  curves by epoch, sizes compared
+    report_figures_ranking  ROC, precision-recall and calibration curves
+    report_weights         first-layer weights as images, their scale, and over a phantom
+    report_pictures        how a figure becomes SVG, and a radiograph a PNG
 """

@@ -7,8 +7,15 @@ from collections import Counter, defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import comparisons, metrics, paper, report_data, report_figures_curves
-from xray import report_pictures as pictures
+from xray import (
+    comparisons,
+    metrics,
+    paper,
+    report_data,
+    report_figures_ranking,
+    report_figures_scores,
+    report_weights,
+)
 from xray.data_audit import cause_of, patient
 from xray.report_items import cell, image, item, plot, table, those_that_learned, with_range
 from xray.specs import MODELS
@@ -78,10 +85,10 @@ def _beyond(study: Study) -> tuple[dict, dict | None]:
     if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         title = "ROC and precision-recall curves"
         rates = report_data.mean_rates(study)
-        drawn = plot("ranking", report_figures_curves.ranking, title, study, rates)
+        drawn = plot("ranking", report_figures_ranking.ranking, title, study, rates)
         items["ranking"] |= {"plot": drawn, "data": report_data.ranking(rates)}
     bins = report_data.bins(study)
-    drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study, bins)
+    drawn = plot("calibration", report_figures_ranking.calibration, "Calibration", study, bins)
     items["calibration"] |= {"plot": drawn, "data": report_data.calibration(bins)}
     items["ranking-scores"]["table"] = _ranking(study, there)
     items["threshold"]["table"], said = _thresholds(study, there)
@@ -178,7 +185,7 @@ def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
     groups = study.resplits.values()
     runs = [run for chosen in groups for name in names for run in chosen.get(name, [])]
     title = "Test scores over re-splits"
-    drawn = plot("resplits", report_figures_curves.resplits, title, study, found)
+    drawn = plot("resplits", report_figures_scores.resplits, title, study, found)
     data = report_data.resplits(study, list(names))
     return item(study, plot=drawn, data=data, table=_gaps(found), runs=runs)
 
@@ -211,27 +218,39 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
 
 def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
     """What is said of a model's first layer, and its pictures; run: one with weights, or None."""
-    said = {"model": model, "family": MODELS[model].family, "limit": None, "damaged": False}
+    said = {"model": model, "family": MODELS[model].family, "maps": None, "damaged": False}
     try:
-        found = pictures.weight_pictures(run) if run else None
-    except pictures.WeightsError:
+        found = report_weights.maps(run) if run else None
+    except report_weights.WeightsError:
         found, said["damaged"] = None, True
     if found is None:
         runs = [run] if run else []
         return said, item(study, runs=runs, missing=[model], needs=["--force"])
-    said |= {"limit": found["limit"], "seed": run.seed, "size": run.image_size}
+    said |= {"maps": found, "seed": run.seed, "size": run.image_size}
     units, name = [], f"weights-{model}"
-    for n, (content, weight) in enumerate(found["units"], 1):
-        alt = f"First-layer weights of unit {n} of model {model} as an image."
-        caption = f"unit {n}, × {weight:+.3f}".replace("-", "−")
+    for n, (content, weight) in enumerate(found.units, 1):
+        alt = f"What unit {n} of model {model} weighs each pixel with."
+        caption = f"unit {n}, ×\u00a0{weight:+.3f}".replace("-", "−")
         units.append(image(content, f"{name}-{n}", alt, caption))
     groups = [units]
-    if found["product"]:
-        alt = f"The two layers of model {model} as one: a weight for each pixel."
-        limit = f"full colour at ±{found['product_limit']:.2g}"
-        caption = f"both layers as one: red speaks for pneumonia; {limit}"
-        groups.insert(0, [image(found["product"], name, alt, caption)])
-    return said, item(study, images=groups, runs=[run])
+    if found.whole:
+        alt = f"What model {model} weighs each pixel with, {_seen(found)}."
+        both = [image(found.whole, f"{name}-map", alt, "the whole map, the sum of the units below")]
+        alt = f"The same weights over a drawn film, which is no radiograph: {_seen(found)}."
+        over = "the same over a phantom, a drawn film"
+        over += "; the ring: what stands out most sharply" if found.spot else ""
+        groups.insert(0, [*both, image(found.over, f"{name}-over", alt, over)])
+    bar = plot(name, report_weights.scale, f"Scale of the weights of model {model}", found)
+    return said, item(study, plot=bar, images=groups, runs=[run])
+
+
+def _seen(found: report_weights.Maps) -> str:
+    """What can be said of a map without its picture."""
+    words = f"{100 * found.frame:.0f} % of all weight in the outer tenth on each side"
+    if spot := found.spot:
+        place = f"{100 * spot.left:.0f} % from the left and {100 * spot.top:.0f} % from the top"
+        words += f", the sharpest {'red' if spot.positive else 'blue'} spot {place}"
+    return words
 
 
 MOST_MISSED = 15  # shown; more where more are missed by all

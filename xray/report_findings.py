@@ -234,7 +234,7 @@ def _bars(study: Study, number: int) -> dict:
     if any(model in study.summaries for model in models):
         groups = [(MODELS[pair[0]].family, list(pair)) for pair in pairs]
         title = f"Accuracy and F1 on the test split, {' and '.join(BAR_TONES[number])}"
-        about = study, paper.SCORES, groups, BAR_TONES[number]
+        about = study, groups, BAR_TONES[number]
         drawn = plot(name, report_figures.bars, title, *about)
         data = report_data.scores(study, models)
     return item(study, models, plot=drawn, data=data)

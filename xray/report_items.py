@@ -121,6 +121,7 @@ def plot(name: str, draw, *about) -> dict:
     drawing = draw(name, *about)
     return {
         "inline": drawing["inline"],
+        "narrow": drawing["narrow"],
         "alt": drawing["alt"],
         "file": f"figures/{name}.svg",
         "content": drawing["file"].encode(),

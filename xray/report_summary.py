@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import paper, report_data, report_evidence, report_figures, report_headlines
+from xray import paper, report_data, report_evidence, report_figures_scores, report_headlines
 from xray.comparisons import printed
 from xray.data_sources import PAPER
 from xray.report_items import BADGES, cell, item, plot, table, those_that_learned, with_range
@@ -66,7 +66,7 @@ def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
     items["records"] = report_evidence.records(study)
     if there:
         title = "Test scores of the evaluated models"
-        drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
+        drawn = plot("glance", report_figures_scores.glance, title, study, compared)
         data = report_data.resplits(study, there, ("given", "image"))
         items["glance"] = item(study, EVALUATED, plot=drawn, data=data)
         items["scores"] = item(study, EVALUATED, table=_score_table(study, there))

@@ -191,6 +191,25 @@ def test_a_curves_mean_is_over_the_runs_that_learned(monkeypatch):
     ]
 
 
+def test_headings_and_notes_of_curves_stay_clear_of_each_other(monkeypatch):
+    caught = catch(monkeypatch, report_figures_curves)
+    panels = []
+    for pair in (("20b", "23b"), ("21b", "24b"), ("22b", "25b")):
+        group = []
+        for model in pair:
+            dead = 3 if model == "21b" else 11
+            runs = [records.run(model, seed, dead=seed < dead) for seed in range(20)]
+            group.append((f"model {model}", runs, report_figures.colour(MODELS[model])))
+        panels.append((f"{MODELS[pair[0]].family}: {' and '.join(pair)}", group))
+    report_figures_curves.curves("c", "Curves", panels)
+    for figure in caught[0][1]:
+        texts, _ = boxes(figure)
+        assert overlapping(texts, texts) == []
+        assert sum("learned" in text for text in texts) == 3
+        assert any("17/20, 9/20 learned" in text for text in texts)
+        assert any("9 of 20 learned each" in text for text in texts)
+
+
 def test_how_many_learned_in_words():
     runs = {
         dead: [records.run("21", seed, dead=seed < dead) for seed in range(3)] for dead in (0, 1, 2)

@@ -230,7 +230,7 @@ def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
     units, name = [], f"weights-{model}"
     for n, (content, weight) in enumerate(found.units, 1):
         alt = f"What unit {n} of model {model} weighs each pixel with."
-        caption = f"unit {n}, ×\u00a0{weight:+.3f}".replace("-", "−")
+        caption = f"unit {n}, ×{weight:+.3f}".replace("-", "−")
         units.append(image(content, f"{name}-{n}", alt, caption))
     groups = [units]
     if found.whole:

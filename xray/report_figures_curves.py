@@ -4,7 +4,7 @@ back."""
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from xray.report_figures import DASH, NOTE, apart, how_many, legend, line, swatches
+from xray.report_figures import DASH, apart, how_many, legend, line, swatches
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import IMAGE_SIZE
 from xray.study import percent
@@ -65,7 +65,7 @@ def _grid(figure, count: int, tall: float) -> np.ndarray:
     side by side; or, in a figure that is `tall` inches high, the other way round. All figures of
     curves are laid out alike, so it need not be worked out for each."""
     if not tall:
-        places = {"left": 0.068, "right": 0.992, "wspace": 0.07, "hspace": 0.13}
+        places = {"left": 0.068, "right": 0.992, "wspace": 0.07, "hspace": 0.18}
         places |= {"top": 0.945, "bottom": 0.19}
         shared = {"sharex": "col", "sharey": "row", "squeeze": False}
         return figure.subplots(2, count, gridspec_kw=places, **shared).T
@@ -92,9 +92,18 @@ def _panel(upper, lower, heading: str, group: list) -> None:
         for axis in (upper, lower):
             axis.text(0.5, 0.5, "not trained yet", transform=axis.transAxes, **style)
     note = how_many({label.removeprefix("model "): runs for label, runs, _ in group})
-    lower.text(0.98, 0.45, note, transform=lower.transAxes, **NOTE)
+    style = {"loc": "right", "pad": 3, "fontsize": 8.5, "fontweight": "normal"}
+    lower.set_title(_in_one_line(note), color=COLOURS["quiet"], **style)
     upper.set_title(heading)
     upper.margins(x=0.02)
+
+
+def _in_one_line(note: str) -> str:
+    """What how_many says, such as "13/20, 10/20 learned" where all models of a panel are named."""
+    word, *counts = note.split("\n")
+    if len(counts) > 1:
+        counts = [count.split(": ")[1] for count in counts]
+    return f"{', '.join(counts)} {word}".replace(" of ", "/") if counts else note
 
 
 def _lines(axis, runs, quantity: str, hue: str, factor: float) -> None:

@@ -50,6 +50,7 @@ The report (its words: templates/)
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
     report_appendices      appendices B to H
+    report_errors          appendix E: which test images are missed
     report_titles          what is seen in figures and tables, in numbers for their titles
     report_thresholds      the tool for thresholds, and its table
     report_evidence        the list of records, and what the page carries along

@@ -13,7 +13,7 @@ from xray import (
 )
 from xray.comparisons import Standing, sizes_compared
 from xray.data_sources import SPLITS, shown
-from xray.report_items import NOT_TRAINED, cell, image, item, plot, table
+from xray.report_items import NOT_TRAINED, cell, image, item, plot, table, those_that_learned
 from xray.report_pictures import radiograph
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2
 from xray.study import Study, on_test, plus_minus, seeds
@@ -137,15 +137,16 @@ def _batches(counts: dict) -> dict:
 def _sizes(found: list[Standing]) -> dict:
     rows = []
     for one in found:
-        sides = one.full, one.matched
+        sides, learned = zip(*map(those_that_learned, (one.full, one.matched)))
         left = [_epochs(epochs) for epochs in (one.left_full, one.left_matched)]
         agreement = f"{one.agreement:.2f}" if one.agreement == one.agreement else "–"
-        rows.append([one.model, *left, *map(_level, sides), *map(_accuracy, sides), agreement])
+        row = [one.model, *left, *map(_level, sides), *map(_accuracy, sides), agreement]
+        rows.append([*row, *learned])
     size = found[0].matched[0].image_size
     names = (
         f"Model | >Leaves the plateau in epoch, 640 | >{size}, by seed"
         f" | >Level of validation accuracy, 640 | >{size} | >Test accuracy, 640 | >{size}"
-        " | >Agreement"
+        f" | >Agreement | >Learned, 640 | >{size}"
     )
     return table(names, rows)
 

@@ -133,15 +133,15 @@ def _resplits(compared: list) -> dict | None:
 
 
 def _sizes(found: list[Standing]) -> dict | None:
-    """The level of validation accuracy at the paper's size and at the smaller one, means over the
-    models that are there at both."""
-    if not found:
-        return None
+    """The level of validation accuracy at the paper's size and at the smaller one, of the runs that
+    learned, means over the models with such runs at both."""
 
     def level(runs):
         return np.mean([curves.level(run.history["validation_accuracy"]) for run in runs])
 
-    sides = [[level(one.full), level(one.matched)] for one in found]
-    full, matched = map(float, np.mean(sides, axis=0))
-    names = [one.model for one in found]
-    return {"full": full, "matched": matched, "models": names}
+    pairs = [[those_that_learned(runs)[0] for runs in (one.full, one.matched)] for one in found]
+    sides = {one.model: list(map(level, pair)) for one, pair in zip(found, pairs) if all(pair)}
+    if not sides:
+        return None
+    full, matched = map(float, np.mean(list(sides.values()), axis=0))
+    return {"full": full, "matched": matched, "models": list(sides)}

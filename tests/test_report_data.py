@@ -13,7 +13,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import records
-from test_report import Tags, facts
+from report_world import facts
+from test_report import Tags
 
 from xray import comparisons, metrics, paper, report, report_data, report_items, results, study
 

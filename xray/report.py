@@ -193,7 +193,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "appendix": appendix,
         "primary": claims.PRIMARY,
         "deviations": len(DEVIATIONS),
-        "checklist": report_appendices.checklist(study),
+        "checklist": report_summary.checklist(study),
         "seen": report_titles.numbers(study, compared),
         "thresholds": thresholds,
         "shown": report_items.with_csv(shown),

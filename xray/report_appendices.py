@@ -2,7 +2,7 @@
 patients, weights, reporting checklists."""
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import numpy as np
 from scipy.special import expit
@@ -251,25 +251,3 @@ def _seen(found: report_weights.Maps) -> str:
         place = f"{100 * spot.left:.0f} % from the left and {100 * spot.top:.0f} % from the top"
         words += f", the sharpest {'red' if spot.positive else 'blue'} spot {place}"
     return words
-
-
-# ---- reporting checklists
-
-
-def checklist(study: Study) -> dict:
-    """What the answers of templates/appendix-h*.j2 need; empty or None where it is not known."""
-    facts, summary = study.facts, study.summaries.get("20")
-    splits = Counter(name.split("-")[0] for name in study.resplits)
-    seeds = sorted({len(runs) for runs in study.chosen.values()})
-    known = facts.get("patients")
-    keys = {"sensitivity": "recall", "specificity": "specificity"} if summary else {}
-    return {
-        "audit": facts.get("audit"),
-        "counts": facts.get("counts", {}),
-        "overlap": known["overlap"]["test in train"]["all"] if known else None,
-        "given": study.name.endswith("/given"),
-        "image": splits["image"],
-        "patient": splits["patient"],
-        "seeds": "–".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))),
-        "sensitivity": None,
-    } | {name: with_range(summary, key) for name, key in keys.items()}

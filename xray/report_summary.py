@@ -167,3 +167,22 @@ def _engines(study: Study) -> dict:
         " | >Median seconds an epoch"
     )
     return table(names, rows, sortable=True)
+
+
+def checklist(study: Study) -> dict:
+    """What the answers of templates/appendix-h*.j2 need; empty or None where it is not known."""
+    facts, summary = study.facts, study.summaries.get("20")
+    splits = Counter(name.split("-")[0] for name in study.resplits)
+    seeds = sorted({len(runs) for runs in study.chosen.values()})
+    known = facts.get("patients")
+    keys = {"sensitivity": "recall", "specificity": "specificity"} if summary else {}
+    return {
+        "audit": facts.get("audit"),
+        "counts": facts.get("counts", {}),
+        "overlap": known["overlap"]["test in train"]["all"] if known else None,
+        "given": study.name.endswith("/given"),
+        "image": splits["image"],
+        "patient": splits["patient"],
+        "seeds": "–".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))),
+        "sensitivity": None,
+    } | {name: with_range(summary, key) for name, key in keys.items()}

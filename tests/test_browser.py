@@ -238,7 +238,10 @@ def test_it_prints_all_that_is_folded_or_left_out_and_no_control(page, address):
         for control in ("nav.contents", ".filters", ".skip"):
             assert page.run(style.format(control, "display")) == "none"
         assert page.run(f"{SHOWN}.length") == len(claims.CLAIMS)
-        assert page.run("document.querySelectorAll('main details:not([open])').length") == 0
+        assert (
+            page.run("document.querySelectorAll(':is(main, .banner) details:not([open])').length")
+            == 0
+        )
         assert page.run(style.format(".claims thead", "display")) == "table-header-group"
         assert page.run(style.format(".scroll", "overflowX")) == "visible"
         assert page.run(style.format(".badge", "breakInside")) == "avoid"

@@ -80,7 +80,7 @@ for (const id of links.keys()) watcher.observe(document.getElementById(id));
 // What is folded away is printed too.
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("main details:not([open])")];
+  folded = [...document.querySelectorAll(":is(main, .banner) details:not([open])")];
   folded.forEach(part => { part.open = true; });
 });
 addEventListener("afterprint", () => folded.forEach(part => { part.open = false; }));

@@ -243,6 +243,7 @@ def test_it_prints_all_that_is_folded_or_left_out_and_no_control(page, address):
             == 0
         )
         assert page.run(style.format(".claims thead", "display")) == "table-header-group"
+        assert page.run(style.format("table button", "display")) == "contents"  # else left blank
         assert page.run(style.format(".scroll", "overflowX")) == "visible"
         assert page.run(style.format(".badge", "breakInside")) == "avoid"
         assert page.run(style.format("body", "color")) == "rgb(29, 35, 41)"  # dark ink

@@ -100,7 +100,7 @@ def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
     facts, file = {}, place.parent / "data.json"
     if file.exists():
         try:
-            facts = results.read_json(file)
+            facts = results.read_facts(file)
             predict_likeness.check(facts)
         except (ResultsError, predict_likeness.Unusable) as error:
             facts = {}
@@ -138,7 +138,7 @@ def _command(model, seed, size, best, place) -> str:
 def _source(place: Path) -> str:
     """The data source of a study, from its data.json; the paper's where that cannot be told."""
     try:
-        return str(results.read_json(place.parent / "data.json").get("source", PAPER))
+        return str(results.read_facts(place.parent / "data.json").get("source", PAPER))
     except ResultsError:
         return PAPER
 

@@ -194,7 +194,7 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
 
 def train(args, specs: list) -> None:
     from xray import data, engine, training
-    from xray.predict_inputs import intensity
+    from xray.predict_likeness import learn
     from xray.training_record import keep_freed_memory, write_facts
 
     device = pick_device(args)
@@ -214,7 +214,7 @@ def train(args, specs: list) -> None:
     order = training_jobs.Order(folder, device, args.model, split=split, **given)
     jobs = training_jobs.plan(order, specs, load, note)
     first, study = load(jobs[0].image_size), jobs[0].folder
-    write_facts(folder, study, first, intensity, note)
+    write_facts(folder, study, first, learn, note)
     recorded = [] if args.force else [job for job in jobs if training_jobs.has_record(job)]
     todo = {job.record for job in jobs} - {job.record for job in recorded}
     training.clear_leftovers(jobs, recorded, first, desk.cache)

@@ -55,7 +55,7 @@ IMAGES = {  # file name, content, what the message says of it
     "WebP cut off": ("a.webp", encode(GRAY, "WEBP")[:40], ""),
     "BMP cut off": ("a.bmp", encode(GRAY, "BMP")[:60], ""),
     "decompression bomb": ("a.png", huge_png(20_000, 20_000), "more pixels than is sensible"),
-    "more pixels than allowed": ("a.png", huge_png(11_000, 11_000), "more than is sensible"),
+    "more pixels than allowed": ("a.png", huge_png(11_000, 11_000), "more than the 64 million"),
     "no pixels": ("a.png", huge_png(0, 0), ""),
     "floating point": (
         "a.tif",

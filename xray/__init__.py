@@ -15,6 +15,8 @@ Data
     data                   a source -> splits of uint8 images, labels, paths; other splits of them
     data_sources           what a source is: the Hub, parquet files
     data_images            folders of image files; one file -> one gray square
+    data_dicom             one DICOM file -> gray pixels as a viewer shows them
+    data_dicom_header      what a DICOM file says it is and promises, before it is decoded
     data_phantoms          synthetic radiographs, for trying and testing
     data_audit             classes, copies, patients: what stands in a data set
     data_cache             decoded images on disk
@@ -24,6 +26,7 @@ Exact SGD in sample space
     gram_steps             the two steps of it, with their shapes
 Runs
     results                a run's record: write, read, list, choose
+    results_checks         what the fields of a record must be
     training               jobs become records
     training_jobs          what is asked for becomes jobs
     training_record        what a run leaves on disk: checkpoint, weights, record
@@ -41,8 +44,11 @@ Judgement
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
-    predict_inputs         image files and DICOM; is it like the training's films?
-    predict_export         maps, and the model for use elsewhere
+    predict_inputs         image files and DICOM, found and made ready
+    predict_likeness       is an image like the training's films?
+    predict_maps           what drove a prediction, pixel by pixel
+    predict_evaluate       the model's scores on a person's labelled images
+    predict_export         the model for use elsewhere, with its card
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made

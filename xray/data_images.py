@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,12 @@ from PIL import Image, ImageOps
 
 from xray.data_sources import SPLIT_NAMES, DataError, Encoded, Source, open_parquet, shown
 
-MAX_PIXELS = 100_000_000  # a header that promises more is taken for a decompression bomb
+# A header that promises more is taken for a bomb; the largest detectors give a third of it.
+MAX_PIXELS = 64_000_000
+LARGEST_FILE = 150_000_000  # bytes: such an image in 16 bits, not packed
+# Pillow opens many more, some with programs of their own
+FORMATS = "JPEG PNG BMP GIF TIFF WEBP JPEG2000 PPM AVIF".split()
+NO_MEMORY = "too large for this machine's memory"
 MISSING = "no image"  # the reason where a row has none
 
 
@@ -28,6 +34,7 @@ class Gray(NamedTuple):
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
+    more: bool  # whether the file has further pages or frames, which are not read
 
 
 class Decoded(NamedTuple):
@@ -65,27 +72,45 @@ def _gray(image: Image.Image) -> np.ndarray:
     """A loaded Pillow image of any mode -> uint8 (H, W)."""
     mode = image.mode
     if mode.startswith("I"):  # 16 bits, in one of Pillow's spellings
-        wide = np.asarray(image).astype(np.int64)
+        wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
             raise Unreadable("32-bit pixels, whose range is unknown")
-        return ((wide + 128) // 257).astype(np.uint8)  # 65535 -> 255, to the nearest
+        return ((np.arange(2**16) + 128) // 257).astype(np.uint8)[wide]  # 65535 -> 255, nearest
     if mode == "F":
         raise Unreadable("floating-point pixels, whose range is unknown")
     if mode in ("1", "L") and "transparency" not in image.info:
         return np.array(image.convert("L"))
-    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted
+    inverted = mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info
+    gray = np.empty((image.height, image.width), np.uint8)
+    step = max(1, 2**20 // image.width)  # rows at once: in colour, in floats, all would be large
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        gray[top : top + step] = _in_colour(band, inverted)
+    return gray
+
+
+def _in_colour(image: Image.Image, inverted: bool) -> np.ndarray:
+    """As _gray, of an image in colour or with transparency."""
+    if inverted:  # Pillow takes every CMYK JPEG for one of Adobe's, which are
         image = Image.fromarray(255 - np.asarray(image), "CMYK")
-    if mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         # what is transparent is black
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return to_gray(np.array(image.convert("RGB")))
 
 
+def too_large(*size: int) -> str:
+    """The reason why a file of so many bytes, or an image of that width and height, is not read."""
+    if len(size) == 1:
+        return f"{size[0] / 1e6:.0f} MB, more than the {LARGEST_FILE / 1e6:.0f} that are sensible"
+    most = f"the {MAX_PIXELS / 1e6:.0f} million that are sensible"
+    return f"{size[0]}x{size[1]} pixels, more than {most}"
+
+
 def decode(encoded: bytes | None, size: int) -> Decoded:
     """Decode an image file into uint8 (size, size), one channel. Raises Unreadable."""
-    gray, mode, width, height = read(encoded)
+    gray, mode, width, height, _ = read(encoded)
     digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
     return Decoded(resize(gray, size), digest, mode, width, height)
 
@@ -94,7 +119,8 @@ def read(encoded: bytes | None) -> Gray:
     """Decode a JPEG, PNG, TIFF, WebP, ... into one gray channel at its own resolution.
 
     The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided
-    by 257, colours to gray with to_gray. Raises Unreadable.
+    by 257, colours to gray with to_gray. What its header promises is checked before anything is
+    decoded: no file, however packed, takes more than 1 GB of memory. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
@@ -102,20 +128,24 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable("empty")
     if encoded[128:132] == b"DICM":
         raise Unreadable("a DICOM file; convert it to PNG first")
+    if len(encoded) > LARGEST_FILE:
+        raise Unreadable(too_large(len(encoded)))
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             mode, (width, height) = image.mode, image.size
             if width * height > MAX_PIXELS:
-                raise Unreadable(f"{width}x{height} pixels, more than is sensible")
+                raise Unreadable(too_large(width, height))
+            # a JPEG of a telephone carries previews as further frames
+            more = image.format != "MPO" and getattr(image, "is_animated", False)
             image.load()
-            try:
-                turned = ImageOps.exif_transpose(image)
-            except Exception:  # a damaged EXIF block says nothing about the pixels
-                turned = image
-            turned.format = image.format
-            return Gray(_gray(turned), mode, width, height)
+            # a damaged EXIF block says nothing about the pixels
+            with suppress(Exception):
+                ImageOps.exif_transpose(image, in_place=True)
+            return Gray(_gray(image), mode, width, height, more)
     except Unreadable:
         raise
+    except MemoryError:
+        raise Unreadable(NO_MEMORY) from None
     except Image.DecompressionBombError:
         raise Unreadable("its header promises more pixels than is sensible") from None
     except Image.UnidentifiedImageError:

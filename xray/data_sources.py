@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from xray.files import shown
+
 PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
 CONVERTED = "refs/convert/parquet"  # the Hub's own copy of each data set as parquet files
 HUB_SECONDS = 4  # how long the Hub may take to answer at all
@@ -62,12 +64,6 @@ class Source:
     identity: dict
     open: Callable[[Path, int], tuple[dict[str, Encoded], list[str], list[str]]]
     fingerprint: str = ""
-
-
-def shown(text) -> str:
-    """A name as it can stand in a one-line message."""
-    text = os.fsencode(str(text)).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 # ---- tables

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from scipy.special import expit
 
-from xray import metrics, models, results
+from xray import metrics, models, predict_likeness, results
 from xray.data_sources import PAPER, shown
 from xray.metrics import SENSITIVITY
 from xray.results import ResultsError, Run
@@ -100,9 +100,11 @@ def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
     facts, file = {}, place.parent / "data.json"
     if file.exists():
         try:
-            facts = results.read_json(file)
-        except ResultsError as error:
-            notes.append(f"{error}; images are not compared with those of the training")
+            facts = results.read_facts(file)
+            predict_likeness.check(facts)
+        except (ResultsError, predict_likeness.Unusable) as error:
+            facts = {}
+            notes.append(f"{shown(error)}; images are not compared with those of the training")
     return Chosen(run, name, facts, notes)
 
 
@@ -136,7 +138,7 @@ def _command(model, seed, size, best, place) -> str:
 def _source(place: Path) -> str:
     """The data source of a study, from its data.json; the paper's where that cannot be told."""
     try:
-        return str(results.read_json(place.parent / "data.json").get("source", PAPER))
+        return str(results.read_facts(place.parent / "data.json").get("source", PAPER))
     except ResultsError:
         return PAPER
 

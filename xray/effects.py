@@ -132,7 +132,7 @@ class Evidence:
                 rows.append(row)
         if len(rows) < SPLITS:
             few = [model for model in models if there[model] < SPLITS] or models
-            why = f"learned on fewer than {SPLITS} re-splits by image, and one split is one draw"
+            why = f"{len(rows)} re-splits by image on which all learned, {SPLITS} are needed"
             raise NotRun(few, why, f"--resplits {2 * SPLITS}")
         self.used += [run for row in rows for runs in row for run in runs]
         return rows

@@ -62,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         hub, path = self.server, unquote(urlparse(self.path).path)
-        path = path.replace("refs/convert/parquet", COMMIT)
+        path = path.replace("refs/convert/parquet", COMMIT).replace(
+            "revision/main", f"revision/{COMMIT}"
+        )
         hub.asked.append(path)
         api = f"/api/datasets/{hub.name}"
         tree, resolve = f"{api}/tree/{COMMIT}", f"/datasets/{hub.name}/resolve/{COMMIT}/"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xray import data_images
-from xray.data_sources import SPLITS, DataError, shown
+from xray.data_sources import SPLITS
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # labels 0 and 1
 EXAMPLES = 20  # how many examples of a finding are kept
@@ -127,26 +127,6 @@ def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict
         "examples": examples(groups),
         "conflicting_examples": examples(conflicting),
     }
-
-
-def label_mapping(given: str, classes: list[str]) -> dict[str, int]:
-    """The source's two class names -> 0 and 1.
-
-    Label 1 is the class whose name is, or which alone contains, "pneumonia", "positive", "abnormal"
-    or "1" (the first of them that tells the classes apart); else the second in the source's order.
-    Raises DataError for other than two.
-    """
-    if len(classes) != 2:
-        raise DataError(
-            f"{shown(given)}: two classes are needed, NORMAL and PNEUMONIA; it has {len(classes)}: "
-            + (", ".join(shown(name) for name in classes[:6]) or "none")
-        )
-    lower = [name.strip().lower() for name in classes]
-    for word in ("pneumonia", "positive", "abnormal", "1"):
-        for hits in ([name == word for name in lower], [word in name for name in lower]):
-            if sum(hits) == 1:
-                return {name: int(hit) for name, hit in zip(classes, hits)}
-    return {classes[0]: 0, classes[1]: 1}
 
 
 def _sample(row: Row, label: int) -> dict:

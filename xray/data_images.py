@@ -1,11 +1,7 @@
-"""Image files on disk: folders of them by class, or of parquet files in the Hub's layout (of which
-names are read); and one encoded image -> one gray square of pixels, as in the paper's section
-2.2."""
+"""One encoded image -> one gray square of pixels, as in the paper's section 2.2."""
 
 import hashlib
 import io
-import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from xray.data_sources import SPLIT_NAMES, DataError, Encoded, Source, open_parquet, shown
-
 MAX_PIXELS = 100_000_000  # a header that promises more is taken for a decompression bomb
 MISSING = "no image"  # the reason where a row has none
+LFS = b"version https://git-lfs"  # how a file starts that Git LFS has not fetched
+LFS_POINTER = "a Git LFS pointer, not the file itself; run git lfs pull in its folder"
 
 
 class Unreadable(ValueError):
@@ -100,6 +96,8 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable(MISSING)
     if not encoded:
         raise Unreadable("empty")
+    if encoded.startswith(LFS):
+        raise Unreadable(LFS_POINTER)
     if encoded[128:132] == b"DICM":
         raise Unreadable("a DICOM file; convert it to PNG first")
     try:
@@ -125,148 +123,17 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
 
 
-_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif"
-IMAGE_SUFFIXES = set(_SUFFIXES.split())
-DICOM_SUFFIXES = {".dcm", ".dicom"}
+_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif .dcm .dicom"
+SUFFIXES = set(_SUFFIXES.split())
 
 
-def folder_source(given: str, folder: Path) -> Source:
-    """The source that a folder is: class folders with images before parquet. Raises DataError."""
-    files = list(_walk(folder))
-    parquet = [path for path in files if path.suffix.lower() == ".parquet"]
-    roots, loose = _images(folder, files)
-    if parquet and not any(roots.values()):
-        kind, splits = "parquet", _parquet_files(given, folder, parquet)
-        used = [path for paths in splits.values() for path in paths]
-
-        def open_(temporary, image_size):
-            return open_parquet(given, splits, temporary)
-    else:
-        kind, splits = "folders", _class_folders(given, roots)
-        used = [path for classes in splits.values() for paths in classes.values() for path in paths]
-
-        notes = [f"{loose} images outside of class folders are left out"] if loose else []
-
-        def open_(temporary, image_size):
-            return _open(folder, splits, notes)
-
-    listing = []
-    for path in used:
-        status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
-        listing.append([shown(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
-    place = folder.resolve()
-    identity = {"kind": kind, "folder": shown(place), "files": listing}
-    return Source(place.name or "data", kind, identity, open_)
-
-
-def _walk(folder: Path, above: frozenset = frozenset()):
-    """The files under a folder in name order, without hidden ones and __MACOSX. A link back to a
-    folder above, which would never end, is not followed."""
-    above = above | {os.path.realpath(folder)}
+def is_image(path: Path) -> bool:
+    """Whether a file of any name starts as an image does."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
-            continue
-        if os.path.isdir(entry.path):
-            if os.path.realpath(entry.path) not in above:
-                yield from _walk(Path(entry.path), above)
-        # no pipes or devices, which may never end
-        elif os.path.isfile(entry.path) or os.path.islink(entry.path):
-            yield Path(entry.path)
-
-
-# ---- parquet files
-
-
-def _split_of(part: str) -> str | None:
-    """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
-    stem = re.sub(r"\.parquet$", "", part.lower())
-    return SPLIT_NAMES.get(re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", stem))
-
-
-def _parquet_files(given: str, folder: Path, files: list[Path]) -> dict[str, list[Path]]:
-    """Parquet files by split, of one configuration: `full` and `mini` side by side are two."""
-    found = {}
-    for path in files:
-        parts = path.relative_to(folder).parts
-        for depth, part in enumerate(parts):
-            if split := _split_of(part):
-                name = "/".join(p for p in parts[:depth] if p != "data")
-                found.setdefault(name, {}).setdefault(split, []).append(path)
-                break
-    if not found:
-        why = "holds parquet files, but none in or named after train, validation and test"
-        raise DataError(f"{shown(given)}: {why}")
-    return found[_choose(given, list(found))]
-
-
-def _choose(given: str, names: list[str]) -> str:
-    """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's."""
-    for wanted in (names[0] if len(names) == 1 else "full", "full", "default", ""):
-        if wanted in names:
-            return wanted
-    listed = ", ".join(sorted(shown(name) for name in names)[:6])
-    why = f"holds several data sets ({listed}); give the folder of one of them"
-    raise DataError(f"{shown(given)}: {why}")
-
-
-# ---- class folders
-
-
-def _images(folder: Path, files: list[Path]) -> tuple[dict, int]:
-    """Folder that holds split folders -> split folder's name -> class folder's name -> images; and
-    how many images lie in split folders but in no class folder."""
-    roots, loose = {}, 0
-    for path in files:
-        parts = path.relative_to(folder).parts
-        depth = next((i for i, part in enumerate(parts[:-1]) if part.lower() in SPLIT_NAMES), None)
-        suffix = path.suffix.lower()
-        if depth is None or suffix not in IMAGE_SUFFIXES | DICOM_SUFFIXES:
-            continue
-        if suffix in DICOM_SUFFIXES:
-            raise DataError(
-                f"{shown(path)}: DICOM is not read here; convert the images to PNG first, for "
-                "example with dcmtk's dcm2img, and remove these"
-            )
-        if depth + 2 == len(parts):
-            loose += 1
-        else:
-            root = roots.setdefault(parts[:depth], {})
-            root.setdefault(parts[depth], {}).setdefault(parts[depth + 1], []).append(path)
-    return roots, loose
-
-
-def _class_folders(given: str, roots: dict) -> dict[str, dict[str, list[Path]]]:
-    """Images by split and class, class names in capitals. Of nested copies (the well-known archive
-    holds one) the one nearest to the top is used."""
-    if not roots:
-        raise DataError(
-            f"{shown(given)}: no images; it needs the folders train, validation and test with "
-            "NORMAL and PNEUMONIA in each of them, or parquet files in such folders"
-        )
-    nearest = min(map(len, roots))
-    at_top = {"/".join(root): splits for root, splits in roots.items() if len(root) == nearest}
-    result = {}
-    for name, classes in at_top[_choose(given, list(at_top))].items():
-        split = SPLIT_NAMES[name.lower()]
-        if split in result:
-            raise DataError(f"{shown(given)}: two folders are the {split} split; keep one of them")
-        result[split] = {}
-        for title, paths in classes.items():
-            result[split].setdefault(title.upper(), []).extend(paths)
-    return result
-
-
-def _open(folder: Path, splits: dict, notes: list[str]):
-    opened = {}
-    for split, classes in splits.items():
-        rows = [(path, name) for name in sorted(classes) for path in classes[name]]
-        opened[split] = Encoded(
-            [shown(path.relative_to(folder).as_posix()) for path, _ in rows],
-            [name for _, name in rows],
-            lambda row, rows=rows: rows[row][0].read_bytes(),
-        )
-    return opened, sorted({name for classes in splits.values() for name in classes}), notes
+        with open(path, "rb") as stream:
+            if stream.read(132)[128:] == b"DICM":
+                return True
+            Image.open(stream).close()
+            return True
+    except Exception:  # not one of Pillow's, or not to be read
+        return False

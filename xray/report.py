@@ -28,6 +28,7 @@ from xray.report_items import BADGES, table
 from xray.report_pictures import FONTS
 from xray.study import Study, percent, test_share
 
+NO_VERDICT = "phantoms say nothing about it"
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -151,6 +152,9 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     numbers and short lists.
     """
     judged = claims.judge(study.chosen, study.facts, study.runs)
+    if study.runs[0].data["phantom"]:
+        none = {"verdict": claims.NOT_RUN, "figures": NO_VERDICT, "note": "", "missing": ()}
+        judged = [row._replace(**none) for row in judged]
     compared = comparisons.compare(study.chosen, study.resplits, test_share(study))
     summary, items = report_summary.sections(study, judged, compared)
     method, of_method = report_method.sections(study, sample)
@@ -178,8 +182,20 @@ def banner(study: Study) -> list[str]:
     return lines("banner.j2", report_summary.differences(study))
 
 
+def shown_in(out: Path) -> str:
+    """The study that out/index.html shows; "" where there is none, or it is no report."""
+    try:
+        head = (Path(out) / "index.html").read_bytes()[:10_000].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    found = re.search(r"<title>[^<]*repeated: ([^<]+)</title>", head)
+    return found[1] if found else ""
+
+
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md and figures/ into `out`; gives their paths. Raises OSError."""
+    """Write index.html, report.md and figures/ into `out`, and index.html beside the study's
+    records, where it stays; gives their paths. Pictures of the report that was in `out` before, as
+    its report.md names them, go. Raises OSError."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)
@@ -187,6 +203,13 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
     files = report_items.files(content["shown"])
     files["report.md"] = markdown(content, out).encode()
     files["index.html"] = html(content, out).encode()
+    if shown_in(out) and (out / "report.md").exists():
+        earlier = (out / "report.md").read_text(encoding="utf-8", errors="replace")
+        for name in set(re.findall(r"figures/[\w.-]+", earlier)) - set(files):
+            (out / name).unlink(missing_ok=True)
+    beside = study.folder / "index.html"
+    if beside.parent.resolve() != out.resolve():
+        write_atomically(beside, html(content, study.folder).encode())
     for name, page in files.items():
         write_atomically(out / name, page)
     return [out / name for name in files]

@@ -35,8 +35,8 @@ class Outcome:
     weights: dict | None  # name -> tensor
 
 
-def write_facts(folder: Path, study: Path, data: Data, look, note) -> None:
-    """Say beside the study what its data is, unless that stands there, and in `folder`, that of all
+def write_facts(study: Path, data: Data, look, note) -> None:
+    """Say beside the study what its data is, unless that stands there, and in the folder of all
     studies, which study was worked on last.
 
     look(images) gives what predict.py compares images with (predict_inputs.intensity). note(text):
@@ -53,6 +53,7 @@ def write_facts(folder: Path, study: Path, data: Data, look, note) -> None:
     if not known:
         seen = {"intensity": look(data.train.images)}
         results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
+    folder = study.parent.parent
     files.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
 
 
@@ -77,7 +78,8 @@ def write_run(job: Job, data: Data, outcome: Outcome, device: str) -> Run:
             "fingerprint": data.fingerprint,
             "phantom": data.phantom,
             "skipped": len(data.facts["skipped"]),
-        },
+        }
+        | ({"options": options} if (options := data.facts.get("options")) else {}),
         engine=job.engine,
         engine_reason=job.engine_reason,
         precision=job.precision,

@@ -16,6 +16,7 @@ facts, JSON-able, always of the given split:
     classes     the source's class names -> label, without those left out
     options     the choices, as options of scripts/train.py; without a split where none was made
     made        protocol, seed and names of splits that the source lacks; empty where it has all
+    bits        used by images of 16 bits, over the whole source; 16 where there are none
     notes       what was left out, made or stretched in reading it, a sentence each
     splits      {"train": N, ...}      counts {"train": {"NORMAL": n, "PNEUMONIA": n}, ...}
     paths, labels ("0110..."), both in canonical order

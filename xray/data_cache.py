@@ -162,10 +162,9 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress, c
                 f"{free / 1e9:.1f} GB are free; free some space there, or set XRAY_CACHE to "
                 "another folder"
             )
-        with open(temporary / "pixels.u8", "wb") as stream:
-            rows = list(_decode(splits, image_size, stream, progress))
-            stream.flush()
-            os.fsync(stream.fileno())
+        rows, bits = _write_pixels(temporary / "pixels.u8", splits, image_size, progress)
+        if bits < 16:
+            more.append(f"Of images with 16 bits {bits} are in use; they are stretched to those")
         facts = {
             "name": source.name,
             "source": given,
@@ -174,6 +173,7 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress, c
             "classes": mapping,
             "options": choices.options,
             "made": made,
+            "bits": bits,
             "notes": notes + more,
         } | data_audit.facts(rows, mapping)
         if source.fingerprint:
@@ -190,7 +190,21 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress, c
         shutil.rmtree(temporary / "arrow", ignore_errors=True)
 
 
-def _decode(splits, size, stream, progress):
+def _write_pixels(path: Path, splits, size, progress) -> tuple[list[Row], int]:
+    """Decode all images into a file; their Rows, and the bits that those with 16 bits use."""
+    with open(path, "wb") as stream:
+        rows = list(_decode(splits, size, stream, progress))
+        highest = max((row.decoded.highest for row in rows if row.decoded), default=0)
+        bits = data_images.bits_in_use(highest)
+        if bits < 16:  # which is known only now
+            stream.seek(0)
+            rows = list(_decode(splits, size, stream, progress, bits))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return rows, bits
+
+
+def _decode(splits, size, stream, progress, bits=16):
     """Decode all images in canonical order, write their pixels to the stream, yield their Rows."""
     rows = [
         (splits[split], split, row) for split in SPLITS for row in range(len(splits[split].paths))
@@ -202,7 +216,7 @@ def _decode(splits, size, stream, progress):
         try:
             encoded = table.read(row)
             digest = hashlib.sha256(encoded or b"").hexdigest()
-            decoded = data_images.decode(encoded, size)
+            decoded = data_images.decode(encoded, size, bits)
         except data_images.Unreadable as error:
             reason = str(error)
         except OSError as error:

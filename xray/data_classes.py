@@ -5,27 +5,37 @@ import unicodedata
 
 from xray.data_sources import NO_CHOICES, Choices, DataError, shown
 
-# as public data sets say it, in lower case and without accents
-HEALTHY = set(
+
+def _plain(text: str) -> str:
+    """A name in lower case and without accents, however they are encoded."""
+    parts = unicodedata.normalize("NFKD", text.strip().casefold().replace("ı", "i"))
+    return "".join(c for c in parts if not unicodedata.combining(c))
+
+
+def _words(text: str) -> set[str]:
+    return {_plain(word) for word in text.split()}
+
+
+# as public data sets say it
+HEALTHY = _words(
     "normal normals normale normales normaux normalny normalna normalne normalni normaal normalt "
-    "norma healthy sain saine sains sano sana sanos saludable saludables saudavel saudaveis gesund "
-    "gesunde unauffallig gezond sehat saglikli zdrowy zdrowe zdravy frisk terve clear unremarkable "
-    "nofinding nofindings норма нормальныи нормальная нормальные здоровыи здоровые 正常 健康 健常 "
-    "정상 طبيعي سليم".split()
+    "norma healthy sain saine sains sano sana sanos saludable saludables saudável saudáveis gesund "
+    "gesunde unauffällig gezond sehat sağlıklı zdrowy zdrowe zdravý frisk terve clear unremarkable "
+    "nofinding nofindings норма нормальный нормальная нормальные здоровый здоровые 正常 健康 健常 "
+    "정상 طبيعي سليم"
 )
-NEGATIVE = set(
-    "negative negatives negativ negativo negativa negativi negatif negatief отрицательныи".split()
+NEGATIVE = _words(
+    "negative negatives negativ negativo negativa negativi négatif negatief отрицательный"
 )
-NOT = set(
+NOT = _words(
     "no non not without sin sans pas ohne kein keine senza sem bez geen ikke ingen inte tanpa без "
-    "не нет".split()
+    "не нет"
 )
 # what "no" may stand before; "not sure" and "nonspecific" do not mean healthy
-FINDING = set(
-    "pneumonia pneumonias pneumonie neumonia pneumoni polmonite lungenentzundung пневмония "
-    "пневмонии pnomoni finding findings opacity opacities disease covid infection infected "
-    "abnormality abnormalities pathology consolidation tuberculosis tb hallazgos "
-    "anomalie befund".split()
+FINDING = _words(
+    "pneumonia pneumonias pneumonie neumonía pneumoni polmonite Lungenentzündung пневмония "
+    "пневмонии pnömoni finding findings opacity opacities disease covid infection infected "
+    "abnormality abnormalities pathology consolidation tuberculosis tb hallazgos anomalie Befund"
 )
 FALSE = {"0", "0.0", "false", "no"}
 
@@ -84,12 +94,6 @@ def _chosen(given: str, classes: list[str], choices: Choices) -> dict[str, int]:
             raise DataError(f"{shown(given)}: {lacking} is needed too; the other classes: {named}")
         mapping[left[0]] = 1 - labels.pop()
     return {name: mapping[name] for name in classes if name in mapping}
-
-
-def _plain(text: str) -> str:
-    """A name in lower case and without accents, however they are encoded."""
-    parts = unicodedata.normalize("NFKD", text.strip().casefold().replace("ı", "i"))
-    return "".join(c for c in parts if not unicodedata.combining(c))
 
 
 def means_healthy(name: str) -> bool:

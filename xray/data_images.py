@@ -24,6 +24,7 @@ class Gray(NamedTuple):
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
+    highest: int  # value of a file with 16 bits, 0 of any other
 
 
 class Decoded(NamedTuple):
@@ -32,6 +33,7 @@ class Decoded(NamedTuple):
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
+    highest: int  # value of a file with 16 bits, 0 of any other
 
 
 def to_gray(rgb: np.ndarray) -> np.ndarray:
@@ -57,14 +59,21 @@ def resize(gray: np.ndarray, size: int) -> np.ndarray:
     return transforms.resize(image, [size, size], antialias=True)[0].numpy()  # bilinear
 
 
-def _gray(image: Image.Image) -> np.ndarray:
-    """A loaded Pillow image of any mode -> uint8 (H, W)."""
+def _gray(image: Image.Image, bits: int) -> tuple[np.ndarray, int]:
+    """A loaded Pillow image of any mode -> uint8 (H, W), and Gray.highest."""
     mode = image.mode
     if mode.startswith("I"):  # 16 bits, in one of Pillow's spellings
-        wide = np.asarray(image).astype(np.int64)
+        wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
             raise Unreadable("32-bit pixels, whose range is unknown")
-        return ((wide + 128) // 257).astype(np.uint8)  # 65535 -> 255, to the nearest
+        top = 2**bits - 1
+        levels = (np.minimum(np.arange(2**16), top) * 510 + top) // (2 * top)  # to the nearest
+        return levels.astype(np.uint8)[wide], int(wide.max())
+    return _gray_of_8_bits(image), 0
+
+
+def _gray_of_8_bits(image: Image.Image) -> np.ndarray:
+    mode = image.mode
     if mode == "F":
         raise Unreadable("floating-point pixels, whose range is unknown")
     if mode in ("1", "L") and "transparency" not in image.info:
@@ -79,18 +88,26 @@ def _gray(image: Image.Image) -> np.ndarray:
     return to_gray(np.array(image.convert("RGB")))
 
 
-def decode(encoded: bytes | None, size: int) -> Decoded:
-    """Decode an image file into uint8 (size, size), one channel. Raises Unreadable."""
-    gray, mode, width, height = read(encoded)
+def decode(encoded: bytes | None, size: int, bits: int = 16) -> Decoded:
+    """Decode an image file into uint8 (size, size), one channel. bits: see read. Raises
+    Unreadable."""
+    gray, mode, width, height, highest = read(encoded, bits)
     digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
-    return Decoded(resize(gray, size), digest, mode, width, height)
+    return Decoded(resize(gray, size), digest, mode, width, height, highest)
 
 
-def read(encoded: bytes | None) -> Gray:
+def bits_in_use(highest: int) -> int:
+    """How many bits the largest value of 16-bit images needs, 8 at least; 16 where there are none
+    (0)."""
+    return max(8, highest.bit_length()) if highest else 16
+
+
+def read(encoded: bytes | None, bits: int = 16) -> Gray:
     """Decode a JPEG, PNG, TIFF, WebP, ... into one gray channel at its own resolution.
 
-    The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided
-    by 257, colours to gray with to_gray. Raises Unreadable.
+    The first frame, turned as its EXIF orientation says, transparency over black, colours to gray
+    with to_gray. bits: how many a source of 16-bit images uses of them; these are brought to 8, and
+    what lies above is white. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
@@ -111,7 +128,8 @@ def read(encoded: bytes | None) -> Gray:
             except Exception:  # a damaged EXIF block says nothing about the pixels
                 turned = image
             turned.format = image.format
-            return Gray(_gray(turned), mode, width, height)
+            gray, highest = _gray(turned, bits)
+            return Gray(gray, mode, width, height, highest)
     except Unreadable:
         raise
     except Image.DecompressionBombError:

@@ -20,7 +20,7 @@ WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train report test lint bench clean help
+.PHONY: all train report test lint bench dicom clean help
 .DEFAULT_GOAL := help
 
 all: .venv/ready
@@ -42,6 +42,9 @@ lint: .venv/ready
 bench: .venv/ready
 	$(BIN)/python scripts/bench.py $(if $(DATA),--data "$(DATA)") $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
+dicom: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dicom.txt
+
 # by `python -m`, since the commands in $(BIN) name the folder that they were installed in
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -62,6 +65,7 @@ help:
 	@echo "make train     only the training        make report    only the report, from the records of OUT"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
+	@echo "make dicom     what predict.py needs for DICOM files, compressed ones too"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
 	@echo
 	@echo "variables, each may be left out:"

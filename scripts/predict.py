@@ -3,6 +3,7 @@
 
     python scripts/predict.py --model 21 image.png folder
     python scripts/predict.py --json *.dcm
+    python scripts/predict.py --evaluate folder-with-NORMAL-and-PNEUMONIA
     python scripts/predict.py --model 26b --export 26b.pt2
 
 Research software, no medical device.
@@ -27,11 +28,18 @@ if problem := packages.problem():
 
 RESULTS = ROOT / "report" / "results"
 CHECKED = 32  # images, at most, that an exported model is checked on
+ARGUMENTS = []  # what the command was called with
 
 
-def fail(message: str):
-    print("error: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
+def fail(message: str, code: int = 2):
+    """Say what is wrong in one line, with --json as JSON too, and end."""
+    from xray.files import shown
+
+    message = shown(" ".join(str(message).split()))
+    print(f"error: {message}" if code == 2 else message, file=sys.stderr)
+    if "--json" in ARGUMENTS:
+        print(json.dumps({"error": message}))
+    sys.exit(code)
 
 
 def probability(text: str) -> float:
@@ -74,13 +82,17 @@ def arguments(argv=None) -> argparse.Namespace:
     words = "where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)"
     add("--maps", type=Path, default=Path("maps"), metavar="DIR", help=words)
     add("--no-map", action="store_true", help="draw no maps")
-    add("--json", action="store_true", help="print JSON")
+    add("--json", action="store_true", help="print JSON, errors too")
+    words = "read DICOM files all the same that are tagged as no frontal chest film"
+    add("--any", action="store_true", help=words)
+    words = "score the model on the images, by the class folders that they lie in"
+    add("--evaluate", action="store_true", help=words)
     words = "write the model as a torch.export program (.pt2: float32 images (N, 1, S, S) in 0-1 "
     words += "-> logits) with a model card beside it"
     add("--export", type=Path, metavar="FILE", help=words)
     parser.error = fail
     args = parser.parse_args(argv)
-    if not args.images and not args.export:
+    if not args.images and (args.evaluate or not args.export):
         fail("name images or folders of them; --help tells more")
     if args.export and args.export.suffix != ".pt2":
         fail(f"--export {args.export}: the name must end in .pt2")
@@ -100,11 +112,15 @@ def told(answer: dict, thresholds) -> list[str]:
     line = f"{shown(answer['image'])}: probability {answer['probability']:.3f}, {decision}"
     line += f" ({', '.join(other)})" * bool(other)
     line += f"; map {shown(answer['map'])}" * bool(answer["map"])
+    if parts := answer["map"] and answer["contributions"]:
+        line += f" (sum {parts['pixels']:+.2f}, from {parts['baseline']:.2f})"
+    elif reason := answer.get("map_reason"):
+        line += f"; no map: {reason}"
     lines = [line]
     if answer["logit"] == 0 and decides:
         says = 'a closed ReLU, which says "not pneumonia" and nothing more'
         lines.append(f"  its logit is exactly 0: {says}")
-    return lines + [f"  unlike the training images: {text}" for text in answer["warnings"]]
+    return lines + [f"  warning: {text}" for text in answer["warnings"]]
 
 
 def header(chosen, thresholds) -> list[str]:
@@ -121,7 +137,7 @@ def header(chosen, thresholds) -> list[str]:
     return lines + [f"decision: {decision}"]
 
 
-def document(chosen, thresholds, answers: list, failed: list, exported) -> dict:
+def document(chosen, thresholds, answers: list, failed: list, exported, evaluated) -> dict:
     """All of it, for --json."""
     from xray.predict import NOTICE
 
@@ -141,6 +157,7 @@ def document(chosen, thresholds, answers: list, failed: list, exported) -> dict:
         "thresholds": kept,
         "images": answers,
         "failed": failed,
+        "evaluated": evaluated,
         "exported": exported,
         "notice": NOTICE,
     }
@@ -163,16 +180,17 @@ def plain(value):
 
 def main(argv=None) -> int:
     args = arguments(argv)
+    import numpy as np
     from tqdm import tqdm
 
     from xray import predict, predict_inputs, predict_weights
     from xray.data_sources import shown
 
-    answers, failed, exported = [], [], None
+    answers, failed, exported, evaluated = [], [], None, None
 
     def fail_one(path, reason):
         failed.append({"image": str(path), "reason": reason})
-        tqdm.write(f"error: {shown(path)}: {reason}", file=sys.stderr)
+        tqdm.write(f"error: {shown(path) or repr('')}: {reason}", file=sys.stderr)
 
     def say(*lines):
         if not args.json:
@@ -183,11 +201,18 @@ def main(argv=None) -> int:
     for path, reason in problems:
         fail_one(path, reason)
     if not paths and not args.export:
+        if args.json:
+            print(json.dumps(plain({"error": "no image can be read", "failed": failed})))
         return 2
     wanted = args.model, args.study, args.seed, args.image_size
     chosen = predict_weights.choose(args.results, *wanted)
     module = predict_weights.load_weights(chosen.run)
     thresholds = predict_weights.thresholds(chosen.run, args.threshold)
+    if args.evaluate:
+        from xray import predict_evaluate
+
+        labels = predict_evaluate.labels_of(paths, chosen.facts.get("classes"))
+        labels = dict(zip(map(str, paths), labels.tolist()))
     for note in chosen.notes:
         print(f"note: {note}", file=sys.stderr)
     say(*header(chosen, thresholds))
@@ -204,15 +229,19 @@ def main(argv=None) -> int:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(paths), desc="images", unit="", leave=False, delay=2, disable=None) as bar:
-        for answer in predict.answers(paths, chosen, module, thresholds, folder):
+        for answer in predict.answers(paths, chosen, module, thresholds, folder, args.any):
             if "reason" in answer:
                 fail_one(answer["image"], answer["reason"])
             else:
                 answers.append(answer)
                 say(*told(answer, thresholds))
             bar.update()
+    if args.evaluate and answers:
+        logits, labels = zip(*((one["logit"], labels[one["image"]]) for one in answers))
+        evaluated = predict_evaluate.evaluate(logits, np.array(labels), thresholds)
+        say(*predict_evaluate.told(evaluated, thresholds))
     if args.json:
-        content = plain(document(chosen, thresholds, answers, failed, exported))
+        content = plain(document(chosen, thresholds, answers, failed, exported, evaluated))
         print(json.dumps(content, indent=1, allow_nan=False))
     say(predict_weights.NOTICE)
     return 2 if failed else 0
@@ -223,13 +252,13 @@ def run(argv=None) -> int:
     warnings.simplefilter("ignore")  # Pillow's and pydicom's, on odd metadata
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
+    ARGUMENTS[:] = sys.argv[1:] if argv is None else argv
     from xray.results import ResultsError
 
     try:
         return main(argv)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+        fail("stopped", 130)
     except BrokenPipeError:  # the reader of the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -217,7 +217,7 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
 def train(args, specs: list) -> Path:
     """Gives the folder of the study."""
     from xray import data, engine, training
-    from xray.predict_inputs import intensity
+    from xray.predict_likeness import learn
     from xray.training_record import keep_freed_memory, write_facts
 
     device = pick_device(args)
@@ -238,7 +238,7 @@ def train(args, specs: list) -> Path:
     order = training_jobs.Order(args.out, device, args.model, split=made or "given", **given)
     jobs = training_jobs.plan(order, specs, load, note)
     first, study = load(jobs[0].image_size), jobs[0].folder
-    write_facts(study, first, intensity, note)
+    write_facts(study, first, learn, note)
     recorded = [] if args.force else [job for job in jobs if training_jobs.has_record(job)]
     todo = {job.record for job in jobs} - {job.record for job in recorded}
     training.clear_leftovers(jobs, recorded, first, desk.cache)

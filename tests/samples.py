@@ -1,6 +1,7 @@
 """Tiny synthetic images, class folders and parquet files to read."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,37 @@ def parquet(
         table = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
         table.to_parquet(str(path))
     return root
+
+
+def dicom_file(
+    values: np.ndarray, kind="MONOCHROME2", syntax=None, content=None, **fields
+) -> bytes:
+    """A DICOM file of (H, W) or (frames, H, W) values, 12 bits in 16, or floats; `content` stands
+    in for the pixels, `fields` are set last."""
+    pydicom = pytest.importorskip("pydicom")
+    file = pydicom.Dataset()
+    file.file_meta = pydicom.dataset.FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = syntax or pydicom.uid.ExplicitVRLittleEndian
+    file.file_meta.MediaStorageSOPClassUID = file.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    file.file_meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID = pydicom.uid.generate_uid()
+    file.Rows, file.Columns = values.shape[-2:]
+    file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, kind, 0
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
+    if values.dtype.kind == "f" and values.dtype.itemsize == 4:
+        file.BitsAllocated, file.FloatPixelData = 32, values.tobytes()
+        del file.BitsStored, file.HighBit, file.PixelRepresentation
+    else:
+        signed = fields.get("PixelRepresentation", 0)
+        file.PixelData = content or values.astype("<i2" if signed else "<u2").tobytes()
+        file["PixelData"].is_undefined_length = content is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that no file should hold
+        pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
+        for name, value in fields.items():
+            kind = pydicom.datadict.dictionary_VR(name).split(" ")[0]  # of "US or SS" the first
+            kind = "SS" if kind == "US" and np.min(value) < 0 else kind
+            tag, unchecked = pydicom.datadict.tag_for_keyword(name), pydicom.config.IGNORE
+            file[name] = pydicom.DataElement(tag, kind, value, validation_mode=unchecked)
+        stream = io.BytesIO()
+        file.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()

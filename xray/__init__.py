@@ -20,6 +20,8 @@ Data
     data_hub               data sets of the Hub, fetched
     data_phantoms          synthetic radiographs, for trying and testing
     data_images            one image file -> one gray square
+    data_dicom             one DICOM file -> gray pixels as a viewer shows them
+    data_dicom_header      what a DICOM file says it is and promises, before it is decoded
     data_classes           which classes are pneumonia, which normal
     data_splits            missing splits made; other splits of the same images
     data_audit             copies, patients: what stands in a data set
@@ -44,8 +46,11 @@ Judgement
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
-    predict_inputs         image files and DICOM; is it like the training's films?
-    predict_export         maps, and the model for use elsewhere
+    predict_inputs         image files and DICOM, found and made ready
+    predict_likeness       is an image like the training's films?
+    predict_maps           what drove a prediction, pixel by pixel
+    predict_evaluate       the model's scores on a person's labelled images
+    predict_export         the model for use elsewhere, with its card
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made

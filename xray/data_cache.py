@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xray import data_audit, data_images, data_splits, files
+from xray import data_audit, data_dicom, data_images, data_splits, files
 from xray.data_audit import Row
 from xray.data_classes import label_mapping
+from xray.data_dicom_header import is_dicom
 from xray.data_sources import NO_CHOICES, SPLITS, Choices, DataError, Source, shown
 
 ENTRY_FORMAT = 3  # 3: no class is guessed
@@ -204,6 +205,15 @@ def _write_pixels(path: Path, splits, size, progress) -> tuple[list[Row], int]:
     return rows, bits
 
 
+def _square(encoded: bytes | None, path: str, size: int, bits: int) -> data_images.Decoded:
+    """One image file or DICOM file, decoded. Raises Unreadable."""
+    if not encoded or not is_dicom(encoded[:132], path):
+        return data_images.decode(encoded, size, bits)
+    gray = data_dicom.read(encoded, any_kind=False).gray
+    film = data_images.Gray(gray, "DICOM", gray.shape[1], gray.shape[0], False, 0)
+    return data_images.square(film, size)
+
+
 def _decode(splits, size, stream, progress, bits=16):
     """Decode all images in canonical order, write their pixels to the stream, yield their Rows."""
     rows = [
@@ -216,7 +226,7 @@ def _decode(splits, size, stream, progress, bits=16):
         try:
             encoded = table.read(row)
             digest = hashlib.sha256(encoded or b"").hexdigest()
-            decoded = data_images.decode(encoded, size, bits)
+            decoded = _square(encoded, table.paths[row], size, bits)
         except data_images.Unreadable as error:
             reason = str(error)
         except OSError as error:

@@ -51,7 +51,7 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
                 {"images outside of class folders": loose, "files that are no images": others}
             )
             if tables:
-                left["tables, since class folders say the classes"] = len(tables)
+                left["tables (class folders say the classes)"] = len(tables)
     notes += [f"{n:,} {what} are left out" for what, n in left.items() if n]
 
     def open_(temporary, image_size):
@@ -132,16 +132,15 @@ def _tables(given: str, folder: Path, files: list[Path]) -> tuple[str, dict[str,
 
 def _missing_shards(splits: dict[str, list[Path]]) -> tuple[str, ...]:
     """The files that names such as train-00000-of-00003.parquet promise and that are not there."""
-    found = []
+    there, promised = set(), {}
     for path in (path for paths in splits.values() for path in paths):
-        match = re.fullmatch(r"(.*[-_.])(\d+)([-_]of[-_])(\d+)(.*)", path.name)
+        match = re.match(r"(.*[-_.])(\d+)([-_]of[-_])(\d+)", path.name)
         if match and int(match[4]) < 100_000:
-            start, number, of, count, end = match.groups()
-            # the digest that some names end in is another for each
-            end = "*" if re.search(r"[0-9a-f]{6}", end) else end
-            names = [f"{start}{i:0{len(number)}}{of}{count}{end}" for i in range(int(count))]
-            found += [n for n in names if not any(path.parent.glob(n))]
-    return tuple(dict.fromkeys(found))
+            start, number, of, count = match.groups()
+            there.add(match[0])
+            for i in range(int(count)):
+                promised[f"{start}{i:0{len(number)}}{of}{count}"] = path.suffix
+    return tuple(name + end for name, end in promised.items() if name not in there)
 
 
 def _choose(given: str, names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-MAX_PIXELS = 100_000_000  # a header that promises more is taken for a decompression bomb
+# A header that promises more is taken for a bomb; the largest detectors give a third of it.
+MAX_PIXELS = 64_000_000
+LARGEST_FILE = 150_000_000  # bytes: such an image in 16 bits, not packed
+# Pillow opens many more, some with programs of their own
+FORMATS = "JPEG PNG BMP GIF TIFF WEBP JPEG2000 PPM AVIF".split()
+NO_MEMORY = "too large for this machine's memory"
 MISSING = "no image"  # the reason where a row has none
 LFS = b"version https://git-lfs"  # how a file starts that Git LFS has not fetched
 LFS_POINTER = "a Git LFS pointer, not the file itself; run git lfs pull in its folder"
@@ -24,6 +30,7 @@ class Gray(NamedTuple):
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
+    more: bool  # whether the file has further pages or frames, which are not read
     highest: int  # value of a file with 16 bits, 0 of any other
 
 
@@ -45,8 +52,12 @@ def to_gray(rgb: np.ndarray) -> np.ndarray:
     # here: two seconds, spent only to decode
     from torchvision.transforms.v2 import functional as transforms
 
-    channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
-    return transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
+    gray, step = np.empty(rgb.shape[:2], np.uint8), max(1, 2**20 // rgb.shape[1])
+    for start in range(0, len(rgb), step):  # as float32 the whole would be large
+        channels = torch.from_numpy(rgb[start : start + step]).permute(2, 0, 1).float()
+        part = transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255)
+        gray[start : start + step] = part.to(torch.uint8).numpy()
+    return gray
 
 
 def resize(gray: np.ndarray, size: int) -> np.ndarray:
@@ -85,13 +96,26 @@ def _gray_of_8_bits(image: Image.Image) -> np.ndarray:
         image = image.convert("RGBA")
         # what is transparent is black
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return to_gray(np.array(image.convert("RGB")))
+    return to_gray(np.array(image if image.mode == "RGB" else image.convert("RGB")))
+
+
+def too_large(*size: int) -> str:
+    """The reason why a file of so many bytes, or an image of that width and height, is not read."""
+    if len(size) == 1:
+        return f"{size[0] / 1e6:.0f} MB, more than the {LARGEST_FILE / 1e6:.0f} that are sensible"
+    most = f"the {MAX_PIXELS / 1e6:.0f} million that are sensible"
+    return f"{size[0]}x{size[1]} pixels, more than {most}"
 
 
 def decode(encoded: bytes | None, size: int, bits: int = 16) -> Decoded:
     """Decode an image file into uint8 (size, size), one channel. bits: see read. Raises
     Unreadable."""
-    gray, mode, width, height, highest = read(encoded, bits)
+    return square(read(encoded, bits), size)
+
+
+def square(film: Gray, size: int) -> Decoded:
+    """A film pressed into a square of `size` pixels a side."""
+    gray, mode, width, height, _, highest = film
     digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
     return Decoded(resize(gray, size), digest, mode, width, height, highest)
 
@@ -107,7 +131,8 @@ def read(encoded: bytes | None, bits: int = 16) -> Gray:
 
     The first frame, turned as its EXIF orientation says, transparency over black, colours to gray
     with to_gray. bits: how many a source of 16-bit images uses of them; these are brought to 8, and
-    what lies above is white. Raises Unreadable.
+    what lies above is white. What its header promises is checked before anything is decoded: no
+    file, however packed, takes more than 1 GB of memory. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
@@ -117,21 +142,25 @@ def read(encoded: bytes | None, bits: int = 16) -> Gray:
         raise Unreadable(LFS_POINTER)
     if encoded[128:132] == b"DICM":
         raise Unreadable("a DICOM file; convert it to PNG first")
+    if len(encoded) > LARGEST_FILE:
+        raise Unreadable(too_large(len(encoded)))
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             mode, (width, height) = image.mode, image.size
             if width * height > MAX_PIXELS:
-                raise Unreadable(f"{width}x{height} pixels, more than is sensible")
+                raise Unreadable(too_large(width, height))
+            # a JPEG of a telephone carries previews as further frames
+            more = image.format != "MPO" and getattr(image, "is_animated", False)
             image.load()
-            try:
-                turned = ImageOps.exif_transpose(image)
-            except Exception:  # a damaged EXIF block says nothing about the pixels
-                turned = image
-            turned.format = image.format
-            gray, highest = _gray(turned, bits)
-            return Gray(gray, mode, width, height, highest)
+            # a damaged EXIF block says nothing about the pixels
+            with suppress(Exception):
+                ImageOps.exif_transpose(image, in_place=True)
+            gray, highest = _gray(image, bits)
+            return Gray(gray, mode, width, height, more, highest)
     except Unreadable:
         raise
+    except MemoryError:
+        raise Unreadable(NO_MEMORY) from None
     except Image.DecompressionBombError:
         raise Unreadable("its header promises more pixels than is sensible") from None
     except Image.UnidentifiedImageError:
@@ -151,7 +180,7 @@ def is_image(path: Path) -> bool:
         with open(path, "rb") as stream:
             if stream.read(132)[128:] == b"DICM":
                 return True
-            Image.open(stream).close()
+            Image.open(stream, formats=FORMATS).close()
             return True
     except Exception:  # not one of Pillow's, or not to be read
         return False

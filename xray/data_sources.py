@@ -1,10 +1,11 @@
 """What a source is, what may be said of it where it does not say so itself, and its errors. Each
 kind is found in a module of its own: data_folders, data_tables, data_hub, data_phantoms."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from xray.files import shown  # noqa: F401  (also of this module's interface)
 
 PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
 SPLITS = ("train", "validation", "test")
@@ -90,9 +91,3 @@ class Source:
     fingerprint: str = ""
     missing: tuple[str, ...] = ()
     note: str = ""
-
-
-def shown(text) -> str:
-    """A name as it can stand in a one-line message."""
-    text = os.fsencode(str(text)).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -59,7 +59,7 @@ def _check_lacking(given: str, lacking: list[str], splits: dict, source: str, wa
             f"{shown(given)}: the {lacking[0]} split is missing or has no images; it has {there}"
         )
     if not wanted:
-        there = ", ".join(name for name in splits if name != WHOLE) or "images in no split alone"
+        there = ", ".join(name for name in SPLITS if name in splits) or "images in no split alone"
         what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {there}"
         raise SplitsMissing(
             f"{shown(given)}: {what}; --split patient (or --split image) makes what is missing"

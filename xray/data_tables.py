@@ -109,7 +109,8 @@ def _check(given: str, kind: str, split: str, paths: list[Path]) -> None:
             if stream.read(len(LFS)) == LFS:
                 raise DataError(f"{shown(path)}: {LFS_POINTER}")
         if kind != "parquet":
-            rows += path.stat().st_size
+            content = path.read_bytes().strip()
+            rows += content.count(b"\n") + (kind == "json" and bool(content))
             continue
         try:
             rows += pyarrow.parquet.read_metadata(path).num_rows

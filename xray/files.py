@@ -18,6 +18,12 @@ PATIENCE = 0.1  # the same for a claim, which may last for hours
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
+def shown(text) -> str:
+    """A name as it can stand in a one-line message."""
+    text = os.fsencode(str(text)).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @contextmanager
 def lock(path: Path, wait: bool = True):
     """Yields True while this process alone holds the lock, False where another has it (never with

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from xray import engine, predict_export
+from xray import engine, predict_maps
 from xray.files import write_atomically
 from xray.predict_inputs import Ready, make_ready
+from xray.predict_likeness import average_films
+from xray.predict_maps import PIXELS_AT_ONCE
 from xray.predict_weights import NOTICE, Chosen, Thresholds
+from xray.results import Run
 
-PIXELS_AT_ONCE = 2**21
 AT_ONCE = 32  # images read, judged and drawn together
 
 
@@ -23,16 +25,30 @@ def logits(module, images: np.ndarray) -> np.ndarray:
     return engine.predict(module, torch.from_numpy(images), batch_size=at_once).numpy()
 
 
-def answers(paths: list[Path], chosen: Chosen, module, thresholds: Thresholds, folder: Path | None):
+def answers(
+    paths: list[Path],
+    chosen: Chosen,
+    module,
+    thresholds: Thresholds,
+    folder: Path | None,
+    any_kind: bool = False,
+):
     """Yield a dict for each image, in order: what is found, or image and reason where it cannot be
-    read. folder: where maps go, None for none. Raises OSError where a map cannot be written."""
-    run, taken = chosen.run, {predict_export.key(path) for path in paths}
+    read. folder: where maps go, None for none; any_kind: see predict_inputs.read_film. Raises
+    OSError where a map cannot be written."""
+    run, taken = chosen.run, {predict_maps.key(path) for path in paths}
+    base = None
+    if folder and thresholds.decision:
+        averages = average_films(chosen.facts, run.image_size)
+        base = predict_maps.baseline(run.spec, module, averages, thresholds.decision.logit)
+
+    def ready(path):
+        return make_ready(path, chosen.facts, run.image_size, any_kind)
+
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(paths), AT_ONCE):
             part = paths[start : start + AT_ONCE]
-            films = list(
-                pool.map(lambda path: make_ready(path, chosen.facts, run.image_size), part)
-            )
+            films = list(pool.map(ready, part))
             good = [film.pixels for film in films if not film.reason]
             found = iter(logits(module, np.stack(good)[:, None]).tolist() if good else ())
             for path, film in zip(part, films):
@@ -41,7 +57,8 @@ def answers(paths: list[Path], chosen: Chosen, module, thresholds: Thresholds, f
                     continue
                 answer = _answer(path, film, next(found), thresholds)
                 if folder:
-                    answer |= _draw_map(path, film, answer, run, module, folder, taken)
+                    target = predict_maps.map_path(folder, path, run.spec.id, taken)
+                    answer |= _draw_map(target, film, answer, run, module, base)
                 yield answer
 
 
@@ -61,10 +78,27 @@ def _answer(path: Path, film: Ready, logit: float, thresholds: Thresholds) -> di
     }
 
 
-def _draw_map(path, film, answer, run, module, folder, taken) -> dict:
-    values, rest = predict_export.contributions(run.spec, module, film.pixels[None, None])
-    target = predict_export.map_path(folder, path, run.spec.id, taken)
-    title = f"model {run.spec.id}: probability of pneumonia {answer['probability']:.3f}"
-    write_atomically(target, predict_export.draw_map(film.shown, values[0], title, NOTICE))
-    parts = {"pixels": float(values.sum(dtype=np.float64)), "rest": float(rest[0])}
-    return {"map": str(target), "contributions": parts}
+def _draw_map(target: Path, film: Ready, answer: dict, run: Run, module, base) -> dict:
+    """Draw the map where it agrees with the decision: where its sum is above 0 for pneumonia and
+    not for normal."""
+    if base is None:
+        return {"map_reason": "the model decides nothing"}
+    try:
+        values = predict_maps.contributions(run.spec, module, film.pixels, base)
+    except ValueError as error:
+        return {"map_reason": str(error)}
+    total = float(values.sum(dtype=np.float64))
+    parts = {"contributions": {"pixels": total, "baseline": base.score}}
+    if (total > 0) != (answer["decision"] == "PNEUMONIA"):
+        reason = f"its sum, {total:+.2f} over a baseline of {base.score:.2f}, opposes the decision"
+        return parts | {"map_reason": reason}
+    lines = [
+        f"model {run.spec.id}: probability {answer['probability']:.3f}, {answer['decision']}",
+        f"the map's sum is {total:+.2f}; it starts from {base.score:.2f} ({base.what})",
+        NOTICE,
+    ]
+    if abs(base.score - answer["logit"] + total) > 0.02 * max(1, abs(total)):
+        lines[1] += f"; the ReLU makes it {answer['logit']:.2f}"
+    warning = film.warnings[0][:110] if film.warnings else ""
+    write_atomically(target, predict_maps.draw_map(film.shown, values, lines, warning))
+    return parts | {"map": str(target)}

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from scipy.special import expit
 
-from xray import metrics, models, results
+from xray import metrics, models, predict_likeness, results
 from xray.data_sources import PAPER, shown
 from xray.metrics import SENSITIVITY
 from xray.results import ResultsError, Run
@@ -101,8 +101,10 @@ def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
     if file.exists():
         try:
             facts = results.read_json(file)
-        except ResultsError as error:
-            notes.append(f"{error}; images are not compared with those of the training")
+            predict_likeness.check(facts)
+        except (ResultsError, predict_likeness.Unusable) as error:
+            facts = {}
+            notes.append(f"{shown(error)}; images are not compared with those of the training")
     return Chosen(run, name, facts, notes)
 
 

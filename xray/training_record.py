@@ -39,20 +39,22 @@ def write_facts(study: Path, data: Data, look, note) -> None:
     """Say beside the study what its data is, unless that stands there, and in the folder of all
     studies, which study was worked on last.
 
-    look(images) gives what predict.py compares images with (predict_inputs.intensity). note(text):
-    called with what a person should be told.
+    look(images, labels) gives what predict.py compares images with (predict_likeness.learn); what
+    an earlier version gave is replaced. note(text): called with what a person should be told.
     """
-    path = study.parent / "data.json"
-    known = path.exists()
-    if known:
+    path, facts = study.parent / "data.json", {"format": results.FORMAT} | data.facts
+    known = {}
+    if path.exists():
         try:
-            results.read_json(path)
+            known = results.read_json(path)
         except results.Damaged:
-            known = False
             note(f"{path} was damaged and is written again")
-    if not known:
-        seen = {"intensity": look(data.train.images)}
-        results.write_json(path, {"format": results.FORMAT} | data.facts | seen)
+    if "likeness" in known.get("intensity", {"likeness": ""}):  # none, or an earlier version's
+        facts = known or facts
+        if len(data.index["train"]) >= 1000:  # a moment, which a person may wonder about
+            note("what the training images look like is learned once, for predict.py")
+        seen = look(data.train.images, data.train.labels)
+        results.write_json(path, facts | {"intensity": seen})
     folder = study.parent.parent
     files.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
 
@@ -158,15 +160,20 @@ def checkpoint_path(job, data, cache: Path) -> Path:
     return Path(cache) / "checkpoints" / f"{job.name}-{digest}.safetensors"
 
 
-def _digest(tensors: dict) -> str:
-    content = b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
-    return hashlib.sha256(content).hexdigest()
+def _digest(tensors: dict, progress: str) -> str:
+    """Over all that a run goes on from: progress, and each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(progress.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_checkpoint(path: Path, tensors: dict, progress: dict) -> None:
     """tensors: name -> tensor. progress: JSON-able (history, epoch_seconds). Raises OSError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"progress": json.dumps(progress), "sha256": _digest(tensors)}
+    text = json.dumps(progress)
+    metadata = {"progress": text, "sha256": _digest(tensors, text)}
     files.write_atomically(path, to_bytes(tensors, metadata))
 
 
@@ -187,8 +194,9 @@ def read_checkpoint(path: Path) -> tuple[dict, dict] | None:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata()
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        sound = _digest(tensors) == metadata["sha256"]
-        return (tensors, json.loads(metadata["progress"])) if sound else None
+        progress = metadata["progress"]
+        sound = _digest(tensors, progress) == metadata["sha256"]
+        return (tensors, json.loads(progress)) if sound else None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

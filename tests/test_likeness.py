@@ -1,0 +1,139 @@
+"""An image of another kind than the training's is told, and films like them are not."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from xray import data_images, data_phantoms, predict_likeness
+
+SIZE = 32
+
+
+def phantoms(start: int, count: int, size: int = SIZE) -> np.ndarray:
+    numbers = range(start, start + count)
+    return np.stack([data_phantoms.draw(n, n % 2 == 1, size) for n in numbers])[:, None]
+
+
+@pytest.fixture(scope="module")
+def facts():
+    """What training on 300 phantoms leaves in data.json."""
+    seen = predict_likeness.learn(phantoms(0, 300), np.arange(300) % 2)
+    return {"sizes": {"40x50": 150, "50x50": 150}, "intensity": json.loads(json.dumps(seen))}
+
+
+def warned(gray, facts, chroma=0.0) -> str:
+    return " ".join(predict_likeness.unlike(np.ascontiguousarray(gray), chroma, facts, SIZE))
+
+
+def test_few_films_of_the_same_kind_are_told(facts):
+    told = [warned(film[0], facts) for film in phantoms(5000, 100, 48)]
+    assert sum(map(bool, told)) <= 4, told
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda film: 255 - film, "distance"),
+        (lambda film: np.rot90(film), "distance"),
+        (lambda film: film[::-1], "a film upside down"),
+        (lambda film: film[::-1, ::-1], "a film upside down"),
+        (lambda film: ndimage.rotate(film, 20, reshape=False, order=1), "a tilted film"),
+        (lambda film: ndimage.rotate(film, -20, reshape=False, order=1), "a tilted film"),
+        (lambda film: film[:, :24], "the left half"),
+        (lambda film: film[:, 24:], "the right half"),
+        (lambda film: film[:24], "the upper half"),
+        (lambda film: film[24:], "the lower half"),
+        (lambda film: np.full_like(film, 120), "contrast"),
+        (lambda film: np.zeros_like(film), "brightness"),
+        (lambda film: film // 8, "brightness"),
+    ],
+)
+def test_another_kind_is_told(facts, change, words):
+    films = phantoms(6000, 20, 48)[:, 0]
+    told = [warned(change(film), facts) for film in films]
+    assert sum(words in text for text in told) >= 18, told
+
+
+def test_a_blob_is_told(facts):
+    y, x = np.mgrid[:48, :48]
+    blob = 200 * np.exp(-(((y - 24) / 9) ** 2) - ((x - 24) / 7) ** 2)
+    assert "distance" in warned(blob.astype(np.uint8), facts)
+
+
+def test_colour_size_and_shape(facts):
+    film = phantoms(7000, 1, 48)[0, 0]
+    assert "in colour" in warned(film, facts, chroma=40)
+    assert "12×12 pixels" in warned(data_images.resize(film, 12), facts)
+    assert "its width is 2.00 times" in warned(np.repeat(film, 2, axis=1), facts)
+    assert warned(film, {}) == ""
+
+
+@pytest.mark.parametrize("ratio, told", [(1.0, False), (0.8, False), (2.1, False), (0.5, True)])
+def test_the_shape_that_squares_were_stored_in_is_not_the_films(ratio, told):
+    """Where all training images are one square they were brought to it: a film's own shape is no
+    reason for a warning, a strip is."""
+    facts = {"sizes": {"224x224": 5824}}
+    film = np.full((1000, round(1000 * ratio)), 100, np.uint8)
+    assert ("pressed into a square" in warned(film, facts)) == told
+
+
+def test_what_is_learned_is_the_same_at_every_size():
+    small, large = (
+        predict_likeness.learn(phantoms(0, 40, size), np.arange(40) % 2) for size in (64, 192)
+    )
+    means = phantoms(0, 40, 64).mean((1, 2, 3))
+    np.testing.assert_allclose(
+        small["brightness"], np.percentile(means, [0.5, 50, 99.5]), atol=0.01
+    )
+    for name in ("brightness", "contrast"):
+        np.testing.assert_allclose(small[name], large[name], rtol=0.05, atol=0.5)
+    assert "films" not in small, "too few to learn from"
+
+
+def test_average_films_are_those_of_the_classes(facts):
+    normal, pneumonia = predict_likeness.average_films(facts, SIZE)
+    films = phantoms(0, 300)[:, 0] / 255
+    np.testing.assert_allclose(normal, films[::2].mean(0), atol=0.01)
+    np.testing.assert_allclose(pneumonia, films[1::2].mean(0), atol=0.01)
+    assert (predict_likeness.average_films({}, 8) == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"intensity": {"films": {}}},
+        {"intensity": {"brightness": [0, 1], "contrast": [1, 2, 3]}},
+        {"intensity": {"films": {"mean": "AA=="}, "brightness": [0, 1, 2], "contrast": [0, 1, 2]}},
+        {"sizes": {"axb": 1}},
+        {"sizes": {"4x4": 10**15}},
+        {"classes": {"x": 7}},
+        {"classes": 5},
+        {"intensity": "text"},
+    ],
+)
+def test_facts_of_a_stranger_are_checked(facts, change):
+    predict_likeness.check(facts)
+    predict_likeness.check({})
+    with pytest.raises(predict_likeness.Unusable):
+        predict_likeness.check(facts | change)
+
+
+@pytest.mark.parametrize("kind", predict_likeness.KINDS)
+def test_films_are_moved_as_their_kind_says(kind):
+    film = np.zeros((4, predict_likeness.AFAR, predict_likeness.AFAR), np.float32)
+    film[:, :8, :8] = 200  # a bright corner, upper left
+    moved = predict_likeness.move(film, kind)
+    corners = [moved[0, :4, :4], moved[0, :4, -4:], moved[0, -4:, :4], moved[0, -4:, -4:]]
+    bright = [int(corner.mean() > 100) for corner in corners]
+    expected = {
+        "mirrored": [0, 0, 1, 0],
+        "turned": [0, 0, 0, 1],
+        "right": [0, 0, 0, 0],
+        "bottom": [0, 0, 0, 0],
+    }
+    if not kind.startswith("tilted"):
+        assert bright == expected.get(kind, [1, 0, 0, 0])
+    else:
+        assert np.abs(moved - film).max() > 100

@@ -1,0 +1,78 @@
+"""A model judged on a person's own labelled images: folders named after the classes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from xray import metrics
+from xray.predict_weights import PredictError, Thresholds
+
+CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
+AT_THRESHOLD = {
+    "accuracy": "accuracy",
+    "recall": "sensitivity",
+    "specificity": "specificity",
+    "precision": "precision",
+    "npv": "negative predictive value",
+    "f1": "F1",
+}
+
+
+def labels_of(paths: list[Path], classes: dict | None) -> np.ndarray:
+    """Each image's label, int64 (N,): that of the nearest folder above it with a class's name
+    (`classes`: name -> label, those of the training; CLASSES beside them), capitals or not. Raises
+    PredictError where an image has none."""
+    known = {name.casefold(): label for name, label in (CLASSES | (classes or {})).items()}
+    found = []
+    for path in paths:
+        names = [part.casefold() for part in path.parts[-2::-1]]
+        label = next((known[name] for name in names if name in known), None)
+        if label is None:
+            raise PredictError(
+                f"--evaluate: {path.name} lies in no folder that is named after a class "
+                f"({', '.join(sorted(known)).upper()})"
+            )
+        found.append(label)
+    return np.array(found, np.int64)
+
+
+def evaluate(logits: np.ndarray, labels: np.ndarray, thresholds: Thresholds) -> dict:
+    """Scores of logits (N,) on labels (N,), N > 0, each as (value, low, high), fractions, with the
+    bootstrap's 95 % interval over such images; nan where there is none.
+
+    images: count by label. at: threshold's name -> AT_THRESHOLD's scores. ranking: roc_auc,
+    average_precision, brier.
+    """
+    logits = np.asarray(logits, np.float64)
+    asked = [thresholds.decision, thresholds.sensitive, thresholds.paper]
+    at = {}
+    for threshold in filter(None, asked):
+        above = logits - threshold.logit
+        values, spans = metrics.scores(above, labels), metrics.bootstrap(above, labels)
+        at[threshold.name] = {name: (values[name], *spans[name]) for name in AT_THRESHOLD}
+    values, spans = metrics.scores(logits, labels), metrics.bootstrap_ranking(logits, labels)
+    ranking = {name: (values[name], *spans[name]) for name in metrics.RANK_METRICS}
+    counts = {name: int((labels == label).sum()) for name, label in CLASSES.items()}
+    return {"images": counts, "at": at, "ranking": ranking}
+
+
+def told(found: dict, thresholds: Thresholds) -> list[str]:
+    """What `evaluate` found, in lines."""
+    counts = ", ".join(f"{count} {name}" for name, count in found["images"].items())
+    lines = [f"evaluated on {counts}; in brackets 95 % intervals over such images"]
+
+    def listed(scores, names):
+        texts = []
+        for name, called in names.items():
+            value, low, high = scores[name]
+            if value == value:
+                texts.append(f"{called} {value:.3f} [{low:.3f}, {high:.3f}]")
+        return ", ".join(texts)
+
+    for name, scores in found["at"].items():
+        every = (thresholds.decision, thresholds.sensitive, thresholds.paper)
+        threshold = next(one for one in every if one and one.name == name)
+        at = f"  at probability {threshold.probability:.3f} ({name})"
+        lines.append(f"{at}: {listed(scores, AT_THRESHOLD)}")
+    names = {"roc_auc": "area under the ROC", "average_precision": "average precision"}
+    return lines + [f"  {listed(found['ranking'], names | {'brier': 'Brier score'})}"]

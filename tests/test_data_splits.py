@@ -6,9 +6,9 @@ from commands import TINY, train
 from samples import class_folders, error_of, load, parquet, pixels
 from samples import encode as as_png
 
-from xray import data, results, study
+from xray import results, study
 from xray.data_audit import patient
-from xray.data_sources import Choices, DataError
+from xray.data_sources import Choices
 from xray.paper import SPLIT_SIZES
 
 
@@ -102,13 +102,21 @@ def test_a_source_with_splits_keeps_them(tmp_path):
     assert len(list((tmp_path / "cache" / "images").glob("*/meta.json"))) == 1
 
 
+def test_one_split_alone_is_all_images(tmp_path):
+    folder = class_folders(tmp_path / "set", {"test": (30, 70)})
+    assert "it has test; --split patient" in error_of(tmp_path, folder)
+    assert [sum(part.values()) for part in sizes(load(folder, tmp_path, choices=by("image")))] == [
+        70,
+        20,
+        10,
+    ]
+
+
 def test_what_cannot_be_split(tmp_path):
-    only_test = class_folders(tmp_path / "a", {"test": (5, 5)})
-    assert "the train split is missing" in error_of(tmp_path, only_test, choices=by("image"))
+    no_train = class_folders(tmp_path / "a", {"validation": (5, 5), "test": (5, 5)})
+    assert "the train split is missing" in error_of(tmp_path, no_train, choices=by("image"))
     few = class_folders(tmp_path / "b", {"all": (1, 1)}) / "all"
     assert "too few images for 3 splits" in error_of(tmp_path, few, choices=by("image"))
-    with pytest.raises(DataError, match="the train split"):
-        data.load(str(only_test), 8, cache=tmp_path / "cache", choices=by("patient"))
 
 
 def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):

@@ -28,16 +28,20 @@ class Row(NamedTuple):
 
 
 def patient(path: str) -> str | None:
-    """The patient that a file name carries, None where it carries none.
+    """The patient that a file's name or path carries, None where it carries none.
 
     "person1000_bacteria_2931.jpeg" -> "person1000_bacteria", "IM-0115-0001.jpeg" -> "IM-0115",
     "NORMAL2-IM-1427-0001-0002.jpeg" -> "NORMAL2-IM-1427"; what follows (the Hub's
     "_jpeg.rf.<hash>.jpg") does not matter. Each cause has a series of numbers of its own:
-    person1000_virus is another child.
+    person1000_virus is another child. NIH's "00000013_005.png" -> "00000013"; a folder of CheXpert,
+    "patient00001", or MIMIC, "p10000032" -> that.
     """
-    name = re.split(r"[/\\]", path)[-1]
+    *folders, name = re.split(r"[/\\]", path)
     found = re.match(r"(person\d+_(?:bacteria|virus))_|((?:NORMAL\d*-)?IM-\d+)-\d", name)
-    return found and (found[1] or found[2])
+    found = found or re.match(r"(\d{8})_\d{3}\.", name)
+    if found:
+        return found[1] or found[2]
+    return next((part for part in folders if re.fullmatch(r"patient\d+|p\d{8}", part)), None)
 
 
 def cause_of(path: str) -> str | None:

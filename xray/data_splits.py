@@ -18,8 +18,9 @@ def prepare(
     """A source's splits without the classes that `mapping` leaves out, and with those that it lacks
     made as `wanted` ("patient-0", or "") says; how they were made, empty where none were; notes.
 
-    What is missing is taken from the images that are in no split, or from the train split, in the
-    paper's proportions in each class. Raises SplitsMissing, and DataError where none can be made.
+    What is missing is taken from the train split, or from all images where they are in no split or
+    in one alone, in the paper's proportions in each class. Raises SplitsMissing, and DataError
+    where none can be made.
     """
     notes, made = [], {}
     names = (name for split in splits.values() for name in split.classes if name not in mapping)
@@ -29,41 +30,46 @@ def prepare(
         for name, split in splits.items():
             rows = [row for row, title in enumerate(split.classes) if title in mapping]
             splits = splits | {name: take(split, rows)}
-    lacking = [name for name in SPLITS if name not in splits or not splits[name].paths]
+    there = [name for name in (WHOLE, *SPLITS) if name in splits and splits[name].paths]
+    lacking = [name for name in SPLITS if name not in there]
     if lacking:
-        source = WHOLE if WHOLE in splits else "train"
-        _check_lacking(given, lacking, splits, source, wanted)
+        pool = there[0] if len(there) == 1 else "train"
+        _check_lacking(given, lacking, there, pool, wanted)
         protocol, _, seed = wanted.partition("-")
-        parts = SPLITS if source == WHOLE else ["train", *lacking]
-        dealt = _make(splits[source], parts, mapping, protocol, int(seed))
+        parts = SPLITS if len(there) == 1 else ["train", *lacking]
+        dealt = _make(splits[pool], parts, mapping, protocol, int(seed))
         if not all(split.paths for split in dealt.values()):
             raise DataError(f"{shown(given)}: too few images for {len(parts)} splits by {protocol}")
-        splits = splits | dealt
-        whence = "" if source == WHOLE else " from the train split"
         made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
-        words = f"The source has no {' and no '.join(lacking)} split of its own; made by {protocol}"
-        notes.append(f"{words}{whence}, seed {seed}, in the paper's proportions")
-        if protocol == "patient":
-            paths = [path for split in dealt.values() for path in split.paths]
-            named = sum(patient(path) is not None for path in paths)
-            if named < len(paths):
-                words = f"The names of {len(paths) - named:,} of {len(paths):,} images carry no "
-                notes.append(f"{words}patient; each of them counts as a patient of its own")
+        notes += _told(splits[pool], pool, made)
+        splits = splits | dealt
     return {name: splits[name] for name in SPLITS}, made, notes
 
 
-def _check_lacking(given: str, lacking: list[str], splits: dict, source: str, wanted: str) -> None:
-    if source not in splits or not splits[source].paths:
-        there = ", ".join(name for name in splits if splits[name].paths) or "none"
-        raise DataError(
-            f"{shown(given)}: the {lacking[0]} split is missing or has no images; it has {there}"
-        )
+def _check_lacking(given: str, lacking: list[str], there: list[str], pool: str, wanted: str):
+    has = ", ".join(name or "images in no split alone" for name in there) or "none"
+    what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {has}"
+    if pool not in there:
+        raise DataError(f"{shown(given)}: {what}")
     if not wanted:
-        there = ", ".join(name for name in SPLITS if name in splits) or "images in no split alone"
-        what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {there}"
         raise SplitsMissing(
             f"{shown(given)}: {what}; --split patient (or --split image) makes what is missing"
         )
+
+
+def _told(pool: Encoded, name: str, made: dict) -> list[str]:
+    """What a person should know of splits that were made."""
+    protocol, paths = made["protocol"], pool.paths
+    words = (
+        f"The source has no {' and no '.join(made['splits'])} split of its own; made by {protocol}"
+    )
+    whence = f" from the {name} split" * bool(name)
+    notes = [f"{words}{whence}, seed {made['seed']}, in the paper's proportions"]
+    unnamed = sum(patient(path) is None for path in paths)
+    if protocol == "patient" and unnamed:
+        words = f"The names of {unnamed:,} of {len(paths):,} images carry no patient"
+        notes.append(f"{words}; each of them counts as a patient of its own")
+    return notes
 
 
 def take(split: Encoded, rows: list[int]) -> Encoded:

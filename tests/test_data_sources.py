@@ -85,7 +85,7 @@ def test_the_well_known_archive(tmp_path):
         assert found.notes == [
             "16 hidden files and files of other systems (__MACOSX, @eaDir, …) are left out",
             "1 images outside of class folders are left out",
-            "1 files that are no images are left out",
+            "1 files that are not taken for images are left out",
         ]
         assert found.facts["notes"] == found.notes
     assert not any(path.startswith(str(tmp_path)) for path in found.paths)

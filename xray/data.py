@@ -128,7 +128,7 @@ def find(source: str) -> Source:
             return hub_source(source)
         except DataError as error:
             raise type(error)(f"{error}{_meant(place)}") from None
-    path = source[:1] in ("", ".", "~", "/") or source.count("/") > 1
+    path = source[:1] in ("", ".", "~", "/") or (source.count("/") > 1 and "://" not in source)
     hint = _meant(place) or ("" if path else ", and a data set of the Hub is named owner/name")
     raise DataError(f"{shown(source).strip() or 'no name'}: no such folder{hint}")
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from xray.data_classes import means_healthy
 from xray.data_images import SUFFIXES, is_image
 from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, Source, shown
 from xray.data_tables import SUFFIXES as TABLES
@@ -35,7 +36,7 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
         images = [path for path in files if path.suffix.lower() in SUFFIXES]
         roots, loose = _in_splits(folder, files) if table is None else ({}, 0)
         tables = [table] if table else [p for p in files if p.suffix.lower() in TABLES]
-        if roots:
+        if roots and not (tables and not _tells(roots)):
             kind, splits = "folders", _class_folders(given, roots)
         elif tables:
             kind, splits = _tables(given, folder, tables)
@@ -48,7 +49,10 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
             splits, others = _images_alone(splits)
             used = [p for classes in splits.values() for paths in classes.values() for p in paths]
             left |= Counter(
-                {"images outside of class folders": loose, "files that are no images": others}
+                {
+                    "images outside of class folders": loose,
+                    "files that are not taken for images": others,
+                }
             )
             if tables:
                 left["tables (class folders say the classes)"] = len(tables)
@@ -59,7 +63,9 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
             return *_open(folder, splits), notes
         bases = {path.parent for paths in splits.values() for path in paths} | {folder}
         locate = Locator(folder, sorted(bases, reverse=True), images if kind != "arrow" else [])
-        opened, classes, more = open_tables(given, kind, splits, locate, temporary)
+        opened, classes = open_tables(given, kind, splits, locate, temporary)
+        others = locate.not_named()
+        more = [f"{others:,} images that the table does not name are left out"] * bool(others)
         return opened, classes, notes + more
 
     listing = []
@@ -174,6 +180,11 @@ def _in_splits(folder: Path, files: list[Path]) -> tuple[dict, int]:
     return (roots if any(path.suffix.lower() not in TABLES for path in held) else {}), loose
 
 
+def _tells(roots: dict) -> bool:
+    """Whether class folders are that: one is healthy by its name, else they may be patients'."""
+    return any(means_healthy(name) for r in roots.values() for c in r.values() for name in c)
+
+
 def _class_folders(given: str, roots: dict) -> dict[str, dict[str, list[Path]]]:
     """Files by split and class, class names in capitals. Of nested copies (the well-known archive
     holds one) the one nearest to the top is used."""
@@ -211,8 +222,12 @@ def _classes_alone(given: str, folder: Path, files: list[Path]) -> tuple[dict, i
     if not any(
         path.suffix.lower() in SUFFIXES or is_image(path) for path in sum(classes.values(), [])
     ):
-        packed = [path.name for path in files if path.suffix.lower() in ARCHIVES]
-        why = f"holds {shown(packed[0])}; unpack it" if packed else "no images in class folders"
+        why = "no images in class folders"
+        for path in files:
+            if path.suffix.lower() in ARCHIVES:
+                why = f"holds {shown(path.name)}; unpack it"
+            elif path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+                why = f"{why}; holds {shown(path.name)}; save it as CSV"
         raise DataError(
             f"{shown(given)}: {why}; it needs the folders train, validation and test with NORMAL "
             "and PNEUMONIA in each of them, or NORMAL and PNEUMONIA alone, or a table of images"

@@ -60,11 +60,10 @@ def _check_lacking(given: str, lacking: list[str], there: list[str], pool: str, 
 def _told(pool: Encoded, name: str, made: dict) -> list[str]:
     """What a person should know of splits that were made."""
     protocol, paths = made["protocol"], pool.paths
-    words = (
-        f"The source has no {' and no '.join(made['splits'])} split of its own; made by {protocol}"
-    )
-    whence = f" from the {name} split" * bool(name)
-    notes = [f"{words}{whence}, seed {made['seed']}, in the paper's proportions"]
+    lacking = f"{' and no '.join(made['splits'])} split"
+    words = f"The source has no {lacking if len(made['splits']) < 3 else 'splits'} of its own"
+    whence = f"{protocol} from the {name} split" if name else protocol
+    notes = [f"{words}; made by {whence}, seed {made['seed']}, in the paper's proportions"]
     unnamed = sum(patient(path) is None for path in paths)
     if protocol == "patient" and unnamed:
         words = f"The names of {unnamed:,} of {len(paths):,} images carry no patient"

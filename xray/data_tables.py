@@ -8,6 +8,7 @@ import errno
 import glob
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, shown
 from xray.data_splits import take
 
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
-LABELS = ("labels", "label", "class", "class_name", "target", "diagnosis", "finding", "category")
+# names of label columns, or the last word of them ("Finding Labels"); pneumonia holds 0 and 1
+LABELS = "labels label class class_name target diagnosis finding category pneumonia".split()
 
 
 @contextmanager
@@ -62,6 +64,8 @@ def errors(given: str, doing: str):
     except Exception as error:
         while error.__cause__ is not None:
             error = error.__cause__
+        if isinstance(error, UnicodeDecodeError):
+            raise DataError(f"{shown(given)}: {doing}: not UTF-8; save it as that") from None
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
                 f"{shown(given)}: no space left to read it; free some, or set XRAY_CACHE, and "
@@ -72,9 +76,10 @@ def errors(given: str, doing: str):
 
 
 def open_tables(given: str, kind: str, files: dict[str, list[Path]], locate, temporary: Path):
-    """Open files of one kind (a value of SUFFIXES, or "arrow" for a folder of save_to_disk), see
-    Source.open. files: by split, those of one that none is named after under WHOLE. locate: what a
-    table names -> the file's path, or None. `datasets` puts a copy into the temporary folder."""
+    """Open files of one kind (a value of SUFFIXES, or "arrow" for a folder of save_to_disk): the
+    splits and class names of Source.open. files: by split, under WHOLE those that are named after
+    none. locate: what a table names -> the file's path, or None. `datasets` puts a copy into the
+    temporary folder."""
     if kind == "arrow":
         [folder] = files[WHOLE]
         with quiet() as datasets, errors(given, "cannot be loaded as a folder of save_to_disk"):
@@ -123,7 +128,7 @@ def _check(given: str, kind: str, split: str, paths: list[Path]) -> None:
 
 
 def _splits(given: str, tables: dict, locate, datasets):
-    """Tables by split -> what Source.open gives: their image, label, path and split columns,
+    """Tables by split -> what open_tables gives: their image, label, path and split columns,
     however called."""
     splits, order, used = {}, {}, set()
     for name, table in tables.items():
@@ -134,9 +139,8 @@ def _splits(given: str, tables: dict, locate, datasets):
         feature, values = table.features[label], list(table[label])
         names = getattr(feature, "names", None)
         if any(value is None or value != value or (names and value == -1) for value in values):
-            raise DataError(
-                f"{shown(given)}: the {split or 'only'} split has images without a label"
-            )
+            why = "has images without a label; fill it in, or take their rows out"
+            raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
         titles = [names[value] if names else str(value).strip() for value in values]
         order.update({title: place for place, title in enumerate(names or [])})
         used |= set(titles)
@@ -147,7 +151,7 @@ def _splits(given: str, tables: dict, locate, datasets):
             continue
         belongs = [SPLIT_NAMES[text.strip().lower()] for text in table[parts]] if parts else None
         splits |= _by_split(whole, belongs or [_split_in(text) for text in paths])
-    return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), []
+    return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title))
 
 
 def _split_in(path: str) -> str:
@@ -169,7 +173,7 @@ def _images(given, split, table, image, path, locate, datasets) -> tuple[list[st
     """The images' names, and what reads the encoded bytes of a row."""
     if image is None:
         paths = [str(text) for text in table[path]]
-        images = None
+        images, there = None, [locate(text) for text in paths]
     else:
         with errors(given, f"its column {shown(image)} holds no images"):
             images = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
@@ -177,13 +181,13 @@ def _images(given, split, table, image, path, locate, datasets) -> tuple[list[st
         paths = [str(text or f"{split or 'whole'}/{row:06d}") for row, text in enumerate(inside)]
 
     def read(row):
-        cell = (images[row][image] or {}) if images is not None else {"path": paths[row]}
-        if cell.get("bytes") is not None or not cell.get("path"):
-            return cell.get("bytes")
-        found = locate(cell["path"])
-        if found is None and images is None:
-            raise FileNotFoundError(errno.ENOENT, "no such file in the source's folder")
-        return found and found.read_bytes()
+        if images is None:
+            if there[row] is None:
+                raise FileNotFoundError(errno.ENOENT, "no such file in the source's folder")
+            return there[row].read_bytes()
+        cell = images[row][image] or {}
+        found = locate(cell["path"]) if cell.get("bytes") is None and cell.get("path") else None
+        return found.read_bytes() if found else cell.get("bytes")
 
     return paths, read
 
@@ -210,7 +214,8 @@ def _columns(given: str, split: str, table, locate, datasets) -> tuple:
 
     image = first(lambda _, feature: isinstance(feature, datasets.Image)) or first(is_bytes)
     found = {name.lower(): name for name in reversed(features)}
-    label = next((found[name] for name in LABELS if name in found), None)
+    last = {re.split(r"[\W_]+", name.lower())[-1]: name for name in reversed(features)}
+    label = next((names[name] for names in (found, last) for name in LABELS if name in names), None)
     label = label or first(lambda _, feature: isinstance(feature, datasets.ClassLabel))
     path = first(
         lambda name, f: is_text(f) and name != label and ("path" in name or "file" in name)
@@ -236,20 +241,33 @@ def _columns(given: str, split: str, table, locate, datasets) -> tuple:
 
 
 class Locator:
-    """Finds the files that a table names: relative to one of `bases`, by any name of `files` alone
-    where it is the only one of that name. What lies outside of `folder` is never found."""
+    """Finds the files that a table names: below one of `bases`, with or without the name's first
+    folders, or where one file of `files` alone has that name. What lies outside of `folder` is
+    never found."""
 
     def __init__(self, folder: Path, bases: list[Path], files: list[Path]):
-        self.folder, self.bases, self.known = os.path.abspath(folder), bases, {}
+        self.folder, self.bases, self.files, self.known = os.path.abspath(folder), bases, files, {}
+        self.found = set()
         for path in files:
             for name in {path.name, path.stem}:
                 self.known[name] = None if name in self.known else path
 
     def __call__(self, text: str) -> Path | None:
-        text = str(text).replace("\\", "/")
-        for base in self.bases:
-            path = os.path.abspath(os.path.join(base, text))
-            inside = os.path.commonpath([path, self.folder]) == self.folder
-            if inside and text and os.path.isfile(path):
-                return Path(path)
-        return self.known.get(text.split("/")[-1])
+        path = self._below(str(text).replace("\\", "/"))
+        self.found.add(path)
+        return path
+
+    def _below(self, text: str) -> Path | None:
+        parts = [part for part in text.split("/") if part]
+        for names in [text] * bool(text) + ["/".join(parts[i:]) for i in range(1, len(parts))]:
+            for base in self.bases:
+                path = os.path.abspath(os.path.join(base, names))
+                inside = os.path.commonpath([path, self.folder]) == self.folder
+                if inside and os.path.isfile(path):
+                    return Path(path)
+        return self.known.get(parts[-1]) if parts else None
+
+    def not_named(self) -> int:
+        """How many of `files` were not found, if any was."""
+        named = {os.path.abspath(path) for path in self.found if path}
+        return sum(os.path.abspath(path) not in named for path in self.files) if named else 0

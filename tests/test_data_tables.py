@@ -1,6 +1,7 @@
 """Labels that stand in a table: metadata, CSV, JSON lines, save_to_disk, parquet with paths."""
 
 import json
+import re
 import zipfile
 
 import pytest
@@ -163,6 +164,78 @@ def test_a_folder_of_dicom_files_with_a_table(tmp_path):
     assert found.facts["modes"] == {"DICOM": len(FOUND)}
     expected = (pixels(0).astype(float) * 16 - 1999.5) / 3999 + 0.5
     assert abs(found.images[0, 0] - (expected * 255).clip(0, 255)).max() <= 1
+
+
+def test_images_that_the_table_does_not_name_are_counted(tmp_path):
+    made = films(tmp_path / "set")
+    for number in range(2):
+        (tmp_path / "set" / "train" / f"new{number}.png").write_bytes(encode(pixels(80 + number)))
+    table(tmp_path / "set" / "metadata.csv", [(p, n) for p, _, n in made], ("file_name", "label"))
+    found = load(tmp_path / "set", tmp_path, 24)
+    check(found)
+    assert found.notes == ["2 images that the table does not name are left out"]
+
+
+ANY = Choices(split="image-0")
+
+
+def read_public(tmp_path, name, header, line, image, encoded=FOUND[0][4]):
+    """A folder of 20 images as a public set has it: line and image for a number and a label."""
+    folder = tmp_path / "set"
+    for number in range(20):
+        path = folder / image.format(n=number, m=number % 3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded)
+    lines = [
+        line.format(n=number, label=number % 2, words=WORDS[number % 2]) for number in range(20)
+    ]
+    (folder / name).write_text("\n".join([header, *lines]))
+    return load(folder, tmp_path, choices=ANY)
+
+
+WORDS = ("No Finding", "Pneumonia")
+
+
+@pytest.mark.parametrize(
+    "name, header, line, image, classes",
+    [
+        (
+            "Data_Entry.csv",
+            "Image Index,Finding Labels,Patient ID",
+            "{n:08d}_000.png,{words},{n}",
+            "images_{m:03d}/images/{n:08d}_000.png",
+            {"No Finding": 0, "Pneumonia": 1},
+        ),
+        (
+            "train.csv",
+            "Path,Sex,Pneumonia",
+            "CheXpert-v1.0/train/patient{n:05d}/study1/view1_frontal.jpg,F,{label}.0",
+            "train/patient{n:05d}/study1/view1_frontal.jpg",
+            {"0.0": 0, "1.0": 1},
+        ),
+        (
+            "labels.csv",
+            "patientId,Target",
+            "id{n:03d},{label}",
+            "stage_2_train_images/id{n:03d}.png",
+            {"0": 0, "1": 1},
+        ),
+    ],
+)
+def test_public_sets_as_they_come(tmp_path, name, header, line, image, classes):
+    found = read_public(tmp_path, name, header, line, image)
+    assert found.facts["classes"] == classes and len(found.labels) == 20
+    for path, label in zip(found.paths, found.labels):
+        number = re.search(r"(?:^|patient|id)0*(\d+)", path.split("train/")[-1])[1]
+        assert label == int(number) % 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_text_in_another_encoding_is_told(tmp_path, encoding):
+    made = films(tmp_path / "set")
+    text = "path,label,é\n" + "".join(f"{p},{n},é\n" for p, _, n in made)
+    (tmp_path / "set" / "films.csv").write_bytes(text.encode(encoding))
+    assert "not UTF-8; save it as that" in error_of(tmp_path, tmp_path / "set", choices=ANY)
 
 
 @pytest.mark.parametrize(

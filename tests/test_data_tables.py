@@ -7,7 +7,6 @@ import zipfile
 import pytest
 from samples import SPLITS, class_folders, dicom_file, encode, error_of, gray, load, pixels, rows
 
-from xray import data
 from xray.data_sources import Choices
 
 FOUND = list(rows())
@@ -259,7 +258,14 @@ def test_several_tables(tmp_path):
     for name in ("a.csv", "b.csv"):
         table(tmp_path / "set" / name, [(p, n) for p, _, n in made], ("path", "label"))
     assert "several tables (a.csv, b.csv)" in error_of(tmp_path, tmp_path / "set")
-    assert data.load(str(tmp_path / "set" / "b.csv"), 8, cache=tmp_path / "c").name == "b"
+    words = {"NORMAL": "healthy", "PNEUMONIA": "sick"}
+    table(tmp_path / "set" / "b.csv", [(p, words[n]) for p, _, n in made], ("path", "label"))
+    found = [load(tmp_path / "set" / name, tmp_path) for name in ("a.csv", "b.csv")]
+    assert [one.name for one in found] == ["a", "b"]
+    assert [one.facts["classes"] for one in found] == [
+        {"NORMAL": 0, "PNEUMONIA": 1},
+        {"healthy": 0, "sick": 1},
+    ]
 
 
 def test_an_archive_is_named_as_such(tmp_path):

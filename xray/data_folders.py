@@ -16,6 +16,7 @@ from xray.data_tables import Locator, open_tables
 NOT_THE_PERSONS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs.db", "desktop.ini"}
 HIDDEN = "hidden files and files of other systems (__MACOSX, @eaDir, …)"
 MASKS = "files in folders named masks"
+SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves at the top
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -25,44 +26,33 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
     In this order: a folder of `datasets`' save_to_disk; class folders in split folders; tables
     (parquet files, a metadata.csv or another one); class folders alone.
     """
-    place, left = folder.resolve(), Counter()
+    left = Counter()
     files = list(_walk(folder, left))
-    missing, notes = (), []
-    if table is None and any(
-        (folder / name).exists() for name in ("dataset_dict.json", "state.json")
-    ):
-        kind, splits, used = "arrow", {WHOLE: [folder]}, files
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    tables = [table] if table else [path for path in files if path.suffix.lower() in TABLES]
+    roots, loose = _in_splits(folder, files)
+    missing, used = (), files
+    if table is None and any((folder / name).exists() for name in SAVED):
+        kind, splits = "arrow", {WHOLE: [folder]}
+    elif table or (tables and not _tells(roots)):
+        kind, splits = _tables(given, folder, tables)
+        missing = _missing_shards(splits)
     else:
-        images = [path for path in files if path.suffix.lower() in SUFFIXES]
-        roots, loose = _in_splits(folder, files) if table is None else ({}, 0)
-        tables = [table] if table else [p for p in files if p.suffix.lower() in TABLES]
-        if roots and not (tables and not _tells(roots)):
-            kind, splits = "folders", _class_folders(given, roots)
-        elif tables:
-            kind, splits = _tables(given, folder, tables)
-            missing = _missing_shards(splits)
-            used = [path for paths in splits.values() for path in paths]
-            used += images if kind != "parquet" or len(used) == 1 else []
-        else:
-            kind, splits, loose = "folders", *_classes_alone(given, folder, files)
-        if kind == "folders":
-            splits, others = _images_alone(splits)
-            used = [p for classes in splits.values() for paths in classes.values() for p in paths]
-            left |= Counter(
-                {
-                    "images outside of class folders": loose,
-                    "files that are not taken for images": others,
-                }
-            )
-            if tables:
-                left["tables (class folders say the classes)"] = len(tables)
-    notes += [f"{n:,} {what} are left out" for what, n in left.items() if n]
+        kind, splits = "folders", _class_folders(given, roots) if roots else {}
+        if not roots:
+            splits, loose = _classes_alone(given, folder, files)
+        splits, others = _images_alone(splits)
+        used = [path for classes in splits.values() for paths in classes.values() for path in paths]
+        left["images outside of class folders"] = loose
+        left["files that are not taken for images"] = others
+        left["tables (class folders say the classes)"] = len(tables)
+    notes = [f"{n:,} {what} are left out" for what, n in left.items() if n]
 
     def open_(temporary, image_size):
         if kind == "folders":
             return *_open(folder, splits), notes
         bases = {path.parent for paths in splits.values() for path in paths} | {folder}
-        locate = Locator(folder, sorted(bases, reverse=True), images if kind != "arrow" else [])
+        locate = Locator(folder, sorted(bases, reverse=True), images)
         opened, classes = open_tables(given, kind, splits, locate, temporary)
         others = locate.not_named()
         more = [f"{others:,} images that the table does not name are left out"] * bool(others)
@@ -72,8 +62,9 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
     for path in used:
         status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
         listing.append([shown(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
-    identity = {"kind": kind, "folder": shown(place), "files": listing}
-    name = table.stem if table else place.name
+    identity = {"kind": kind, "folder": shown(folder.resolve()), "files": listing}
+    identity |= {"table": shown(table.name)} if table else {}
+    name = table.stem if table else folder.resolve().name
     return Source(name or "data", kind, identity, open_, missing=missing)
 
 

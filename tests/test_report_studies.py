@@ -14,7 +14,7 @@ import samples
 from safetensors.torch import save as save_tensors
 from test_report import NUMBERED
 
-from xray import claims, data, models, report, report_summary, results, study
+from xray import claims, data, files, models, report, report_summary, results, study
 from xray import (
     report_pictures as pictures,
 )
@@ -222,5 +222,48 @@ def test_pictures_of_weights_stay_when_the_weights_go(tmp_path):
         pictures.weight_pictures(replace(run, weights=kept_weights | {"sha256": "0" * 64}))
     kept = tmp_path / "20-seed0.pictures"
     kept.write_text(kept.read_text().replace('"limit": ', '"limit": 1', 1))
+    with pytest.raises(pictures.WeightsError):
+        pictures.weight_pictures(run)
+
+
+def test_pictures_are_of_the_weights_that_the_record_names(tmp_path):
+    """Another model's weights of the same shapes are not drawn, and leave no picture behind."""
+    made = records.run("20", image_size=16)
+    right, wrong = (save_tensors(models.build(made.spec, 16, s).state_dict()) for s in (0, 1))
+    named = {"file": "w.safetensors", "sha256": hashlib.sha256(right).hexdigest()}
+    run = replace(made, file=tmp_path / "20-seed0.json", weights=named)
+    (tmp_path / "w.safetensors").write_bytes(wrong)
+    with pytest.raises(pictures.WeightsError, match="checksum differs"):
+        pictures.weight_pictures(run)
+    assert not (tmp_path / "20-seed0.pictures").exists()
+    (tmp_path / "w.safetensors").write_bytes(right)
+    drawn = pictures.weight_pictures(run)
+    (tmp_path / "w.safetensors").write_bytes(wrong)
+    assert pictures.weight_pictures(run) == drawn
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"units": []},
+        {"limit": "1"},
+        {"product_limit": float("inf")},
+        {"product": "AAAA"},
+        {"product": 5},
+        {"units": [["AAAA", 1.0]] * 10},
+        {"units": [[None, 1.0]] * 10},
+    ],
+)
+def test_kept_pictures_of_a_stranger_are_checked(tmp_path, change):
+    made = records.run("20", image_size=16)
+    content = save_tensors(models.build(made.spec, 16, 0).state_dict())
+    named = {"file": "w.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
+    run = replace(made, file=tmp_path / "20-seed0.json", weights=named)
+    (tmp_path / "w.safetensors").write_bytes(content)
+    pictures.weight_pictures(run)
+    (tmp_path / "w.safetensors").unlink()
+    kept = tmp_path / "20-seed0.pictures"
+    payload = results.read_json(kept) | change
+    kept.write_text(json.dumps(payload | {"checksum": files._checksum(payload)}))
     with pytest.raises(pictures.WeightsError):
         pictures.weight_pictures(run)

@@ -62,7 +62,9 @@ def test_every_float32_comes_back_to_the_bit(tmp_path):
         [0, -0.0, 1e-45, np.finfo(np.float32).max, np.finfo(np.float32).tiny, 1 / 3], np.float32
     )
     values = np.concatenate([bits[np.isfinite(bits)], extremes])
-    made = replace(run("20"), logits={"validation": values, "test": values[::-1]})
+    labels = dict.fromkeys(results.PARTS, np.zeros(len(values), np.int64))
+    logits = {"validation": values, "test": values[::-1]}
+    made = replace(run("20"), logits=logits, labels=labels)
     read = results.load_run(results.save(tmp_path, made, "x-seed0"))
     assert (
         read.logits["validation"].tobytes() == values.tobytes()
@@ -205,7 +207,7 @@ def test_a_record_cut_anywhere_or_with_any_byte_changed_is_refused(tmp_path):
         ({"logits": {"test": ["x"]}}, "not a run"),
         ({"extra": 1}, "not a run"),
         ({"seed": ...}, "not a run"),
-        ({"spec": asdict(replace(SPEC, id="99"))}, "does not exist, '99'"),
+        ({"spec": asdict(replace(SPEC, id="99"))}, "does not exist: '99'"),
     ],
 )
 def test_a_sound_file_that_is_not_a_run_of_this_program_is_refused(tmp_path, change, words):

@@ -165,6 +165,23 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path):
     assert training_record.read_checkpoint(tmp_path / "missing") is None
 
 
+def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed(tmp_path):
+    """Of its header, its progress or its tensors; the header's padding says nothing."""
+    path = tmp_path / "x.safetensors"
+    tensors = {"w": torch.arange(4.0), "v": torch.arange(4.0) + 9}
+    progress = {"history": {"train_loss": [0.7, 0.6]}, "epoch_seconds": [1.5, 2.5]}
+    training_record.write_checkpoint(path, tensors, progress)
+    good = path.read_bytes()
+    for place in range(len(good)):
+        for bit in (0, 1, 5):
+            changed = bytearray(good)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            if (stored := training_record.read_checkpoint(path)) is not None:
+                assert stored[1] == progress and stored[0].keys() == tensors.keys(), place
+                assert all(torch.equal(stored[0][name], tensors[name]) for name in tensors)
+
+
 def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
     for engine in ("direct", "gram"):
         jobs = [

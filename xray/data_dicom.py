@@ -68,11 +68,12 @@ def _displayed(file, pydicom) -> tuple[np.ndarray, list[str]]:
         def shade(values):
             return (values - low) / ((high - low) or 1)
 
-    invert, parts = file.PhotometricInterpretation == "MONOCHROME1", []
-    for block in blocks:
+    gray = np.empty(stored.shape, np.uint8)
+    for number, block in enumerate(blocks):
         share = np.clip(shade(modality(block)), 0, 1)
-        parts.append(np.rint(255 * (1 - share if invert else share)).astype(np.uint8))
-    return np.concatenate(parts), list(dict.fromkeys(notes))
+        share = 1 - share if file.PhotometricInterpretation == "MONOCHROME1" else share
+        gray[number * step : (number + 1) * step] = np.rint(255 * share)
+    return gray, list(dict.fromkeys(notes))
 
 
 def _stored(file, pydicom) -> np.ndarray:
@@ -80,9 +81,9 @@ def _stored(file, pydicom) -> np.ndarray:
     bits, high = (file.get(name) for name in ("BitsStored", "HighBit"))
     packed = file.file_meta.TransferSyntaxUID.is_encapsulated or "PixelData" not in file
     if packed or high in (None, bits - 1) or not bits - 1 <= high < file.BitsAllocated:
-        stored = pydicom.pixels.pixel_array(file)
+        stored = pydicom.pixels.pixel_array(file, index=0)
     else:
-        stored = pydicom.pixels.pixel_array(file, correct_unused_bits=False)
+        stored = pydicom.pixels.pixel_array(file, index=0, correct_unused_bits=False)
         left, right = file.BitsAllocated - 1 - high, file.BitsAllocated - bits
         stored = (stored << left) >> right  # of its own type: a sign is carried along
     if stored.ndim != 2:

@@ -52,12 +52,8 @@ def to_gray(rgb: np.ndarray) -> np.ndarray:
     # here: two seconds, spent only to decode
     from torchvision.transforms.v2 import functional as transforms
 
-    gray, step = np.empty(rgb.shape[:2], np.uint8), max(1, 2**20 // rgb.shape[1])
-    for start in range(0, len(rgb), step):  # as float32 the whole would be large
-        channels = torch.from_numpy(rgb[start : start + step]).permute(2, 0, 1).float()
-        part = transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255)
-        gray[start : start + step] = part.to(torch.uint8).numpy()
-    return gray
+    channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
+    return transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
 
 
 def resize(gray: np.ndarray, size: int) -> np.ndarray:
@@ -89,14 +85,24 @@ def _gray_of_8_bits(image: Image.Image) -> np.ndarray:
         raise Unreadable("floating-point pixels, whose range is unknown")
     if mode in ("1", "L") and "transparency" not in image.info:
         return np.array(image.convert("L"))
-    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow takes every CMYK JPEG for one of Adobe's, which are inverted
+    inverted = mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info
+    gray = np.empty((image.height, image.width), np.uint8)
+    step = max(1, 2**20 // image.width)  # rows at once: in colour, in floats, all would be large
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        gray[top : top + step] = _in_colour(band, inverted)
+    return gray
+
+
+def _in_colour(image: Image.Image, inverted: bool) -> np.ndarray:
+    """As _gray, of an image in colour or with transparency."""
+    if inverted:  # Pillow takes every CMYK JPEG for one of Adobe's, which are
         image = Image.fromarray(255 - np.asarray(image), "CMYK")
-    if mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         # what is transparent is black
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return to_gray(np.array(image if image.mode == "RGB" else image.convert("RGB")))
+    return to_gray(np.array(image.convert("RGB")))
 
 
 def too_large(*size: int) -> str:

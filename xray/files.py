@@ -180,6 +180,7 @@ def _add_line(path: Path, text: str) -> None:
 
 
 FORMAT = 1
+LARGEST_RECORD = 500_000_000  # bytes
 
 
 class ResultsError(ValueError):
@@ -213,26 +214,39 @@ def _check(payload: dict, where: str) -> None:
             f"{where}: written in format {version!r}, this program reads {FORMAT}; "
             "update the program"
         )
-    if checksum != _checksum({key: payload[key] for key in payload if key != "checksum"}):
+    try:
+        right = checksum == _checksum({key: payload[key] for key in payload if key != "checksum"})
+    except ValueError:  # half a character, which no text of ours holds
+        right = False
+    if not right:
         raise Damaged(
             f"{where}: its checksum does not match, it was altered or damaged; delete it and "
             "train again"
         )
 
 
+def _content(path: Path) -> bytes:
+    """What a file holds, where it is a file (a pipe would never end) and not absurdly large."""
+    if not path.is_file() and path.exists():
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    if path.stat().st_size > LARGEST_RECORD:
+        raise OSError(errno.EFBIG, "too large for a record", str(path))
+    return path.read_bytes()
+
+
 def read_json(path: Path) -> dict:
     """Read what write_json wrote. Raises ResultsError: cut off, not JSON, later format, altered."""
     path = Path(path)
     try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
+        payload = json.loads(_content(path).decode())
         whole = {"checksum", "format"} <= payload.keys()
     except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ResultsError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     except (ValueError, AttributeError, RecursionError):
         whole = False
     if not whole:
-        raise Damaged(f"{path}: damaged or not a record; delete it and train again")
-    _check(payload, str(path))
+        raise Damaged(f"{shown(path)}: damaged or not a record; delete it and train again")
+    _check(payload, shown(path))
     del payload["checksum"]
     return payload
 
@@ -262,14 +276,14 @@ def read_lines(path: Path) -> list[dict]:
     """What append_line wrote, without format and checksum; lines that were cut off are passed over.
     Raises ResultsError where a line was altered or is of another format."""
     found = []
-    for number, line in enumerate(Path(path).read_bytes().split(b"\n"), 1):
+    for number, line in enumerate(_content(Path(path)).split(b"\n"), 1):
         try:
             payload = json.loads(line)
         except (ValueError, RecursionError):
             continue  # blank, or cut off
         if not isinstance(payload, dict) or not {"checksum", "format"} <= payload.keys():
-            raise Damaged(f"{path}, line {number}: not a record; delete it and train again")
-        _check(payload, f"{path}, line {number}")
+            raise Damaged(f"{shown(path)}, line {number}: not a record; delete it and train again")
+        _check(payload, f"{shown(path)}, line {number}")
         del payload["checksum"], payload["format"]
         found.append(payload)
     return found

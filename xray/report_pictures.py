@@ -2,6 +2,7 @@
 that are images (a radiograph, a net's first-layer weights) become small PNGs."""
 
 import base64
+import hashlib
 import io
 import re
 from contextlib import suppress
@@ -13,9 +14,10 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load as from_bytes
 
 from xray.results import FORMAT, ResultsError, Run, read_json, write_json
+from xray.results_checks import number
 
 # What a figure may be coloured with: name -> colour on white. Inside the page each becomes the CSS
 # variable of that name, so that the page's light and dark schemes apply. The class hues are Okabe
@@ -184,14 +186,18 @@ def diverging(values: np.ndarray, limit: float) -> bytes:
 
 
 def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """The weights of a Linear or MLP run with one hidden layer, from the file beside its record.
+    """The weights of a Linear or MLP run with one hidden layer, from the file beside its record,
+    which has to be the one that the record names by its sha256.
 
     Gives (units, S, S) float32, each unit's weights as an image, and (units,), what its output is
     multiplied by. Raises WeightsError.
     """
     path = Path(run.file).parent / Path(run.weights["file"]).name
     try:
-        tensors = load_file(path)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != run.weights.get("sha256"):
+            raise WeightsError(f"{path.name}: not what its record names (the checksum differs)")
+        tensors = from_bytes(content)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path.name}: cannot be read ({type(error).__name__})") from None
     layers = [value.astype(np.float32) for value in tensors.values() if value.ndim == 2]
@@ -254,11 +260,22 @@ def _read_kept(path: Path, run: Run) -> dict | None:
         payload = read_json(path)
         if payload["weights"] != run.weights.get("sha256"):
             return None
-        return {
-            "units": [(base64.b64decode(content), weight) for content, weight in payload["units"]],
-            "limit": payload["limit"],
-            "product": payload["product"] and base64.b64decode(payload["product"]),
-            "product_limit": payload["product_limit"],
-        }
-    except (ResultsError, KeyError, TypeError, ValueError):
+        units = [(_checked_png(text), weight) for text, weight in payload["units"]]
+        product = payload["product"] and _checked_png(payload["product"])
+        limits = {name: payload[name] for name in ("limit", "product_limit")}
+        numbers = [weight for _, weight in units] + list(limits.values())
+        right = len(units) == run.spec.hidden_units and all(map(number, numbers))
+        return {"units": units, "product": product} | limits if right else None
+    except (ResultsError, KeyError, TypeError, ValueError, OSError, SyntaxError):
         return None
+
+
+def _checked_png(text: str) -> bytes:
+    """A kept picture's bytes; raises ValueError, OSError or SyntaxError where it is none that
+    `diverging` drew."""
+    content = base64.b64decode(text, validate=True)
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+        if picture.mode != "P" or max(picture.size) > LARGEST:
+            raise ValueError("not a picture of weights")
+        picture.verify()
+    return content

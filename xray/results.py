@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xray import results_checks
 from xray.files import (  # noqa: F401  (also of this module's interface)
     FORMAT,
     Damaged,
@@ -27,6 +28,7 @@ from xray.files import (  # noqa: F401  (also of this module's interface)
     append_line,
     read_json,
     read_lines,
+    shown,
     write_json,
 )
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec, pixel_step
@@ -168,7 +170,7 @@ def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
         return np.frombuffer(base64.b64decode(text), "<f4")
 
     lines = read_lines(path)
-    names = [payload.pop("name", "") for payload in lines]
+    names = [str(payload.pop("name", "")) for payload in lines]
     runs = [_run(payload | {"history": {}}, path, logits) for payload in lines]
     return dict(zip(names, runs))
 
@@ -183,17 +185,17 @@ def load_run(path: Path) -> Run:
 def _run(payload: dict, path: Path, logits) -> Run:
     """What a file holds, as a Run. logits: turns its form of a part's logits into an array."""
     payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
+    whole_record = path.name != COMPACT
     try:
         payload["spec"] = ModelSpec(**payload["spec"])
         payload["logits"] = {part: logits(stored) for part, stored in payload["logits"].items()}
         payload["labels"] = {part: _numbers(text) for part, text in payload["labels"].items()}
-        run = Run(**payload, file=path)
-        known = run.spec.id in MODELS | LEARNING_RATE_SEARCH
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise ResultsError(f"{path}: not a run's record") from None
-    if not known:
-        raise ResultsError(f"{path}: names a model that does not exist, {run.spec.id!r}")
-    return run
+        return results_checks.run(Run(**payload, file=path), whole_record)
+    except results_checks.Wrong as error:
+        why = f"not a run's record; what is wrong in it: {error}"
+        raise ResultsError(f"{shown(path)}: {why}") from None
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
+        raise ResultsError(f"{shown(path)}: not a run's record") from None
 
 
 def load(folder: Path) -> list[Run]:

@@ -1,0 +1,122 @@
+"""Files that unpack to more than they should are refused before they do, and the largest that are
+read fit into a gigabyte."""
+
+import io
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from memory import run_limited
+from PIL import Image
+from samples import dicom_file
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+
+READ = """
+from pathlib import Path
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        film = predict_inputs.read_film(path, any_kind=True)
+        print(path.name, "read", *film.gray.shape, film.gray.mean().round())
+    except data_images.Unreadable as error:
+        print(path.name, error)
+"""
+
+
+def png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    empty = b"IDAT" + zlib.compress(b"")
+    end = struct.pack(">I", len(empty) - 4) + empty + struct.pack(">I", zlib.crc32(empty))
+    return b"\x89PNG\r\n\x1a\n" + chunk + end
+
+
+def jpeg(side: int, claimed: int | None = None, mode: str = "L") -> bytes:
+    """A plain JPEG, or one whose header claims another size than it has."""
+    stream = io.BytesIO()
+    Image.new(mode, (side, side), 90 if mode == "L" else (90, 90, 90)).save(stream, "JPEG")
+    content = bytearray(stream.getvalue())
+    if claimed:
+        at = content.index(b"\xff\xc0") + 5
+        content[at : at + 4] = struct.pack(">HH", claimed, claimed)
+    return bytes(content)
+
+
+def deflated(megabytes: int) -> bytes:
+    """A DICOM file whose pixels, all 0, are deflated."""
+    pydicom = pytest.importorskip("pydicom")
+    plain = dicom_file(np.zeros((2, 2), int), syntax=pydicom.uid.ExplicitVRLittleEndian)
+    at = plain.index(b"\xe0\x7f\x10\x00")
+    meta_end = 144 + struct.unpack("<I", plain[140:144])[0]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(plain[meta_end:at])
+    packed += packer.compress(plain[at : at + 8] + struct.pack("<I", megabytes * 10**6))
+    for _ in range(megabytes):
+        packed += packer.compress(bytes(10**6))
+    meta = plain[132:meta_end].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
+    element = meta.index(b"1.2.840.10008.1.2.1.99") - 2
+    meta = meta[:element] + struct.pack("<H", 22) + meta[element + 2 :]
+    meta = meta[:8] + struct.pack("<I", len(meta) - 12) + meta[12:]
+    return plain[:132] + meta + packed + packer.flush()
+
+
+def rle(frame: bytes, **fields) -> bytes:
+    pydicom = pytest.importorskip("pydicom")
+    content = pydicom.encaps.encapsulate([frame])
+    return dicom_file(np.zeros((2, 2), int), syntax=pydicom.uid.RLELossless, content=content)
+
+
+def test_bombs_are_refused_by_their_headers(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    segment = bytes([129, 0]) * 1_500_000
+    files = {
+        "deflated.dcm": deflated(600),
+        "jpeg.dcm": dicom_file(
+            np.zeros((2, 2), int),
+            syntax=pydicom.uid.JPEGBaseline8Bit,
+            content=pydicom.encaps.encapsulate([jpeg(16, 60000)]),
+        ),
+        "rle.dcm": rle(struct.pack("<16I", 1, 64, *[0] * 14) + segment),
+        "rows.dcm": dicom_file(np.zeros((2, 2), int), Rows=60000, Columns=60000),
+        "header.png": png_header(60000, 60000),
+        "header.jpg": jpeg(16, 60000),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert (tmp_path / "deflated.dcm").stat().st_size < 10**6
+    lines = run_limited(READ, 600, tmp_path).splitlines()
+    said = dict(line.split(" ", 1) for line in lines)
+    assert "inflates to more than 150 MB" in said["deflated.dcm"]
+    assert "60000x60000 of 1 in its frame" in said["jpeg.dcm"]
+    assert "more than that in its frame" in said["rle.dcm"]
+    for name in ("rows.dcm", "header.png", "header.jpg"):
+        assert "pixels" in said[name] and "sensible" in said[name], said[name]
+
+
+def test_a_deflated_file_of_a_sound_size_is_read(tmp_path):
+    (tmp_path / "x.dcm").write_bytes(deflated(1))
+    assert "read 2 2" in run_limited(READ, 600, tmp_path)
+
+
+def test_the_largest_images_fit_into_a_gigabyte(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(8000, mode="RGB"))
+    wide = np.zeros((8000, 8000), np.uint16)
+    wide[:4000] = 257 * 80
+    Image.fromarray(wide).save(tmp_path / "b.png", compress_level=1)
+    Image.new("LA", (8000, 8000), (80, 255)).save(tmp_path / "c.png", compress_level=1)
+    lines = run_limited(READ, 1000, tmp_path).splitlines()
+    assert lines == [
+        "a.jpg read 8000 8000 90.0",
+        "b.png read 8000 8000 40.0",
+        "c.png read 8000 8000 80.0",
+    ]
+
+
+def test_the_largest_dicom_fits_into_a_gigabyte(tmp_path):
+    pytest.importorskip("pydicom")
+    values = np.zeros((8000, 8000), np.int16)
+    values[:4000] = 1000
+    (tmp_path / "x.dcm").write_bytes(dicom_file(values))
+    assert run_limited(READ, 1000, tmp_path).split() == "x.dcm read 8000 8000 128.0".split()

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from predicting import ALL, ask, call
 from safetensors.torch import load_file, save_file
+from samples import dicom_file
 
-from xray import data_phantoms, predict, predict_weights, results
+from xray import data_phantoms, metrics, predict, predict_weights, results
 
 # ---- the same numbers as in training
 
@@ -217,3 +218,75 @@ def test_wrong_options_end_in_one_line(study, tmp_path, capsys, words):
         capsys, "--results", study / "out" / "results", "--model", "20", *words, tmp_path / "x.png"
     )
     assert code == 2 and len(err.splitlines()) == 1 and err.startswith("error: ")
+
+
+# ---- what a person asks for
+
+
+def test_what_dicom_says_it_is_decides_and_any_overrides_with_a_warning(study, tmp_path, capsys):
+    film = data_phantoms.draw(1, True, 24).astype(int) * 16
+    (tmp_path / "knee").write_bytes(dicom_file(film, Modality="MR", BodyPartExamined="KNEE"))
+    (tmp_path / "chest").write_bytes(dicom_file(film, Modality="DX", BodyPartExamined="CHEST"))
+    (tmp_path / "notes").write_text("left alone")
+    words = "--results", study / "out" / "results", "--model", "20", "--maps", tmp_path / "maps"
+    code, out, err = call(capsys, *words, tmp_path)
+    assert code == 2 and "chest: probability" in out and "knee: probability" not in out
+    [line] = err.splitlines()
+    assert line.endswith("knee: no frontal chest film by its tags (Modality MR)")
+    code, out, err = call(capsys, *words, "--any", tmp_path)
+    assert code == 0 and err == ""
+    assert "warning: no frontal chest film by its tags (Modality MR), read since --any is" in out
+    found = ask(capsys, *words[1:], "--any", tmp_path / "knee")
+    assert any("Modality MR" in text for text in found["images"][0]["warnings"])
+    drawn = np.asarray(Image.open(found["images"][0]["map"]).convert("RGB"), int)
+    assert ((drawn[..., 0] > 150) & (drawn[..., 1] < 50) & (drawn[..., 2] < 50))[-30:].any()
+
+
+def test_pages_after_the_first_are_told(study, tmp_path, capsys):
+    pages = [Image.fromarray(data_phantoms.draw(n, True, 40)) for n in (1, 2)]
+    pages[0].save(tmp_path / "x.tiff", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "y.png")
+    both = ask(capsys, study / "out" / "results", "--model", "20", "--no-map", tmp_path)["images"]
+    assert "several pages or frames" in both[0]["warnings"][0] and both[1]["warnings"] == []
+    assert both[0]["logit"] == both[1]["logit"]
+
+
+def test_an_empty_name_is_not_this_folder(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save("x.png")
+    code, out, err = call(capsys, "--results", study / "out" / "results", "--model", "20", "")
+    assert code == 2 and out == "" and err.startswith("error: '': an empty name")
+
+
+@pytest.mark.parametrize(
+    "words", [["missing.png"], [""], ["--model", "zz", "x.png"], ["--threshold", "7"], []]
+)
+def test_json_is_printed_of_errors_too(study, tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save("x.png")
+    code, out, err = call(capsys, "--results", study / "out" / "results", "--json", *words)
+    assert code == 2 and len(json.loads(out)["error"]) > 5 and err.startswith("error: ")
+
+
+def test_a_labelled_folder_is_scored(study, tmp_path, capsys):
+    results_folder, films = study / "out" / "results", study / "films" / "test"
+    found = ask(capsys, results_folder, "--model", "20", "--no-map", "--evaluate", films)
+    run = predict_weights.choose(results_folder, "20").run
+    thresholds = predict_weights.thresholds(run)
+    scores, spans = (
+        judge(run.logits["test"] - thresholds.decision.logit, run.labels["test"])
+        for judge in (metrics.scores, metrics.bootstrap)
+    )
+    assert found["evaluated"]["images"] == {"NORMAL": 4, "PNEUMONIA": 4}
+    for name in ("accuracy", "recall", "specificity"):
+        expected = [scores[name], *spans[name]]
+        assert found["evaluated"]["at"][thresholds.decision.name][name] == pytest.approx(expected)
+    area = metrics.scores(run.logits["test"], run.labels["test"])["roc_auc"]
+    assert found["evaluated"]["ranking"]["roc_auc"][0] == pytest.approx(area)
+    words = "--results", results_folder, "--model", "20", "--no-map", "--evaluate"
+    code, out, _ = call(capsys, *words, films)
+    assert code == 0 and "evaluated on 4 NORMAL, 4 PNEUMONIA" in out
+    assert f"area under the ROC {area:.3f} [" in out
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(tmp_path / "x.png")
+    code, _, err = call(capsys, *words, tmp_path / "x.png")
+    assert code == 2 and "no folder that is named after a class" in err

@@ -26,9 +26,10 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
         *sorted(tmp_path.glob("*.png")),
     )
     code = (
-        "import json, sys, numpy, torch; m = torch.export.load(sys.argv[1]).module(); "
+        "import json, sys, numpy, torch; extra = {'needs.json': ''}; "
+        "m = torch.export.load(sys.argv[1], extra_files=extra).module(); "
         "x = torch.from_numpy(numpy.load(sys.argv[2])); "
-        "print(json.dumps([m(x).tolist(), m(x[:1]).tolist()]))"
+        "print(json.dumps([m(x).tolist(), m(x[:1]).tolist(), json.loads(extra['needs.json'])]))"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, tmp_path / "m.pt2", tmp_path / "pixels.npy"],
@@ -36,7 +37,8 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
         text=True,
         check=True,
     )
-    together, alone = json.loads(done.stdout)
+    together, alone, needs = json.loads(done.stdout)
+    assert needs == {"torch": torch.__version__.split("+")[0]}
     expected = [image["logit"] for image in found["images"]]
     np.testing.assert_allclose(together, expected, atol=1e-5)
     np.testing.assert_allclose(alone, expected[:1], atol=1e-5)
@@ -51,6 +53,8 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
         'torch.export.load("m.pt2")',
         "16×16 pixels instead of",
         "CC BY 4.0",
+        f"torch {needs['torch']} or later",
+        "DICOM was read thus",
     ):
         assert text in card, text
 

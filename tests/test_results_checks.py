@@ -79,3 +79,26 @@ def test_half_a_character_is_no_text(tmp_path):
     path.write_text(path.read_text().replace("a made-up processor", r"\ud800"))
     with pytest.raises(results.ResultsError, match="altered or damaged"):
         results.load_run(path)
+
+
+@pytest.mark.parametrize(
+    "change, field",
+    [
+        ({"phantom": "no"}, "phantom"),
+        ({"paths": ["a"]}, "labels"),
+        ({"paths": [1], "labels": "1"}, "paths"),
+        ({"paths": ["a"], "labels": "7"}, "labels"),
+        ({"sizes": {"4x4": "many"}}, "sizes"),
+        ({"sizes": {"4x4x4": 1}}, "sizes"),
+        ({"counts": {"train": 5}}, "counts"),
+        ({"classes": {"NORMAL": [0]}}, "classes"),
+        ({"audit": []}, "audit"),
+    ],
+)
+def test_a_strangers_data_is_checked_too(tmp_path, change, field):
+    sound = {"format": 1, "source": "a\x1b[2J", "sizes": {"4x4": 2}, "paths": [], "labels": ""}
+    results.write_json(tmp_path / "data.json", sound)
+    assert results.read_facts(tmp_path / "data.json")["source"] == r"a\x1b[2J"
+    results.write_json(tmp_path / "data.json", sound | change)
+    with pytest.raises(results.ResultsError, match=f"wrong in it: {field}"):
+        results.read_facts(tmp_path / "data.json")

@@ -100,7 +100,7 @@ def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
     facts, file = {}, place.parent / "data.json"
     if file.exists():
         try:
-            facts = results.read_json(file)
+            facts = results.read_facts(file)
             predict_likeness.check(facts)
         except (ResultsError, predict_likeness.Unusable) as error:
             facts = {}
@@ -139,7 +139,7 @@ def _command(model, seed, size, best, place) -> str:
 def _facts(place: Path) -> dict:
     """What a study's data.json says; empty where that cannot be told."""
     try:
-        return results.read_json(place.parent / "data.json")
+        return results.read_facts(place.parent / "data.json")
     except ResultsError:
         return {}
 

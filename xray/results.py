@@ -198,6 +198,15 @@ def _run(payload: dict, path: Path, logits) -> Run:
         raise ResultsError(f"{shown(path)}: not a run's record") from None
 
 
+def read_facts(path: Path) -> dict:
+    """Read a data.json. Raises ResultsError."""
+    try:
+        return results_checks.facts(read_json(path))
+    except results_checks.Wrong as error:
+        why = f"not what training writes of its data; what is wrong in it: {error}"
+        raise ResultsError(f"{shown(path)}: {why}") from None
+
+
 def load(folder: Path) -> list[Run]:
     """All runs in or under `folder`, in the order of the paper's models, then by seed.
 

@@ -127,3 +127,32 @@ def _weights(weights) -> None:
         _need(isinstance(weights.get("file"), str), "weights.file")
         digest = weights.get("sha256")
         _need(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest), "weights.sha256")
+
+
+# ---- data.json, beside the records
+
+FACTS = {"name": str, "source": str, "kind": str, "fingerprint": str, "phantom": bool}
+FACTS |= {"classes": dict, "splits": dict, "counts": dict, "sizes": dict, "modes": dict}
+FACTS |= {"paths": list, "labels": str, "skipped": list, "sample": dict, "audit": dict}
+FACTS |= {"patients": dict, "intensity": dict}
+
+
+def facts(value: dict) -> dict:
+    """What data.json says of a data set (data.py) -> the same, its texts as `plain` gives them; of
+    what is nested deeper than its counts, only that it is of the right kind. Raises Wrong."""
+    for name, kind in FACTS.items():
+        _need(isinstance(value.get(name, kind()), kind), name)
+    for name in ("splits", "sizes", "modes"):
+        _need(all(whole(count, 0) for count in value.get(name, {}).values()), name)
+    for name in value.get("sizes", {}):
+        _need(re.fullmatch(r"\d{1,6}x\d{1,6}", name, re.A), "sizes")
+    for counts in value.get("counts", {}).values():
+        _need(isinstance(counts, dict), "counts")
+        _need(all(whole(count, 0) for count in counts.values()), "counts")
+    _need(all(label in (0, 1) for label in value.get("classes", {}).values()), "classes")
+    for name in ("paths", "skipped"):
+        _need(all(isinstance(path, str) for path in value.get(name, [])), name)
+    _need(len(value.get("paths", [])) == len(value.get("labels", "")), "labels")
+    _need(set(value.get("labels", "")) <= {"0", "1"}, "labels")
+    seen = value.get("intensity", {}) | {"films": None, "averages": None}  # long, and no words
+    return plain(value | {"intensity": seen}) | {"intensity": value.get("intensity", {})}

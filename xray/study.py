@@ -104,7 +104,7 @@ def read(folder: Path, name: str, progress=None) -> Study:
         why = "holds runs on different data; a study is of one data set, move the others away"
         raise ResultsError(f"{place}: {why}")
     facts_file = place.parent / "data.json"
-    facts = results.read_json(facts_file) if facts_file.exists() else {}
+    facts = results.read_facts(facts_file) if facts_file.exists() else {}
     chosen = results.select(runs)
     tell(f"scoring {len(runs)} runs")
     summaries = {

@@ -81,7 +81,7 @@ def _stored(file, pydicom) -> np.ndarray:
     bits, high = (file.get(name) for name in ("BitsStored", "HighBit"))
     packed = file.file_meta.TransferSyntaxUID.is_encapsulated or "PixelData" not in file
     if packed or high in (None, bits - 1) or not bits - 1 <= high < file.BitsAllocated:
-        stored = pydicom.pixels.pixel_array(file, index=0)
+        stored = _decoded(file, pydicom)
     else:
         stored = pydicom.pixels.pixel_array(file, index=0, correct_unused_bits=False)
         left, right = file.BitsAllocated - 1 - high, file.BitsAllocated - bits
@@ -91,6 +91,19 @@ def _stored(file, pydicom) -> np.ndarray:
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise Unreadable("a DICOM file with numbers that are not finite")
     return stored
+
+
+def _decoded(file, pydicom) -> np.ndarray:
+    """The first frame; where a decoder is there but fails, the error names those that are not."""
+    syntax = file.file_meta.TransferSyntaxUID
+    try:
+        return pydicom.pixels.pixel_array(file, index=0)
+    except Exception:
+        if syntax.is_encapsulated and pydicom.pixels.get_decoder(syntax).missing_dependencies:
+            raise Unreadable(
+                header.no_decoder(syntax, "cannot be read with what is here")
+            ) from None
+        raise
 
 
 def _padding(file, kind: np.dtype) -> tuple[float, float]:

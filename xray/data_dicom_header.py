@@ -121,9 +121,15 @@ def check(file, pydicom) -> None:
             f"a DICOM file in {_text(syntax.name)}, which cannot be read here"
         ) from None
     if not decoder.is_available:
-        raise Unreadable(f"a DICOM file in {_text(syntax.name)}, for which a decoder lacks: {GET}")
+        raise Unreadable(no_decoder(syntax, "needs a decoder"))
     if syntax.is_encapsulated:
         _check_frame(file, pydicom)
+
+
+def no_decoder(syntax, why: str) -> str:
+    """The reason where a compression cannot be read here."""
+    named = f"a DICOM file in {_text(syntax.name)} {why}; pylibjpeg and its plug-ins may read it"
+    return f"{named}: {GET}"
 
 
 def _check_frame(file, pydicom) -> None:

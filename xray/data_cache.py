@@ -152,7 +152,8 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress, c
         temporary.mkdir()
         splits, classes, notes = source.open(temporary / "arrow", image_size)
         if source.missing:
-            notes = [*notes, f"Files that are missing: {', '.join(source.missing)}"]
+            more = f" and {len(source.missing) - 20} more" * (len(source.missing) > 20)
+            notes = [*notes, f"Files that are missing: {', '.join(source.missing[:20])}{more}"]
         mapping = label_mapping(given, classes, choices)
         splits, made, more = data_splits.prepare(given, splits, mapping, choices.split)
         needed = sum(len(split.paths) for split in splits.values()) * image_size**2

@@ -52,7 +52,10 @@ def test_full_is_taken_where_mini_lies_beside_it(tmp_path):
     parquet(
         tmp_path / "set", {split: (1, 1) for split in SPLITS}, layout="mini/{split}/0000.parquet"
     )
-    check(load(tmp_path / "set", tmp_path, 24), tmp_path / "set", "set")
+    found = load(tmp_path / "set", tmp_path, 24)
+    check(found, tmp_path / "set", "set")
+    left = "3 tables of another data set, or named after no split, are left out"
+    assert found.notes == [left]
     check(load(tmp_path / "set" / "full", tmp_path, 24), tmp_path / "set" / "full", "full")
     assert len(load(tmp_path / "set" / "mini", tmp_path).labels) == 6
 

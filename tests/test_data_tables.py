@@ -114,8 +114,11 @@ def test_a_folder_of_save_to_disk(tmp_path, whole):
         found = load(tmp_path / "set", tmp_path, choices=Choices(split="image-0"))
         assert len(found.labels) == len(FOUND)
         return
+    tables["unlabelled"] = tables["test"]
     datasets.DatasetDict(tables).save_to_disk(tmp_path / "set")
-    check(load(tmp_path / "set", tmp_path, 24))
+    found = load(tmp_path / "set", tmp_path, 24)
+    check(found)
+    assert found.notes == ["The 3 images of its split unlabelled are left out"]
 
 
 @pytest.mark.parametrize("as_image", [False, True])

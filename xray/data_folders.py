@@ -37,6 +37,8 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
     elif table or (tables and not _tells(roots)):
         kind, splits = _tables(given, folder, tables)
         missing = _missing_shards(splits)
+        other = "tables of another data set, or named after no split,"
+        left[other] = len(tables) - sum(map(len, splits.values()))
     else:
         kind, splits = "folders", _class_folders(given, roots) if roots else {}
         if not roots:
@@ -53,9 +55,9 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
             return *_open(folder, splits), notes
         bases = {path.parent for paths in splits.values() for path in paths} | {folder}
         locate = Locator(folder, sorted(bases, reverse=True), images)
-        opened, classes = open_tables(given, kind, splits, locate, temporary)
-        others = locate.not_named()
-        more = [f"{others:,} images that the table does not name are left out"] * bool(others)
+        opened, classes, more = open_tables(given, kind, splits, locate, temporary)
+        if others := locate.not_named():
+            more.append(f"{others:,} images that the table does not name are left out")
         return opened, classes, notes + more
 
     listing = []

@@ -76,10 +76,9 @@ def errors(given: str, doing: str):
 
 
 def open_tables(given: str, kind: str, files: dict[str, list[Path]], locate, temporary: Path):
-    """Open files of one kind (a value of SUFFIXES, or "arrow" for a folder of save_to_disk): the
-    splits and class names of Source.open. files: by split, under WHOLE those that are named after
-    none. locate: what a table names -> the file's path, or None. `datasets` puts a copy into the
-    temporary folder."""
+    """Open files of one kind (a value of SUFFIXES, or "arrow" for a folder of save_to_disk), see
+    Source.open. files: by split, under WHOLE those that are named after none. locate: what a table
+    names -> the file's path, or None. `datasets` puts a copy into the temporary folder."""
     if kind == "arrow":
         [folder] = files[WHOLE]
         with quiet() as datasets, errors(given, "cannot be loaded as a folder of save_to_disk"):
@@ -130,10 +129,11 @@ def _check(given: str, kind: str, split: str, paths: list[Path]) -> None:
 def _splits(given: str, tables: dict, locate, datasets):
     """Tables by split -> what open_tables gives: their image, label, path and split columns,
     however called."""
-    splits, order, used = {}, {}, set()
+    splits, order, used, notes = {}, {}, set(), []
     for name, table in tables.items():
         split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
         if split is None or split in splits:
+            notes.append(f"The {len(table):,} images of its split {shown(name)} are left out")
             continue
         image, label, path, parts = _columns(given, split, table, locate, datasets)
         feature, values = table.features[label], list(table[label])
@@ -151,7 +151,7 @@ def _splits(given: str, tables: dict, locate, datasets):
             continue
         belongs = [SPLIT_NAMES[text.strip().lower()] for text in table[parts]] if parts else None
         splits |= _by_split(whole, belongs or [_split_in(text) for text in paths])
-    return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title))
+    return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), notes
 
 
 def _split_in(path: str) -> str:

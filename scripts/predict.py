@@ -137,6 +137,16 @@ def header(chosen, thresholds) -> list[str]:
     return lines + [f"decision: {decision}"]
 
 
+def told_of_export(exported: dict) -> str:
+    from xray.data_sources import shown
+
+    return (
+        f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
+        f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
+        f"{exported['checked_on']}"
+    )
+
+
 def document(chosen, thresholds, answers: list, failed: list, exported, evaluated) -> dict:
     """All of it, for --json."""
     from xray.predict import NOTICE
@@ -180,7 +190,6 @@ def plain(value):
 
 def main(argv=None) -> int:
     args = arguments(argv)
-    import numpy as np
     from tqdm import tqdm
 
     from xray import predict, predict_inputs, predict_weights
@@ -212,7 +221,6 @@ def main(argv=None) -> int:
         from xray import predict_evaluate
 
         labels = predict_evaluate.labels_of(paths, chosen.facts.get("classes"))
-        labels = dict(zip(map(str, paths), labels.tolist()))
     for note in chosen.notes:
         print(f"note: {note}", file=sys.stderr)
     say(*header(chosen, thresholds))
@@ -220,11 +228,7 @@ def main(argv=None) -> int:
         from xray import predict_export
 
         exported = predict_export.write(chosen, module, thresholds, paths[:CHECKED], args.export)
-        say(
-            f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
-            f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
-            f"{exported['checked_on']}"
-        )
+        say(told_of_export(exported))
     folder = None if args.no_map or not paths else args.maps
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -237,8 +241,7 @@ def main(argv=None) -> int:
                 say(*told(answer, thresholds))
             bar.update()
     if args.evaluate and answers:
-        logits, labels = zip(*((one["logit"], labels[one["image"]]) for one in answers))
-        evaluated = predict_evaluate.evaluate(logits, np.array(labels), thresholds)
+        evaluated = predict_evaluate.evaluate(answers, labels, thresholds)
         say(*predict_evaluate.told(evaluated, thresholds))
     if args.json:
         content = plain(document(chosen, thresholds, answers, failed, exported, evaluated))

@@ -76,7 +76,7 @@ def facts(validation: int, test: int) -> dict:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> Path:
     """A whole study in out/results with re-splits and weights, and its report in out."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     out = tmp_path_factory.mktemp("full")
     data = records.DATA | {"source": HOSTILE}
@@ -86,24 +86,17 @@ def full(tmp_path_factory) -> Path:
         records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
     random = np.random.default_rng(0)
     for model in ("20", "21"):
-        kept = records.run(
-            model,
-            0,
-            data=data,
-            image_size=32,
-            **sizes,
-            weights={"file": f"{model}-seed0-32px-matched.safetensors"},
-        )
+        tensors = {
+            "layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
+            "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32),
+        }
+        content, name = save(tensors), f"{model}-seed0-32px-matched.safetensors"
+        weights = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
+        kept = records.run(model, 0, data=data, image_size=32, **sizes, weights=weights)
         path = records.save(out / "results", kept)
         for beside in path.parent.glob(f"{model}-seed?.json"):
             beside.unlink()
-        save_file(
-            {
-                "layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
-                "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32),
-            },
-            path.with_suffix(".safetensors"),
-        )
+        path.with_suffix(".safetensors").write_bytes(content)
     found = study.read(out / "results", study.choose(out / "results")[0])
     report.write(found, out)
     return out

@@ -18,12 +18,12 @@ AT_THRESHOLD = {
 }
 
 
-def labels_of(paths: list[Path], classes: dict | None) -> np.ndarray:
-    """Each image's label, int64 (N,): that of the nearest folder above it with a class's name
+def labels_of(paths: list[Path], classes: dict | None) -> dict[str, int]:
+    """Image -> its label: that of the nearest folder above it with a class's name
     (`classes`: name -> label, those of the training; CLASSES beside them), capitals or not. Raises
     PredictError where an image has none."""
     known = {name.casefold(): label for name, label in (CLASSES | (classes or {})).items()}
-    found = []
+    found = {}
     for path in paths:
         names = [part.casefold() for part in path.parts[-2::-1]]
         label = next((known[name] for name in names if name in known), None)
@@ -32,18 +32,20 @@ def labels_of(paths: list[Path], classes: dict | None) -> np.ndarray:
                 f"--evaluate: {path.name} lies in no folder that is named after a class "
                 f"({', '.join(sorted(known)).upper()})"
             )
-        found.append(label)
-    return np.array(found, np.int64)
+        found[str(path)] = label
+    return found
 
 
-def evaluate(logits: np.ndarray, labels: np.ndarray, thresholds: Thresholds) -> dict:
-    """Scores of logits (N,) on labels (N,), N > 0, each as (value, low, high), fractions, with the
-    bootstrap's 95 % interval over such images; nan where there is none.
+def evaluate(answers: list[dict], known: dict[str, int], thresholds: Thresholds) -> dict:
+    """Scores of predict.answers, of one image or more, on the labels that labels_of gave: each as
+    (value, low, high), fractions, with the bootstrap's 95 % interval over such images; nan where
+    there is none.
 
     images: count by label. at: threshold's name -> AT_THRESHOLD's scores. ranking: roc_auc,
     average_precision, brier.
     """
-    logits = np.asarray(logits, np.float64)
+    logits = np.array([answer["logit"] for answer in answers], np.float64)
+    labels = np.array([known[answer["image"]] for answer in answers])
     asked = [thresholds.decision, thresholds.sensitive, thresholds.paper]
     at = {}
     for threshold in filter(None, asked):

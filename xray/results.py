@@ -179,7 +179,8 @@ def load_run(path: Path) -> Run:
     """Read one record. Raises ResultsError."""
     payload = read_json(path)
     del payload["format"]
-    return _run(payload, Path(path), lambda values: np.array(values, np.float32))
+    with np.errstate(over="ignore"):  # what is too large for a float32 is told as not finite
+        return _run(payload, Path(path), lambda values: np.array(values, np.float32))
 
 
 def _run(payload: dict, path: Path, logits) -> Run:

@@ -1,0 +1,162 @@
+"""DICOM files are believed in what they say they are, and what they promise is checked before they
+are decoded."""
+
+import struct
+import sys
+
+import numpy as np
+import pytest
+from samples import dicom_file
+
+from xray import data_dicom, data_dicom_header, data_images, predict_inputs
+
+RAMP = np.array([[0, 1000], [2000, 3000]])
+
+
+def refused(encoded: bytes, any_kind: bool = True) -> str:
+    with pytest.raises(data_images.Unreadable) as caught:
+        data_dicom.read(encoded, any_kind)
+    text = str(caught.value)
+    assert len(text) < 300 and text.isprintable()
+    return text
+
+
+# ---- what it says it is
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "PA"},
+        {"Modality": "CR", "BodyPartExamined": "Thorax", "ViewPosition": "AP"},
+        {"Modality": "RG", "BodyPartExamined": "", "ViewPosition": ""},
+        {"Modality": "CR", "BodyPartExamined": "CHEST_1_VIEW", "ViewPosition": "antero-posterior"},
+        {"Modality": "DX", "PresentationIntentType": "FOR PRESENTATION"},
+        {"Modality": "CR", "BodyPartExamined": "UNKNOWN", "PatientOrientation": ["L", "F"]},
+        {"Modality": "CR", "ViewPosition": "PA", "PatientOrientation": ["A", "F"]},
+    ],
+)
+def test_a_frontal_chest_film_is_read(fields):
+    assert data_dicom.read(dicom_file(RAMP, **fields), any_kind=False).other == ""
+
+
+@pytest.mark.parametrize(
+    "fields, tag",
+    [
+        ({"Modality": "MR"}, "Modality MR"),
+        ({"Modality": "CT", "BodyPartExamined": "CHEST"}, "Modality CT"),
+        ({"Modality": "CR", "BodyPartExamined": "KNEE"}, "BodyPartExamined KNEE"),
+        ({"Modality": "DX", "BodyPartExamined": "CHESTABDOMEN"}, "BodyPartExamined CHESTABDOMEN"),
+        ({"Modality": "DX", "BodyPartExamined": "CHEST-ABDOMEN"}, "BodyPartExamined CHEST-ABDOMEN"),
+        ({"BodyPartExamined": "CHEST", "ViewPosition": "LL"}, "ViewPosition LL"),
+        ({"ViewPosition": "LATERAL"}, "ViewPosition LATERAL"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "PresentationIntentType FOR PROCESSING"),
+        ({"Modality": "CR", "PatientOrientation": ["A", "F"]}, "PatientOrientation A\\F"),
+    ],
+)
+def test_what_is_tagged_as_another_thing_is_refused_with_its_tag(tmp_path, fields, tag):
+    encoded = dicom_file(RAMP, **fields)
+    assert refused(encoded, any_kind=False) == f"no frontal chest film by its tags ({tag})"
+    (tmp_path / "x.dcm").write_bytes(encoded)
+    film = predict_inputs.read_film(tmp_path / "x.dcm", any_kind=True)
+    assert film.gray.tolist() == [[0, 85], [170, 255]]
+    [note] = film.notes
+    assert tag in note and "--any" in note
+
+
+def test_codes_of_view_and_region_count_where_the_tags_are_empty():
+    pydicom = pytest.importorskip("pydicom")
+
+    def code(text):
+        item = pydicom.Dataset()
+        item.CodeMeaning = text
+        return pydicom.Sequence([item])
+
+    lateral = dicom_file(RAMP, ViewCodeSequence=code("lateral"))
+    assert "ViewCodeSequence lateral" in refused(lateral, any_kind=False)
+    frontal = dicom_file(
+        RAMP,
+        ViewCodeSequence=code("postero-anterior"),
+        AnatomicRegionSequence=code("Chest"),
+    )
+    assert data_dicom.read(frontal, any_kind=False).other == ""
+
+
+# ---- decoders that lack
+
+
+def test_without_pydicom_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    assert "requirements-dicom.txt" in refused(bytes(128) + b"DICM" + bytes(100))
+
+
+def test_a_decoder_that_lacks_is_named(monkeypatch):
+    pydicom = pytest.importorskip("pydicom")
+    encoded = packed(pydicom.uid.JPEGLSLossless, jpeg(2, 2, 0xF7))
+    monkeypatch.setattr(pydicom.pixels.decoders.base.Decoder, "is_available", False)
+    text = refused(encoded)
+    assert "JPEG-LS Lossless" in text and "pylibjpeg" in text
+    assert text.endswith("requirements-dicom.txt (make dicom does)")
+
+
+# ---- what a frame promises
+
+
+def jpeg(columns: int, rows: int, marker: int = 0xC0, channels: int = 1) -> bytes:
+    """The start of a JPEG stream."""
+    size = struct.pack(">HBHHB", 8 + 3 * channels, 8, rows, columns, channels)
+    return b"\xff\xd8\xff\xe0\0\x04ab\xff" + bytes([marker]) + size + b"\1\x11\0" * channels
+
+
+def jpeg_2000(columns: int, rows: int) -> bytes:
+    size = struct.pack(">4I", columns, rows, 0, 0) * 2 + struct.pack(">H", 1)
+    return b"\xff\x4f\xff\x51" + struct.pack(">HH", 41, 0) + size + b"\7\1\1"
+
+
+def packed(syntax, frame: bytes, **fields) -> bytes:
+    pydicom = pytest.importorskip("pydicom")
+    content = pydicom.encaps.encapsulate([frame + b"\0" * (len(frame) % 2)])
+    return dicom_file(RAMP, syntax=syntax, content=content, **fields)
+
+
+def test_sizes_inside_of_frames():
+    assert data_dicom_header.frame_size(jpeg(30, 20)) == (30, 20, 1)
+    assert data_dicom_header.frame_size(jpeg(30, 20, 0xC3, 3)) == (30, 20, 3)
+    assert data_dicom_header.frame_size(jpeg(30, 20, 0xF7)) == (30, 20, 1)
+    assert data_dicom_header.frame_size(b"boxes" + jpeg_2000(30, 20)) == (30, 20, 1)
+    for junk in (b"", b"\xff\xd8", b"\xff\xd8\xff\xc4\0\2" * 3, bytes(99)):
+        with pytest.raises(ValueError):
+            data_dicom_header.frame_size(junk)
+
+
+@pytest.mark.parametrize("frame", [jpeg(60000, 60000), jpeg(2, 2, channels=3)])
+def test_a_frame_larger_than_the_header_says_is_not_decoded(frame, monkeypatch):
+    pydicom = pytest.importorskip("pydicom")
+    monkeypatch.setattr(data_dicom, "_displayed", None)  # would be a TypeError
+    assert "2x2 pixels by its header" in refused(packed(pydicom.uid.JPEGBaseline8Bit, frame))
+    text = refused(packed(pydicom.uid.JPEG2000Lossless, jpeg_2000(50000, 50000)))
+    assert "50000x50000" in text
+
+
+def test_rle_that_unpacks_to_more_than_the_header_says():
+    pydicom = pytest.importorskip("pydicom")
+    segment = bytes([129, 0]) * 1000  # 128 bytes each
+    frame = struct.pack("<16I", 2, 64, 64 + len(segment), *[0] * 13) + segment * 2
+    assert "more than that" in refused(packed(pydicom.uid.RLELossless, frame))
+    right = bytes([3, 0, 3, 7, 11, 0])  # 4 upper bytes, as they are
+    lower = bytes([3, 0, 232, 208, 184, 0])
+    frame = struct.pack("<16I", 2, 64, 64 + len(right), *[0] * 13) + right + lower
+    gray = data_dicom.read(packed(pydicom.uid.RLELossless, frame)).gray
+    assert gray.tolist() == [[0, 85], [170, 255]]
+
+
+def test_a_decoder_that_fails_names_those_that_lack(monkeypatch):
+    """As Pillow's, which reads 8 bits of what JPEG 2000 may hold."""
+    pydicom = pytest.importorskip("pydicom")
+    encoded = packed(pydicom.uid.JPEG2000Lossless, jpeg_2000(2, 2))
+    base = pydicom.pixels.decoders.base.Decoder
+    monkeypatch.setattr(base, "missing_dependencies", ["pylibjpeg - requires pylibjpeg"])
+    assert "JPEG 2000" in refused(encoded) and "pylibjpeg and its plug-ins" in refused(encoded)
+    monkeypatch.setattr(base, "missing_dependencies", [])
+    assert "a damaged DICOM file" in refused(encoded)

@@ -90,7 +90,7 @@ def options() -> argparse.ArgumentParser:
     what.add_argument("--list", action="store_true", help="print the 35 models")
     add = parser.add_argument
     words = (
-        "a Hub data set id, a folder of parquet files or of class folders, or phantom "
+        "a folder of class folders or of tables, a table, a Hub data set id, or phantom "
         f"(default: {PAPER}; phantoms where the Hub cannot be reached)"
     )
     add("--data", metavar="SOURCE", help=words)

@@ -8,6 +8,13 @@ DEVICE ?=
 OUT    ?= report
 ARGS   ?=
 
+# a variable that is not one of these is a typing error
+KNOWN   := PYTHON DATA SIZE MODELS SEEDS DEVICE OUT ARGS
+UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
+ifneq ($(UNKNOWN),)
+$(error there is no variable $(UNKNOWN); there are $(KNOWN), and make help explains them)
+endif
+
 BIN := .venv/bin
 WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
@@ -16,31 +23,37 @@ OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if
 .PHONY: all train report test lint bench dicom clean help
 .DEFAULT_GOAL := help
 
-all: train report
+all: .venv/ready
+	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" --report $(ARGS)
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
 
 report: .venv/ready
-	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q tests
 
 lint: .venv/ready
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
 
 bench: .venv/ready
 	$(BIN)/python scripts/bench.py $(if $(DATA),--data "$(DATA)") $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 dicom: .venv/ready
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dicom.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dicom.txt
 
+# by `python -m`, since the commands in $(BIN) name the folder that they were installed in
 .venv/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: PYTHON=$(PYTHON) is no Python 3.11 or later; name one, as make PYTHON=python3.12" >&2; exit 2; }
 	@echo "setting up .venv: about 5 GB of packages, a minute or two"
+	@[ "`$(BIN)/python -V 2>&1`" = "`$(PYTHON) -V 2>&1`" ] || rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt \
+	  || { echo "error: the packages cannot be installed; the README says for which systems they are" >&2; exit 2; }
 	@touch $@
 
 clean:
@@ -49,17 +62,18 @@ clean:
 
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
-	@echo "make train     only the training        make report    only the report, from the records"
+	@echo "make train     only the training        make report    only the report, from the records of OUT"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
 	@echo "make dicom     what predict.py needs for DICOM files, compressed ones too"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
 	@echo
 	@echo "variables, each may be left out:"
-	@echo "  DATA=FOLDER    parquet files, class folders, a Hub data set id, or phantom   (the paper's set on the Hub)"
+	@echo "  DATA=FOLDER    class folders, tables, a Hub data set id, or phantom          (the paper's set on the Hub)"
 	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
 	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP, 0-2 for CNNs and Adam)"
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
+	@echo "  PYTHON=python3.12  what .venv is made with; make clean first, where it is made      (python3)"
 	@echo "  ARGS='…'       anything else for the script behind the target"

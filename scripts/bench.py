@@ -17,6 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.nn.functional import binary_cross_entropy_with_logits as bce  # noqa: E402

@@ -20,6 +20,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
 RESULTS = ROOT / "report" / "results"
 CHECKED = 32  # images, at most, that an exported model is checked on
 ARGUMENTS = []  # what the command was called with

@@ -14,6 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
 # what --claim ends with; 2 is a mistake of the user's, as everywhere
 EXIT = {"holds": 0, "does not hold": 1, "within noise": 3, "not tested here": 4, "not run": 5}
 
@@ -40,7 +46,7 @@ def arguments(argv=None) -> argparse.Namespace:
     add, folder = parser.add_argument, {"type": Path, "metavar": "DIR"}
     words = "where the records lie (default: report/results)"
     add("--results", default=ROOT / "report" / "results", help=words, **folder)
-    words = "where the report goes (default: report)"
+    words = "where the report goes, of phantoms to its folder phantom (default: report)"
     add("--out", default=ROOT / "report", help=words, **folder)
     words = "which study, DATA/SPLIT (default: the one trained last)"
     add("--study", metavar="NAME", help=words)
@@ -53,12 +59,15 @@ def arguments(argv=None) -> argparse.Namespace:
     words += ", 3 within noise, 4 not tested here, 5 not run"
     add("--claim", metavar="ID", help=words)
     parser.error = fail
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.results, args.out = args.results.expanduser(), args.out.expanduser()
+    return args
 
 
 def first_radiograph(source: str, runs: list):
     """The first training image of `source`, the study's data, uint8 (S, S), at the largest size."""
     from xray import data
+    from xray.data_sources import Choices
 
     shown = [0.0]
 
@@ -68,7 +77,8 @@ def first_radiograph(source: str, runs: list):
             say(f"reading images: {done:,} of {total:,}")
 
     size, skip = max(run.image_size for run in runs), bool(runs[0].data["skipped"])
-    found = data.load(source, size, skip, progress=progress)
+    choices = Choices.of(runs[0].data.get("options", []))
+    found = data.load(source, size, skip, progress=progress, choices=choices)
     if found.fingerprint != runs[0].data["fingerprint"]:
         fail(
             f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's "
@@ -109,7 +119,7 @@ def main(argv=None) -> None:
     args = arguments(argv)
     progress = tell if args.claim else say
     progress("loading")
-    from xray import report, study
+    from xray import report, results, study
     from xray.data_sources import DataError
     from xray.results import ResultsError
 
@@ -123,11 +133,15 @@ def main(argv=None) -> None:
         if args.claim:
             sys.exit(print_claim(args.claim, report.judge(found)))
         sample = first_radiograph(args.data, found.runs) if args.data else None
-        written = report.write(found, args.out, sample, say)
+        out = results.place(args.out, found.runs[0].data["phantom"])
+        before = report.shown_in(out)
+        written = report.write(found, out, sample, say)
     except (ResultsError, DataError) as error:
         fail(error)
     except OSError as error:
         fail(f"{error.filename or args.out}: {error.strerror or error}")
+    if before not in ("", name):
+        print(f"{written[-1]}: showed {before} before; --study {before} writes that again")
     size = written[-1].stat().st_size / 1e6
     print(f"{written[-1]}: {len(found.runs):,} runs of {len(found.chosen)} models, {size:.1f} MB")
 

@@ -11,6 +11,7 @@ import functools
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,8 +19,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
 from xray import training_jobs  # noqa: E402
-from xray.data_sources import PAPER  # noqa: E402
+from xray.data_classes import in_words  # noqa: E402
+from xray.data_sources import PAPER, Choices, DataError  # noqa: E402
+from xray.results import ResultsError  # noqa: E402
 from xray.specs import MODELS  # noqa: E402
 
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
@@ -59,6 +68,13 @@ def device_name(text: str) -> str:
     return text
 
 
+def class_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of classes such as A or A,B")
+    return names
+
+
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description="Train the paper's models and write one record a run."
@@ -74,10 +90,13 @@ def options() -> argparse.ArgumentParser:
     what.add_argument("--list", action="store_true", help="print the 35 models")
     add = parser.add_argument
     words = (
-        "a Hub data set id, a folder of parquet files or of class folders, or phantom "
+        "a folder of class folders or of tables, a table, a Hub data set id, or phantom "
         f"(default: {PAPER}; phantoms where the Hub cannot be reached)"
     )
     add("--data", metavar="SOURCE", help=words)
+    words = "the classes of SOURCE that are {}, where their names do not say it"
+    add("--positive", type=class_names, default=(), metavar="A[,B]", help=words.format("pneumonia"))
+    add("--negative", type=class_names, default=(), metavar="A[,B]", help=words.format("normal"))
     words = (
         f"pixels a side, a multiple of 4 (default: 640; {training_jobs.CPU_CNN_SIZE} for CNNs "
         "without a GPU). At another size than 640 the layer with one weight per pixel takes "
@@ -96,11 +115,11 @@ def options() -> argparse.ArgumentParser:
     formats = ("auto", "fp32", "tf32", "bf16")
     words = "auto: bf16 for CNNs on a processor that multiplies in it, else fp32"
     add("--precision", choices=formats, default="auto", help=words)
-    words = (
-        "how Linear and MLP models are trained: pixel by pixel, or in sample space (same result)"
-    )
+    words = "how Linear and MLP models are trained: pixel by pixel, or in sample space "
+    words += "(same result)"
     add("--engine", choices=("auto", "direct", "gram"), default="auto", help=words)
-    words = "the source's split, or a new one of the same sizes by image or by patient"
+    words = "the source's split, or a new one by image or by patient; "
+    words += "what splits a source lacks are made so"
     add("--split", choices=("given", "image", "patient"), default="given", help=words)
     words = "which of the new splits (default: 0)"
     add("--split-seed", type=count(0), metavar="N", help=words)
@@ -112,9 +131,10 @@ def options() -> argparse.ArgumentParser:
     words = "keep the weights of each model's first seed, of all runs, or of none"
     add("--weights", choices=("first", "all", "none"), default="first", help=words)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
-    words = "records go to DIR/results"
+    words = "records go to DIR/results, those of phantoms to DIR/phantom/results"
     add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
     add("--force", action="store_true", help="train again what is finished")
+    add("--report", action="store_true", help="write the report at the end")
     parser.error = fail
     return parser
 
@@ -129,6 +149,7 @@ def arguments(argv=None) -> argparse.Namespace:
         fail(f"--image-size {args.image_size} does not fit: it must be a multiple of 4")
     if args.data is not None and not args.data.strip():
         fail("--data names no source")
+    args.out = args.out.expanduser()  # OUT=~/x reaches us as it is
     return args
 
 
@@ -185,6 +206,7 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
 
     counts = " / ".join(f"{count:,}" for count in data.facts["splits"].values())
     say(f"data: {data.source}, {counts} images (train / validation / test)")
+    say(f"classes: {in_words(data.facts['classes'])}")
     say(f"study: {jobs[0].folder}")
     where = device + f" with {torch.get_num_threads()} threads" * (device == "cpu")
     for size in sorted({job.image_size for job in jobs if job.spec.family == "CNN"} - {640}):
@@ -192,7 +214,8 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
     say(f"runs: {len(jobs)} asked for, {recorded} finished before, {todo} to train on {where}")
 
 
-def train(args, specs: list) -> None:
+def train(args, specs: list) -> Path:
+    """Gives the folder of the study."""
     from xray import data, engine, training
     from xray.predict_likeness import learn
     from xray.training_record import keep_freed_memory, write_facts
@@ -205,22 +228,25 @@ def train(args, specs: list) -> None:
     bar = progress_bars(shown=rank == 0)
     note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
     desk = training.Desk(device, data.cache_folder(), bar, note, args.force)
-    source, default = args.data or PAPER, args.data is None
-    load = training_jobs.open_source(source, args.skip_unreadable, default, bar, say)
-    folder = args.out / "results"
+    source = args.data or PAPER
+    made = "" if args.split == "given" else f"{args.split}-{args.split_seed or 0}"
+    choices = Choices(args.positive, args.negative, made)
+    alone = args.data is None and ranks == 1  # of several processes each might fall back or not
+    load = training_jobs.open_source(source, choices, args.skip_unreadable, alone, bar, say)
     asked = ("seeds", "image_size", "resplits", "engine", "precision", "weights")
     given = {name: getattr(args, name) for name in asked}
-    split = args.split if args.split == "given" else f"{args.split}-{args.split_seed or 0}"
-    order = training_jobs.Order(folder, device, args.model, split=split, **given)
+    order = training_jobs.Order(args.out, device, args.model, split=made or "given", **given)
     jobs = training_jobs.plan(order, specs, load, note)
     first, study = load(jobs[0].image_size), jobs[0].folder
-    write_facts(folder, study, first, learn, note)
+    write_facts(study, first, learn, note)
     recorded = [] if args.force else [job for job in jobs if training_jobs.has_record(job)]
     todo = {job.record for job in jobs} - {job.record for job in recorded}
     training.clear_leftovers(jobs, recorded, first, desk.cache)
     if rank == 0:
         announce(jobs, len(recorded), len(todo), first, device)
     left = [job for job in jobs if job.record in todo]
+    for size in {job.image_size for job in left}:  # all is read before anything is trained
+        load(size)
     mine = training_jobs.share(left, rank, ranks, args.force)
     done, started = 0, time.monotonic()
     try:
@@ -237,6 +263,14 @@ def train(args, specs: list) -> None:
     if rank == 0:
         others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
         say(f"done: {done} runs in {time.monotonic() - started:.0f} s{others}; records in {study}")
+    return study
+
+
+def write_report(args, study: Path) -> int:
+    """scripts/report.py on the study just trained; its exit code."""
+    words = ["--results", study.parent.parent, "--study", f"{study.parent.name}/{study.name}"]
+    words += ["--out", args.out, *(("--data", args.data) if args.data else ())]
+    return subprocess.run([sys.executable, ROOT / "scripts" / "report.py", *words]).returncode
 
 
 def unusable(error: OSError, args) -> str:
@@ -249,12 +283,12 @@ def unusable(error: OSError, args) -> str:
 
 def list_models() -> None:
     for spec in MODELS.values():
+        weighted = "yes" if spec.class_weight else "no "
         print(
             f"{spec.id:4} {spec.family:12} layers {spec.hidden_layers}  units "
-            f"{spec.hidden_units:2}  kernel {spec.kernel_size or '-'}  weighted "
-            f"{'yes' if spec.class_weight else 'no ':3}  {spec.optimizer:4} "
-            f"lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch {spec.batch_size}  "
-            f"decay {spec.weight_decay:g}"
+            f"{spec.hidden_units:2}  kernel {spec.kernel_size or '-'}  weighted {weighted}  "
+            f"{spec.optimizer:4} lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch "
+            f"{spec.batch_size}  decay {spec.weight_decay:g}"
         )
 
 
@@ -265,12 +299,9 @@ def main(argv=None) -> None:
         list_models()
         return
     try:
-        from xray.data_sources import DataError
-        from xray.results import ResultsError
-
         specs = training_jobs.choose_specs(args.model, args.epochs)
-        (args.out / "results").mkdir(parents=True, exist_ok=True)
-        train(args, specs)
+        args.out.mkdir(parents=True, exist_ok=True)
+        study = train(args, specs)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nstopped before any training; the same command starts again")
@@ -281,6 +312,8 @@ def main(argv=None) -> None:
         fail(unusable(error, args))
     except MemoryError:
         fail("out of main memory; use a smaller --image-size. What is finished is kept")
+    if args.report and int(os.environ.get("RANK", 0)) == 0:
+        sys.exit(write_report(args, study))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ reading them takes."""
 
 import hashlib
 import json
+import os
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +13,12 @@ COMMIT = "a" * 40
 
 
 class Hub(ThreadingHTTPServer):
-    """files: path in the data set -> content. asked: the requested paths so far."""
+    """files: path in the data set -> content. asked: the requested paths so far. status: what it
+    answers to all, 0 while it works."""
 
     def __init__(self, name: str, files: dict[str, bytes]):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.name, self.files, self.asked = name, files, []
+        self.name, self.files, self.asked, self.status = name, files, [], 0
 
     def entry(self, path) -> dict:
         return {"type": "file", "oid": "c" * 40, "size": len(self.files[path]), "path": path}
@@ -62,8 +64,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         hub, path = self.server, unquote(urlparse(self.path).path)
-        path = path.replace("refs/convert/parquet", COMMIT)
+        path = path.replace("refs/convert/parquet", COMMIT).replace(
+            "revision/main", f"revision/{COMMIT}"
+        )
         hub.asked.append(path)
+        if hub.status:
+            return self.answer(b"{}", hub.status)
         api = f"/api/datasets/{hub.name}"
         tree, resolve = f"{api}/tree/{COMMIT}", f"/datasets/{hub.name}/resolve/{COMMIT}/"
         if path == "/":
@@ -91,14 +97,15 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(name: str, folder):
-    """Serve a folder as the data set `name` on every revision; yields (address, list of the
-    requested paths)."""
+    """Serve a folder as the data set `name` on every revision; yields the Hub, its address in
+    HF_ENDPOINT."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     hub = Hub(name, files)
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{hub.server_port}", hub.asked
+        os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{hub.server_port}"
+        yield hub
     finally:
         hub.shutdown()
         hub.server_close()

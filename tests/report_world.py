@@ -1,10 +1,11 @@
 """A whole study as the tests of the report need it, with hostile names, and its report."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import records
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from xray import report, study
 
@@ -72,24 +73,17 @@ def whole(out: Path) -> Path:
         records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
     random = np.random.default_rng(0)
     for model in ("20", "21"):
-        kept = records.run(
-            model,
-            0,
-            data=data,
-            image_size=32,
-            **sizes,
-            weights={"file": f"{model}-seed0-32px-matched.safetensors"},
-        )
+        tensors = {
+            "layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
+            "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32),
+        }
+        content, name = save(tensors), f"{model}-seed0-32px-matched.safetensors"
+        weights = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
+        kept = records.run(model, 0, data=data, image_size=32, **sizes, weights=weights)
         path = records.save(out / "results", kept)
         for beside in path.parent.glob(f"{model}-seed?.json"):
             beside.unlink()
-        save_file(
-            {
-                "layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
-                "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32),
-            },
-            path.with_suffix(".safetensors"),
-        )
+        path.with_suffix(".safetensors").write_bytes(content)
     found = study.read(out / "results", study.choose(out / "results")[0])
     report.write(found, out)
     return out

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from samples import COUNT, class_folders, encode, error_of, pixels
+from samples import COUNT, class_folders, dicom_file, encode, error_of, pixels
 
 from xray import data
 from xray.data_sources import DataError
@@ -42,7 +42,7 @@ IMAGES = {  # file name, content, what the message says of it
     "git lfs pointer": (
         "a.png",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-        "not an image",
+        "a Git LFS pointer, not the file itself; run git lfs pull",
     ),
     "only the PNG signature": ("a.png", PNG[:8], "image"),
     "PNG cut in half": ("a.png", NOISE[: len(NOISE) // 2], "damaged"),
@@ -143,8 +143,11 @@ def bad_folder(case, root):
         emptied(made / "train" / "NORMAL")
     if case == "two validation splits":
         class_folders(made, {"val": (1, 1)})
-    if case == "DICOM files":
+    if case == "damaged DICOM files":
         (made / "train" / "NORMAL" / "a.dcm").write_bytes(bytes(128) + b"DICM")
+    if case == "DICOM of a knee":
+        knee = dicom_file(GRAY, BodyPartExamined="KNEE")
+        (made / "train" / "NORMAL" / "knee").write_bytes(knee)
     if case == "a link to nowhere":
         (made / "train" / "NORMAL" / "a.png").symlink_to(root / "nowhere.png")
     if case == "all images of a split unreadable":
@@ -158,16 +161,17 @@ FOLDERS = {
     "is a file": "a file",
     "empty folder": "no images",
     "images without folders": "no images",
-    "classes without splits": "it needs the folders train, validation and test",
+    "classes without splits": "images in no split alone; --split patient (or --split image) makes",
     "one class": "it has 1: NORMAL",
     "three classes": "it has 3: A, B, C",
     "two data sets": "several data sets (one, two)",
-    "no test split": "the test split is missing",
-    "no validation split": "the validation split is missing",
+    "no test split": "the test split is missing or has no images; it has train, validation; --",
+    "no validation split": "the validation split is missing or has no images; it has train, test",
     "empty test split": "the test split is missing or has no images",
     "no NORMAL to train on": "the train split has no NORMAL image",
     "two validation splits": "two folders are the validation split",
-    "DICOM files": "DICOM is not read here; convert",
+    "damaged DICOM files": "train/NORMAL/a.dcm (a DICOM file without",
+    "DICOM of a knee": "NORMAL/knee (no frontal chest film by its tags (BodyPartExamined KNEE))",
     "a link to nowhere": "cannot be read (No such file or directory)",
     "all images of a split unreadable": "3 unreadable images",
 }

@@ -84,6 +84,7 @@ def bad_parquet(case, folder):
                 "cut off": content[:-50],
                 "empty file": b"",
                 "not parquet": b"x" * 500,
+                "git lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
                 "damaged inside": content[:200] + bytes(400) + content[600:],
             }[case]
         )
@@ -93,11 +94,12 @@ def bad_parquet(case, folder):
 PARQUET_FILES = {
     "no test split": "the test split is missing",
     "an empty split": "the test split is empty",
-    "no split names": "none in or named after train, validation and test",
+    "no split names": "the validation and the test split is missing or has no images; it has train",
     "several configurations": "several data sets (one, two)",
-    "cut off": "its parquet files cannot be read",
-    "empty file": "its parquet files cannot be read",
-    "not parquet": "its parquet files cannot be read",
+    "cut off": "its parquet files cannot be read: 0000.parquet",
+    "empty file": "its parquet files cannot be read: 0000.parquet",
+    "not parquet": "its parquet files cannot be read: 0000.parquet",
+    "git lfs pointer": "0000.parquet: a Git LFS pointer, not the file itself; run git lfs pull",
     "damaged inside": "",  # noticed while reading or as an unreadable image, as the damage falls
 }
 

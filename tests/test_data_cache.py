@@ -90,10 +90,10 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
 def load_and_count(folder, cache, queue):
     calls = []
     decode = data_images.decode
-    data_images.decode = lambda encoded, size: (
+    data_images.decode = lambda encoded, *how: (
         calls.append(1),
         time.sleep(0.02),
-        decode(encoded, size),
+        decode(encoded, *how),
     )[-1]
     found = data.load(str(folder), 8, cache=cache)
     queue.put((len(calls), found.fingerprint, int(found.images.sum()), found.notes))

@@ -16,7 +16,7 @@ from predicting import ALL, ask, call
 from safetensors.torch import load_file, save_file
 from samples import dicom_file
 
-from xray import data_phantoms, metrics, predict, predict_weights, results
+from xray import data_phantoms, intervals, metrics, predict, predict_weights, results
 
 # ---- the same numbers as in training
 
@@ -275,7 +275,7 @@ def test_a_labelled_folder_is_scored(study, tmp_path, capsys):
     thresholds = predict_weights.thresholds(run)
     scores, spans = (
         judge(run.logits["test"] - thresholds.decision.logit, run.labels["test"])
-        for judge in (metrics.scores, metrics.bootstrap)
+        for judge in (metrics.scores, intervals.of_model)
     )
     assert found["evaluated"]["images"] == {"NORMAL": 4, "PNEUMONIA": 4}
     for name in ("accuracy", "recall", "specificity"):

@@ -6,6 +6,7 @@ scripts/train.py. A family imports itself and those above it, never one below.
 Facts
     specs                  the paper's 35 models, its rate search, the step that a size takes
     paper                  what the paper printed, what follows from it, what the report cites
+    packages               what the Python that runs a script lacks
 Models and the plain loop
     models                 a spec becomes a torch module: Figs 6 to 8
     engine                 fit and predict, batch by batch: any model, any device
@@ -13,12 +14,17 @@ Files
     files                  written whole or not at all, locked, checksummed
 Data
     data                   a source -> splits of uint8 images, labels, paths; other splits of them
-    data_sources           what a source is: the Hub, parquet files
-    data_images            folders of image files; one file -> one gray square
+    data_sources           what a source is, and what a person says of it
+    data_folders           sources that are folders: of classes, of tables
+    data_tables            images and labels in parquet, CSV, JSON lines, save_to_disk
+    data_hub               data sets of the Hub, fetched
+    data_phantoms          synthetic radiographs, for trying and testing
+    data_images            one image file -> one gray square
     data_dicom             one DICOM file -> gray pixels as a viewer shows them
     data_dicom_header      what a DICOM file says it is and promises, before it is decoded
-    data_phantoms          synthetic radiographs, for trying and testing
-    data_audit             classes, copies, patients: what stands in a data set
+    data_classes           which classes are pneumonia, which normal
+    data_splits            missing splits made; other splits of the same images
+    data_audit             copies, patients: what stands in a data set
     data_cache             decoded images on disk
 Exact SGD in sample space
     gram                   K = X Xᵀ of all images, exact; from pixels to it and back

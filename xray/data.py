@@ -1,18 +1,23 @@
 """A source of chest radiographs -> splits of uint8 images, labels and paths, and an audit of them.
 
-A source is one string: a data set id of the Hub, a folder of parquet files in the Hub's layout, a
-folder of class folders, or "phantom" (synthetic images, see data_phantoms.py). Images are decoded
+A source is one string: a data set id of the Hub, a folder of class folders, a folder of tables or
+one of them (data_tables.py), or "phantom" (synthetic images, see data_phantoms.py). What it does
+not say itself, which classes are meant and how it is split, Choices say. Images are decoded
 once (data_images.py) and kept as
 
     <cache>/images/<key>/pixels.u8     uint8 (N, 1, S, S), the readable images in canonical order
     <cache>/images/<key>/meta.json     the facts, and checksums of the pixels and of itself
 
-where the key stands for the source's content (file names, sizes and times, or the Hub's commit) and
-S. <cache> is the environment's XRAY_CACHE, or ~/.cache/xray.
+where the key stands for the source's content (file names, sizes and times, or the Hub's commit),
+the choices and S. <cache> is the environment's XRAY_CACHE, or ~/.cache/xray.
 
 facts, JSON-able, always of the given split:
-    name, source, kind ("hub", "parquet", "folders", "phantom"), fingerprint, phantom
-    classes     the source's class names -> label
+    name, source, kind (see data_sources.Source), fingerprint, phantom
+    classes     the source's class names -> label, without those left out
+    options     the choices, as options of scripts/train.py; without a split where none was made
+    made        protocol, seed and names of splits that the source lacks; empty where it has all
+    bits        used by images of 16 bits, over the whole source; 16 where there are none
+    notes       what was left out, made or stretched in reading it, a sentence each
     splits      {"train": N, ...}      counts {"train": {"NORMAL": n, "PNEUMONIA": n}, ...}
     paths, labels ("0110..."), both in canonical order
     sample      the first training image before any change: path, mode, width, height, label
@@ -25,6 +30,7 @@ facts, JSON-able, always of the given split:
     patients    data_audit.patients
 """
 
+import difflib
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -33,10 +39,22 @@ from pathlib import Path
 import numpy as np
 
 from xray import data_cache
-from xray.data_audit import patient
-from xray.data_images import folder_source
+from xray.data_folders import ARCHIVES, folder_source
+from xray.data_hub import hub_source
 from xray.data_phantoms import named, phantom_source
-from xray.data_sources import SPLITS, DataError, HubUnreachable, Source, hub_source, shown
+from xray.data_sources import (
+    INSTEAD,
+    NO_CHOICES,
+    SPLITS,
+    Choices,
+    DataError,
+    HubUnreachable,
+    Source,
+    SplitsMissing,
+    shown,
+)
+from xray.data_splits import given_index, resplit  # noqa: F401  (also of this module's interface)
+from xray.data_tables import SUFFIXES as TABLES
 
 
 @dataclass
@@ -89,48 +107,90 @@ def cache_folder() -> Path:
 
 
 def find(source: str) -> Source:
-    """What a source names: phantoms, else a folder, else a Hub data set. Raises DataError."""
+    """What a source names: phantoms, else a folder or a table, else a Hub data set. Raises
+    DataError."""
     if named(source):
         return phantom_source(source)
-    folder = Path(source).expanduser()
-    if source.strip() and folder.is_dir():
-        return folder_source(source, folder)
-    if source.strip() and folder.exists():
+    place = Path(source).expanduser()
+    if source.strip() and place.is_dir():
+        return folder_source(source, place)
+    if source.strip() and place.exists():
+        if place.suffix.lower() in TABLES:
+            return folder_source(source, place.parent, place)
+        packed = place.suffix.lower() in ARCHIVES
+        what = "an archive; unpack it, and" if packed else "a file;"
         raise DataError(
-            f"{shown(source)}: a file; give the folder that holds the train, validation and test "
+            f"{shown(source)}: {what} give the folder that holds the train, validation and test "
             "splits"
         )
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", source, re.ASCII):
-        return hub_source(source)
-    path = source[:1] in ("", ".", "~", "/") or source.count("/") > 1
-    hint = "" if path else ", and a data set of the Hub is named owner/name"
+        try:
+            return hub_source(source)
+        except DataError as error:
+            raise type(error)(f"{error}{_meant(place)}") from None
+    path = source[:1] in ("", ".", "~", "/") or (source.count("/") > 1 and "://" not in source)
+    hint = _meant(place) or ("" if path else ", and a data set of the Hub is named owner/name")
     raise DataError(f"{shown(source).strip() or 'no name'}: no such folder{hint}")
 
 
+def _meant(place: Path) -> str:
+    """The folder that a wrong name may mean, as the end of a message; "" where there is none."""
+    try:
+        there = [path.name for path in place.parent.iterdir() if path.is_dir()]
+    except (OSError, ValueError):
+        return ""
+    near = difflib.get_close_matches(place.name, there, n=1)
+    return f"; did you mean {shown(place.parent / near[0])}?" if near else ""
+
+
 def load(
-    source: str, image_size: int, skip_unreadable=False, cache: Path | None = None, progress=None
+    source: str,
+    image_size: int,
+    skip_unreadable=False,
+    cache: Path | None = None,
+    progress=None,
+    choices: Choices = NO_CHOICES,
 ) -> Data:
     """Read a source, in its own splits, from the cache where it was read before.
 
     progress(done, total) is called now and then while images are decoded. Raises DataError:
-    HubUnreachable where the source is a Hub id, the Hub does not answer and nothing is cached; and
-    where the source does not exist, is not laid out as described, has not two classes, or has
-    unreadable images and they are not to be skipped.
+    HubUnreachable where the source is a Hub id, the Hub does not answer and nothing is cached;
+    SplitsMissing where it lacks a split and choices.split is empty; and where the source does not
+    exist, is not laid out as described, has not two classes that can be told, or has unreadable
+    images and they are not to be skipped.
     """
     if image_size < 1:
         raise DataError(f"image size {image_size} does not fit: it must be positive")
     folder = Path(cache or cache_folder()) / "images"
     try:
         found = find(source)
-    except HubUnreachable:
-        entry = data_cache.get_earlier(folder, source, image_size)
+        if found.missing and not skip_unreadable:
+            listed = ", ".join(map(shown, found.missing[:6]))
+            raise DataError(
+                f"{shown(source)}: {len(found.missing)} of its files are missing ({listed}); fetch "
+                "them, or go on without them with --skip-unreadable"
+            )
+        entry = _entry(folder, found, source, image_size, progress, choices)
+    except HubUnreachable as error:
+        entry = data_cache.get_earlier(folder, source, image_size, choices)
         if entry is None:
             raise
-        why = "the Hub cannot be reached; the copy read from it before is used"
-        entry.notes.append(f"{source}: {why}")
+        why = str(error).split(INSTEAD)[0]
+        entry.notes.append(f"{why}; the copy read from it before is used")
     else:
-        entry = data_cache.get(folder, found, source, image_size, progress)
+        entry.notes.extend([found.note] if found.note else [])
     return _data(shown(source), image_size, entry, skip_unreadable)
+
+
+def _entry(folder, found, source, image_size, progress, choices) -> data_cache.Entry:
+    """Decoded images, with splits made as chosen only where the source lacks one."""
+    whole = replace(choices, split="")
+    if choices != whole and not data_cache.has(folder, found, image_size, choices):
+        try:
+            return data_cache.get(folder, found, source, image_size, progress, whole)
+        except SplitsMissing:
+            pass
+    return data_cache.get(folder, found, source, image_size, progress, choices)
 
 
 def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable: bool) -> Data:
@@ -149,17 +209,11 @@ def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable
                 raise DataError(f"{shown(source)}: {why}")
             if not count:
                 notes.append(f"the {split} split has no {name} image")
-    index = _given_index(facts)
+    index = given_index(facts)
     labels = np.frombuffer(facts["labels"].encode(), np.uint8).astype(np.int64) - ord("0")
     what = facts["name"], source, facts["fingerprint"], facts["phantom"]
     images = image_size, entry.pixels, labels, facts["paths"]
     return Data(*what, *images, "given", index, facts, notes)
-
-
-def _given_index(facts: dict) -> dict[str, np.ndarray]:
-    """The rows of the source's own splits, which lie one after another."""
-    bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
-    return {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
 
 
 def _list_unreadable(source, paths, reasons) -> str:
@@ -170,65 +224,6 @@ def _list_unreadable(source, paths, reasons) -> str:
         f"{shown(source)}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
         "Mend or remove them, or leave them out with --skip-unreadable"
     )
-
-
-# ---- other splits of the same images
-
-
-def resplit(data: Data, protocol: str, seed: int = 0) -> Data:
-    """The same images, split another way by its arguments alone; `index` and `split` change.
-
-    "given": the source's own splits.
-    "image": images drawn at random; each split keeps its number of images of each class.
-    "patient": no patient (data_audit.patient; an image whose name carries none stands alone) is in
-        two splits. Patients are taken in random order, those with most images first; each goes to a
-        split drawn with chances as the images that it still lacks, among those with room for all of
-        the patient's images of each class, or where none has room, to the one that it overfills
-        least. Those with one image come last and fill the gaps, so with enough of them each split
-        keeps its number of images of each class exactly.
-    Raises DataError for an unknown protocol, or where there are too few patients for three splits.
-    """
-    given = _given_index(data.facts)
-    if protocol == "given":
-        return replace(data, split="given", index=given)
-    if protocol not in ("image", "patient"):
-        raise DataError(f"no split protocol {protocol!r}; there are given, image and patient")
-    room = np.array([np.bincount(data.labels[given[split]], minlength=2) for split in SPLITS])
-    generator = np.random.default_rng([seed, protocol == "patient"])
-    groups = [[row] for row in range(len(data.paths))]
-    if protocol == "patient":
-        groups = _patient_groups(data.paths)
-    owner = _deal(groups, data.labels, room, generator)
-    index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
-    if any(len(rows) == 0 for rows in index.values()):
-        why = f"{len(groups)} patients are too few for three splits by patient"
-        raise DataError(f"{shown(data.source)}: {why}")
-    return replace(data, split=f"{protocol}-{seed}", index=index)
-
-
-def _patient_groups(paths: list[str]) -> list[list[int]]:
-    groups = {}
-    for row, path in enumerate(paths):
-        groups.setdefault(patient(path) or row, []).append(row)
-    return list(groups.values())
-
-
-def _deal(groups: list[list[int]], labels: np.ndarray, room: np.ndarray, generator) -> np.ndarray:
-    """Give groups of rows to splits with `room` (3, 2) by class; rows' splits, int64 (N,)."""
-    owner, room = np.empty(len(labels), np.int64), room.astype(np.int64)
-    order = [groups[i] for i in generator.permutation(len(groups))]
-    # a stable sort: equals keep their random order
-    for rows in sorted(order, key=len, reverse=True):
-        need = np.bincount(labels[rows], minlength=2)
-        fits = (room >= need).all(1)
-        if fits.any():
-            chances = np.where(fits, room[:, need > 0].sum(1), 0).astype(float)
-            split = generator.choice(3, p=chances / chances.sum())
-        else:
-            split = int(np.maximum(need - room, 0).sum(1).argmin())
-        owner[rows] = split
-        room[split] -= need
-    return owner
 
 
 def sample_image(data: Data) -> np.ndarray:

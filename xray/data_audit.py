@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xray import data_images
-from xray.data_sources import SPLITS, DataError, shown
+from xray.data_sources import SPLITS
 
 CLASSES = ("NORMAL", "PNEUMONIA")  # labels 0 and 1
 EXAMPLES = 20  # how many examples of a finding are kept
@@ -28,16 +28,20 @@ class Row(NamedTuple):
 
 
 def patient(path: str) -> str | None:
-    """The patient that a file name carries, None where it carries none.
+    """The patient that a file's name or path carries, None where it carries none.
 
     "person1000_bacteria_2931.jpeg" -> "person1000_bacteria", "IM-0115-0001.jpeg" -> "IM-0115",
     "NORMAL2-IM-1427-0001-0002.jpeg" -> "NORMAL2-IM-1427"; what follows (the Hub's
     "_jpeg.rf.<hash>.jpg") does not matter. Each cause has a series of numbers of its own:
-    person1000_virus is another child.
+    person1000_virus is another child. NIH's "00000013_005.png" -> "00000013"; a folder of CheXpert,
+    "patient00001", or MIMIC, "p10000032" -> that.
     """
-    name = re.split(r"[/\\]", path)[-1]
+    *folders, name = re.split(r"[/\\]", path)
     found = re.match(r"(person\d+_(?:bacteria|virus))_|((?:NORMAL\d*-)?IM-\d+)-\d", name)
-    return found and (found[1] or found[2])
+    found = found or re.match(r"(\d{8})_\d{3}\.", name)
+    if found:
+        return found[1] or found[2]
+    return next((part for part in folders if re.fullmatch(r"patient\d+|p\d{8}", part)), None)
 
 
 def cause_of(path: str) -> str | None:
@@ -127,26 +131,6 @@ def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict
         "examples": examples(groups),
         "conflicting_examples": examples(conflicting),
     }
-
-
-def label_mapping(given: str, classes: list[str]) -> dict[str, int]:
-    """The source's two class names -> 0 and 1.
-
-    Label 1 is the class whose name is, or which alone contains, "pneumonia", "positive", "abnormal"
-    or "1" (the first of them that tells the classes apart); else the second in the source's order.
-    Raises DataError for other than two.
-    """
-    if len(classes) != 2:
-        raise DataError(
-            f"{shown(given)}: two classes are needed, NORMAL and PNEUMONIA; it has {len(classes)}: "
-            + (", ".join(shown(name) for name in classes[:6]) or "none")
-        )
-    lower = [name.strip().lower() for name in classes]
-    for word in ("pneumonia", "positive", "abnormal", "1"):
-        for hits in ([name == word for name in lower], [word in name for name in lower]):
-            if sum(hits) == 1:
-                return {name: int(hit) for name, hit in zip(classes, hits)}
-    return {classes[0]: 0, classes[1]: 1}
 
 
 def _sample(row: Row, label: int) -> dict:

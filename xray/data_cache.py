@@ -8,16 +8,19 @@ import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from xray import data_audit, data_images, files
-from xray.data_audit import Row, label_mapping
-from xray.data_sources import SPLITS, DataError, Source, shown
+from xray import data_audit, data_dicom, data_images, data_splits, files
+from xray.data_audit import Row
+from xray.data_classes import label_mapping
+from xray.data_dicom_header import is_dicom
+from xray.data_sources import NO_CHOICES, SPLITS, Choices, DataError, Source, shown
 
-ENTRY_FORMAT = 2  # 2: patients are number and cause
+ENTRY_FORMAT = 3  # 3: no class is guessed
 BLOCK = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 
@@ -28,17 +31,25 @@ class Entry(NamedTuple):
     notes: list[str]  # about the source
 
 
-def key_of(identity: dict, image_size: int) -> str:
-    """The name of a cache entry: a digest of what the source is and the size."""
-    return _digest([ENTRY_FORMAT, identity, image_size])[:32]
+def _place(folder: Path, source: Source, image_size: int, choices: Choices) -> Path:
+    """The folder of an entry, named by a digest of what the source is, the choices and the size."""
+    about = [ENTRY_FORMAT, source.identity, choices.options, image_size]
+    return folder / _digest(about)[:32]
 
 
-def get(folder: Path, source: Source, given: str, image_size: int, progress=None) -> Entry:
+def has(folder: Path, source: Source, image_size: int, choices: Choices) -> bool:
+    """Whether there is an entry, sound or not."""
+    return _place(folder, source, image_size, choices).exists()
+
+
+def get(
+    folder: Path, source: Source, given: str, image_size: int, progress=None, choices=NO_CHOICES
+) -> Entry:
     """The decoded images of a source: from the cache, else decoded and put there. Raises DataError.
 
     Two processes that ask for the same images take turns, so the second finds them done.
     """
-    place = folder / key_of(source.identity, image_size)
+    place = _place(folder, source, image_size, choices)
     if entry := _read(place):
         return entry
     with _writing_errors(folder), files.lock(place.with_suffix(".lock")):
@@ -50,7 +61,7 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
                 why = "the cached images were damaged and are decoded again"
                 notes.append(f"{shown(place)}: {why}")
                 shutil.rmtree(place)
-            _build(place, source, given, image_size, progress)
+            _build(place, source, given, image_size, progress, choices)
             entry = _read(place)
         if entry is None:
             raise DataError(
@@ -60,14 +71,17 @@ def get(folder: Path, source: Source, given: str, image_size: int, progress=None
         return entry._replace(notes=entry.notes + notes)
 
 
-def get_earlier(folder: Path, hub_id: str, image_size: int) -> Entry | None:
+def get_earlier(folder: Path, hub_id: str, image_size: int, choices: Choices) -> Entry | None:
     """The newest sound entry of a Hub id at this size, for when the Hub cannot be asked."""
+    possible = choices.options, replace(choices, split="").options
     if not folder.is_dir():
         return None
     for path in sorted(folder.glob("*/meta.json"), key=lambda path: -path.stat().st_mtime):
         try:
             meta = json.loads(path.read_text(encoding="utf-8"))
             wanted = meta["identity"].get("id") == hub_id and meta["image_size"] == image_size
+            wanted = wanted and meta["format"] == ENTRY_FORMAT
+            wanted = wanted and meta["facts"]["options"] in possible
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if wanted and (entry := _read(path.parent)):
@@ -126,24 +140,22 @@ def _read(folder: Path) -> Entry | None:
                 if shape[0]
                 else np.empty(shape, np.uint8)
             )
-            return Entry(mapped, meta["facts"], meta["notes"])
+            return Entry(mapped, meta["facts"], list(meta["facts"]["notes"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return None
 
 
-def _build(place: Path, source: Source, given: str, image_size: int, progress) -> None:
+def _build(place: Path, source: Source, given: str, image_size: int, progress, choices) -> None:
     """Decode a source into an entry: written beside its place, then renamed."""
     with files.writing(place) as temporary:
         temporary.mkdir()
         splits, classes, notes = source.open(temporary / "arrow", image_size)
-        mapping = label_mapping(given, classes)
-        for split in SPLITS:
-            if split not in splits or not splits[split].paths:
-                others = f"is missing or has no images; it has {', '.join(splits) or 'none'}"
-                raise DataError(
-                    f"{shown(given)}: the {split} split {'is empty' if split in splits else others}"
-                )
+        if source.missing:
+            more = f" and {len(source.missing) - 20} more" * (len(source.missing) > 20)
+            notes = [*notes, f"Files that are missing: {', '.join(source.missing[:20])}{more}"]
+        mapping = label_mapping(given, classes, choices)
+        splits, made, more = data_splits.prepare(given, splits, mapping, choices.split)
         needed = sum(len(split.paths) for split in splits.values()) * image_size**2
         free = shutil.disk_usage(temporary).free
         if needed > free:
@@ -152,16 +164,19 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress) -
                 f"{free / 1e9:.1f} GB are free; free some space there, or set XRAY_CACHE to "
                 "another folder"
             )
-        with open(temporary / "pixels.u8", "wb") as stream:
-            rows = list(_decode(splits, image_size, stream, progress))
-            stream.flush()
-            os.fsync(stream.fileno())
+        rows, bits = _write_pixels(temporary / "pixels.u8", splits, image_size, progress)
+        if bits < 16:
+            more.append(f"Of images with 16 bits {bits} are in use; they are stretched to those")
         facts = {
             "name": source.name,
             "source": given,
             "kind": source.kind,
             "phantom": source.kind == "phantom",
             "classes": mapping,
+            "options": choices.options,
+            "made": made,
+            "bits": bits,
+            "notes": notes + more,
         } | data_audit.facts(rows, mapping)
         if source.fingerprint:
             facts["fingerprint"] = source.fingerprint
@@ -169,7 +184,6 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress) -
             "format": ENTRY_FORMAT,
             "identity": source.identity,
             "image_size": image_size,
-            "notes": notes,
             "blocks": _checksums(temporary / "pixels.u8"),
             "facts": facts,
         }
@@ -178,7 +192,30 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress) -
         shutil.rmtree(temporary / "arrow", ignore_errors=True)
 
 
-def _decode(splits, size, stream, progress):
+def _write_pixels(path: Path, splits, size, progress) -> tuple[list[Row], int]:
+    """Decode all images into a file; their Rows, and the bits that those with 16 bits use."""
+    with open(path, "wb") as stream:
+        rows = list(_decode(splits, size, stream, progress))
+        highest = max((row.decoded.highest for row in rows if row.decoded), default=0)
+        bits = data_images.bits_in_use(highest)
+        if bits < 16:  # which is known only now
+            stream.seek(0)
+            rows = list(_decode(splits, size, stream, progress, bits))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return rows, bits
+
+
+def _square(encoded: bytes | None, path: str, size: int, bits: int) -> data_images.Decoded:
+    """One image file or DICOM file, decoded. Raises Unreadable."""
+    if not encoded or not is_dicom(encoded[:132], path):
+        return data_images.decode(encoded, size, bits)
+    gray = data_dicom.read(encoded, any_kind=False).gray
+    film = data_images.Gray(gray, "DICOM", gray.shape[1], gray.shape[0], False, 0)
+    return data_images.square(film, size)
+
+
+def _decode(splits, size, stream, progress, bits=16):
     """Decode all images in canonical order, write their pixels to the stream, yield their Rows."""
     rows = [
         (splits[split], split, row) for split in SPLITS for row in range(len(splits[split].paths))
@@ -190,7 +227,7 @@ def _decode(splits, size, stream, progress):
         try:
             encoded = table.read(row)
             digest = hashlib.sha256(encoded or b"").hexdigest()
-            decoded = data_images.decode(encoded, size)
+            decoded = _square(encoded, table.paths[row], size, bits)
         except data_images.Unreadable as error:
             reason = str(error)
         except OSError as error:

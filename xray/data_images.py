@@ -1,11 +1,7 @@
-"""Image files on disk: folders of them by class, or of parquet files in the Hub's layout (of which
-names are read); and one encoded image -> one gray square of pixels, as in the paper's section
-2.2."""
+"""One encoded image -> one gray square of pixels, as in the paper's section 2.2."""
 
 import hashlib
 import io
-import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +10,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from xray.data_sources import SPLIT_NAMES, DataError, Encoded, Source, open_parquet, shown
-
 # A header that promises more is taken for a bomb; the largest detectors give a third of it.
 MAX_PIXELS = 64_000_000
 LARGEST_FILE = 150_000_000  # bytes: such an image in 16 bits, not packed
@@ -23,6 +17,8 @@ LARGEST_FILE = 150_000_000  # bytes: such an image in 16 bits, not packed
 FORMATS = "JPEG PNG BMP GIF TIFF WEBP JPEG2000 PPM AVIF".split()
 NO_MEMORY = "too large for this machine's memory"
 MISSING = "no image"  # the reason where a row has none
+LFS = b"version https://git-lfs"  # how a file starts that Git LFS has not fetched
+LFS_POINTER = "a Git LFS pointer, not the file itself; run git lfs pull in its folder"
 
 
 class Unreadable(ValueError):
@@ -35,6 +31,7 @@ class Gray(NamedTuple):
     width: int  # of the file, before any change
     height: int
     more: bool  # whether the file has further pages or frames, which are not read
+    highest: int  # value of a file with 16 bits, 0 of any other
 
 
 class Decoded(NamedTuple):
@@ -43,6 +40,7 @@ class Decoded(NamedTuple):
     mode: str  # Pillow's mode of the file, before any change
     width: int  # of the file, before any change
     height: int
+    highest: int  # value of a file with 16 bits, 0 of any other
 
 
 def to_gray(rgb: np.ndarray) -> np.ndarray:
@@ -68,14 +66,21 @@ def resize(gray: np.ndarray, size: int) -> np.ndarray:
     return transforms.resize(image, [size, size], antialias=True)[0].numpy()  # bilinear
 
 
-def _gray(image: Image.Image) -> np.ndarray:
-    """A loaded Pillow image of any mode -> uint8 (H, W)."""
+def _gray(image: Image.Image, bits: int) -> tuple[np.ndarray, int]:
+    """A loaded Pillow image of any mode -> uint8 (H, W), and Gray.highest."""
     mode = image.mode
     if mode.startswith("I"):  # 16 bits, in one of Pillow's spellings
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
             raise Unreadable("32-bit pixels, whose range is unknown")
-        return ((np.arange(2**16) + 128) // 257).astype(np.uint8)[wide]  # 65535 -> 255, nearest
+        top = 2**bits - 1
+        levels = (np.minimum(np.arange(2**16), top) * 510 + top) // (2 * top)  # to the nearest
+        return levels.astype(np.uint8)[wide], int(wide.max())
+    return _gray_of_8_bits(image), 0
+
+
+def _gray_of_8_bits(image: Image.Image) -> np.ndarray:
+    mode = image.mode
     if mode == "F":
         raise Unreadable("floating-point pixels, whose range is unknown")
     if mode in ("1", "L") and "transparency" not in image.info:
@@ -108,24 +113,39 @@ def too_large(*size: int) -> str:
     return f"{size[0]}x{size[1]} pixels, more than {most}"
 
 
-def decode(encoded: bytes | None, size: int) -> Decoded:
-    """Decode an image file into uint8 (size, size), one channel. Raises Unreadable."""
-    gray, mode, width, height, _ = read(encoded)
+def decode(encoded: bytes | None, size: int, bits: int = 16) -> Decoded:
+    """Decode an image file into uint8 (size, size), one channel. bits: see read. Raises
+    Unreadable."""
+    return square(read(encoded, bits), size)
+
+
+def square(film: Gray, size: int) -> Decoded:
+    """A film pressed into a square of `size` pixels a side."""
+    gray, mode, width, height, _, highest = film
     digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
-    return Decoded(resize(gray, size), digest, mode, width, height)
+    return Decoded(resize(gray, size), digest, mode, width, height, highest)
 
 
-def read(encoded: bytes | None) -> Gray:
+def bits_in_use(highest: int) -> int:
+    """How many bits the largest value of 16-bit images needs, 8 at least; 16 where there are none
+    (0)."""
+    return max(8, highest.bit_length()) if highest else 16
+
+
+def read(encoded: bytes | None, bits: int = 16) -> Gray:
     """Decode a JPEG, PNG, TIFF, WebP, ... into one gray channel at its own resolution.
 
-    The first frame, turned as its EXIF orientation says, transparency over black, 16 bits divided
-    by 257, colours to gray with to_gray. What its header promises is checked before anything is
-    decoded: no file, however packed, takes more than 1 GB of memory. Raises Unreadable.
+    The first frame, turned as its EXIF orientation says, transparency over black, colours to gray
+    with to_gray. bits: how many a source of 16-bit images uses of them; these are brought to 8, and
+    what lies above is white. What its header promises is checked before anything is decoded: no
+    file, however packed, takes more than 1 GB of memory. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
     if not encoded:
         raise Unreadable("empty")
+    if encoded.startswith(LFS):
+        raise Unreadable(LFS_POINTER)
     if encoded[128:132] == b"DICM":
         raise Unreadable("a DICOM file; convert it to PNG first")
     if len(encoded) > LARGEST_FILE:
@@ -141,7 +161,8 @@ def read(encoded: bytes | None) -> Gray:
             # a damaged EXIF block says nothing about the pixels
             with suppress(Exception):
                 ImageOps.exif_transpose(image, in_place=True)
-            return Gray(_gray(image), mode, width, height, more)
+            gray, highest = _gray(image, bits)
+            return Gray(gray, mode, width, height, more, highest)
     except Unreadable:
         raise
     except MemoryError:
@@ -155,148 +176,17 @@ def read(encoded: bytes | None) -> Gray:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
 
 
-_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif"
-IMAGE_SUFFIXES = set(_SUFFIXES.split())
-DICOM_SUFFIXES = {".dcm", ".dicom"}
+_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif .dcm .dicom"
+SUFFIXES = set(_SUFFIXES.split())
 
 
-def folder_source(given: str, folder: Path) -> Source:
-    """The source that a folder is: class folders with images before parquet. Raises DataError."""
-    files = list(_walk(folder))
-    parquet = [path for path in files if path.suffix.lower() == ".parquet"]
-    roots, loose = _images(folder, files)
-    if parquet and not any(roots.values()):
-        kind, splits = "parquet", _parquet_files(given, folder, parquet)
-        used = [path for paths in splits.values() for path in paths]
-
-        def open_(temporary, image_size):
-            return open_parquet(given, splits, temporary)
-    else:
-        kind, splits = "folders", _class_folders(given, roots)
-        used = [path for classes in splits.values() for paths in classes.values() for path in paths]
-
-        notes = [f"{loose} images outside of class folders are left out"] if loose else []
-
-        def open_(temporary, image_size):
-            return _open(folder, splits, notes)
-
-    listing = []
-    for path in used:
-        status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
-        listing.append([shown(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
-    place = folder.resolve()
-    identity = {"kind": kind, "folder": shown(place), "files": listing}
-    return Source(place.name or "data", kind, identity, open_)
-
-
-def _walk(folder: Path, above: frozenset = frozenset()):
-    """The files under a folder in name order, without hidden ones and __MACOSX. A link back to a
-    folder above, which would never end, is not followed."""
-    above = above | {os.path.realpath(folder)}
+def is_image(path: Path) -> bool:
+    """Whether a file of any name starts as an image does."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
-            continue
-        if os.path.isdir(entry.path):
-            if os.path.realpath(entry.path) not in above:
-                yield from _walk(Path(entry.path), above)
-        # no pipes or devices, which may never end
-        elif os.path.isfile(entry.path) or os.path.islink(entry.path):
-            yield Path(entry.path)
-
-
-# ---- parquet files
-
-
-def _split_of(part: str) -> str | None:
-    """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
-    stem = re.sub(r"\.parquet$", "", part.lower())
-    return SPLIT_NAMES.get(re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", stem))
-
-
-def _parquet_files(given: str, folder: Path, files: list[Path]) -> dict[str, list[Path]]:
-    """Parquet files by split, of one configuration: `full` and `mini` side by side are two."""
-    found = {}
-    for path in files:
-        parts = path.relative_to(folder).parts
-        for depth, part in enumerate(parts):
-            if split := _split_of(part):
-                name = "/".join(p for p in parts[:depth] if p != "data")
-                found.setdefault(name, {}).setdefault(split, []).append(path)
-                break
-    if not found:
-        why = "holds parquet files, but none in or named after train, validation and test"
-        raise DataError(f"{shown(given)}: {why}")
-    return found[_choose(given, list(found))]
-
-
-def _choose(given: str, names: list[str]) -> str:
-    """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's."""
-    for wanted in (names[0] if len(names) == 1 else "full", "full", "default", ""):
-        if wanted in names:
-            return wanted
-    listed = ", ".join(sorted(shown(name) for name in names)[:6])
-    why = f"holds several data sets ({listed}); give the folder of one of them"
-    raise DataError(f"{shown(given)}: {why}")
-
-
-# ---- class folders
-
-
-def _images(folder: Path, files: list[Path]) -> tuple[dict, int]:
-    """Folder that holds split folders -> split folder's name -> class folder's name -> images; and
-    how many images lie in split folders but in no class folder."""
-    roots, loose = {}, 0
-    for path in files:
-        parts = path.relative_to(folder).parts
-        depth = next((i for i, part in enumerate(parts[:-1]) if part.lower() in SPLIT_NAMES), None)
-        suffix = path.suffix.lower()
-        if depth is None or suffix not in IMAGE_SUFFIXES | DICOM_SUFFIXES:
-            continue
-        if suffix in DICOM_SUFFIXES:
-            raise DataError(
-                f"{shown(path)}: DICOM is not read here; convert the images to PNG first, for "
-                "example with dcmtk's dcm2img, and remove these"
-            )
-        if depth + 2 == len(parts):
-            loose += 1
-        else:
-            root = roots.setdefault(parts[:depth], {})
-            root.setdefault(parts[depth], {}).setdefault(parts[depth + 1], []).append(path)
-    return roots, loose
-
-
-def _class_folders(given: str, roots: dict) -> dict[str, dict[str, list[Path]]]:
-    """Images by split and class, class names in capitals. Of nested copies (the well-known archive
-    holds one) the one nearest to the top is used."""
-    if not roots:
-        raise DataError(
-            f"{shown(given)}: no images; it needs the folders train, validation and test with "
-            "NORMAL and PNEUMONIA in each of them, or parquet files in such folders"
-        )
-    nearest = min(map(len, roots))
-    at_top = {"/".join(root): splits for root, splits in roots.items() if len(root) == nearest}
-    result = {}
-    for name, classes in at_top[_choose(given, list(at_top))].items():
-        split = SPLIT_NAMES[name.lower()]
-        if split in result:
-            raise DataError(f"{shown(given)}: two folders are the {split} split; keep one of them")
-        result[split] = {}
-        for title, paths in classes.items():
-            result[split].setdefault(title.upper(), []).extend(paths)
-    return result
-
-
-def _open(folder: Path, splits: dict, notes: list[str]):
-    opened = {}
-    for split, classes in splits.items():
-        rows = [(path, name) for name in sorted(classes) for path in classes[name]]
-        opened[split] = Encoded(
-            [shown(path.relative_to(folder).as_posix()) for path, _ in rows],
-            [name for _, name in rows],
-            lambda row, rows=rows: rows[row][0].read_bytes(),
-        )
-    return opened, sorted({name for classes in splits.values() for name in classes}), notes
+        with open(path, "rb") as stream:
+            if stream.read(132)[128:] == b"DICM":
+                return True
+            Image.open(stream, formats=FORMATS).close()
+            return True
+    except Exception:  # not one of Pillow's, or not to be read
+        return False

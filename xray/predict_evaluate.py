@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xray import metrics
+from xray import intervals, metrics
 from xray.predict_weights import PredictError, Thresholds
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
@@ -38,8 +38,8 @@ def labels_of(paths: list[Path], classes: dict | None) -> dict[str, int]:
 
 def evaluate(answers: list[dict], known: dict[str, int], thresholds: Thresholds) -> dict:
     """Scores of predict.answers, of one image or more, on the labels that labels_of gave: each as
-    (value, low, high), fractions, with the bootstrap's 95 % interval over such images; nan where
-    there is none.
+    (value, low, high), fractions, with the 95 % interval over such images (intervals.of_model); nan
+    where there is none, as for the average precision.
 
     images: count by label. at: threshold's name -> AT_THRESHOLD's scores. ranking: roc_auc,
     average_precision, brier.
@@ -50,12 +50,15 @@ def evaluate(answers: list[dict], known: dict[str, int], thresholds: Thresholds)
     at = {}
     for threshold in filter(None, asked):
         above = logits - threshold.logit
-        values, spans = metrics.scores(above, labels), metrics.bootstrap(above, labels)
-        at[threshold.name] = {name: (values[name], *spans[name]) for name in AT_THRESHOLD}
-    values, spans = metrics.scores(logits, labels), metrics.bootstrap_ranking(logits, labels)
-    ranking = {name: (values[name], *spans[name]) for name in metrics.RANK_METRICS}
+        at[threshold.name] = _with_intervals(above, labels, AT_THRESHOLD)
+    ranking = _with_intervals(logits, labels, metrics.RANK_METRICS)
     counts = {name: int((labels == label).sum()) for name, label in CLASSES.items()}
     return {"images": counts, "at": at, "ranking": ranking}
+
+
+def _with_intervals(logits, labels, names) -> dict[str, tuple]:
+    values, spans = metrics.scores(logits, labels), intervals.of_model(logits, labels)
+    return {name: (values[name], *spans.get(name, (np.nan, np.nan))) for name in names}
 
 
 def told(found: dict, thresholds: Thresholds) -> list[str]:
@@ -67,8 +70,8 @@ def told(found: dict, thresholds: Thresholds) -> list[str]:
         texts = []
         for name, called in names.items():
             value, low, high = scores[name]
-            if value == value:
-                texts.append(f"{called} {value:.3f} [{low:.3f}, {high:.3f}]")
+            span = f" [{low:.3f}, {high:.3f}]" if low == low else ""
+            texts += [f"{called} {value:.3f}{span}"] if value == value else []
         return ", ".join(texts)
 
     for name, scores in found["at"].items():

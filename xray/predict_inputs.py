@@ -76,9 +76,10 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def read_film(path: Path, any_kind: bool = False) -> Film:
+def read_film(path: Path, any_kind: bool = False, bits: int = 16) -> Film:
     """Read one file as data_images.read or data_dicom.read do. any_kind: read a DICOM file that is
-    tagged as no frontal chest film all the same. Raises Unreadable with the reason."""
+    tagged as no frontal chest film all the same. bits: see data_images.read. Raises Unreadable with
+    the reason."""
     try:
         size = os.stat(path).st_size
         if size > LARGEST_FILE:
@@ -90,7 +91,7 @@ def read_film(path: Path, any_kind: bool = False) -> Film:
         shown = data_dicom.read(encoded, any_kind)
         other = f"no frontal chest film by its tags ({shown.other}), read since --any is given"
         return Film(shown.gray, 0.0, [other] * bool(shown.other) + shown.notes)
-    found = data_images.read(encoded)
+    found = data_images.read(encoded, bits)
     more = ["it has several pages or frames: the first is read"] * found.more
     return Film(found.pixels, _chroma(encoded), more)
 
@@ -128,7 +129,7 @@ def make_ready(path: Path, facts: dict, size: int, any_kind: bool = False) -> Re
     """Read one file. facts: of the study, see predict_likeness.unlike; size: pixels a side of the
     model; any_kind: see read_film."""
     try:
-        film = read_film(path, any_kind)
+        film = read_film(path, any_kind, facts.get("bits", 16))
         differs = unlike(film.gray, film.chroma, facts, size)
         warnings = film.notes + [f"unlike the training images: {text}" for text in differs]
         return Ready("", resize(film.gray, size), thumbnail(film.gray), warnings)

@@ -121,13 +121,14 @@ def at_hand(studies: dict[str, Path]) -> list[str]:
 
 def _command(model, seed, size, best, place) -> str:
     """What makes the weights: of `best`, the run without them, else of a new run in `place`."""
-    source, split = _source(place), place.name
+    facts, split = _facts(place), place.name
+    source = str(facts.get("source", PAPER))
     if best is not None:
         source, split, seed = best.data["source"], best.split, best.seed
         size = best.image_size if best.image_size != IMAGE_SIZE else size
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
     here = source.startswith("phantom") or hub or Path(source).exists()
-    options = ["--seeds", str(seed)] * (seed is not None)
+    options = [*facts.get("options", []), *["--seeds", str(seed)] * (seed is not None)]
     if best is not None and best.spec.epochs != KNOWN[model].epochs:
         options += ["--epochs", str(best.spec.epochs)]
     options += ["--force"] * (best is not None)  # its record is there, so it counts as trained
@@ -135,12 +136,12 @@ def _command(model, seed, size, best, place) -> str:
     return train_command([model], source, split, size, place.parent.parent, options)
 
 
-def _source(place: Path) -> str:
-    """The data source of a study, from its data.json; the paper's where that cannot be told."""
+def _facts(place: Path) -> dict:
+    """What a study's data.json says; empty where that cannot be told."""
     try:
-        return str(results.read_facts(place.parent / "data.json").get("source", PAPER))
+        return results.read_facts(place.parent / "data.json")
     except ResultsError:
-        return PAPER
+        return {}
 
 
 def load_weights(run: Run) -> torch.nn.Module:

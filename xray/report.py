@@ -34,6 +34,7 @@ from xray.report_items import BADGES, cell, table
 from xray.report_pictures import FONTS
 from xray.study import Study, percent, test_share
 
+NO_VERDICT = "phantoms say nothing about it"
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -164,8 +165,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     """All that the templates show. sample: the data's first training image, uint8 (S, S), or None
     where no pixel of the data may be shown.
 
-    shown: item's id -> its picture, table and records (report_items.item); the other names are
-    numbers and short lists.
+    shown: item's id -> its picture, table and records (report_items.item); alone: whether the page
+    stands without the files beside it; the other names are numbers and short lists.
     """
     judged = judge(study)
     compared = comparisons.compare(study.chosen, study.resplits, test_share(study))
@@ -177,6 +178,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     shown = items | of_method | of_findings | of_appendix | of_thresholds
     return {
         "study": study.name,
+        "alone": False,
         "data": study.runs[0].data,
         "paper": paper,
         "banner": banner(study),
@@ -201,10 +203,15 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
 
 
 def judge(study: Study) -> list[claims.Verdict]:
-    """The verdicts on a study (claims.judge)."""
+    """The verdicts on a study (claims.judge); on phantoms there are none."""
     more = {"resplits": study.resplits, "test_share": test_share(study)}
     more["source"] = study.runs[0].data["source"]
-    return claims.judge(study.chosen, study.facts, study.runs, **more)
+    judged = claims.judge(study.chosen, study.facts, study.runs, **more)
+    if not study.runs[0].data["phantom"]:
+        return judged
+    none = {"verdict": claims.NOT_RUN, "figures": NO_VERDICT, "findings": (), "p": None}
+    none |= {"note": "", "missing": (), "records": ()}
+    return [row._replace(**none) for row in judged]
 
 
 def _tally(verdicts: list) -> dict:
@@ -233,9 +240,21 @@ def banner(study: Study) -> list[str]:
     return lines("banner.j2", report_summary.differences(study))
 
 
+def shown_in(out: Path) -> str:
+    """The study that out/index.html shows; "" where there is none, or it is no report."""
+    try:
+        head = (Path(out) / "index.html").read_bytes()[:10_000].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    found = re.search(r"<title>[^<]*repeated: ([^<]+)</title>", head)
+    return found[1] if found else ""
+
+
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
     """Write index.html, report.md, claims.json and figures/, each picture and the numbers behind
-    it, into `out`; gives their paths. Raises OSError."""
+    it, into `out`, and index.html beside the study's records, where it stays; gives their paths.
+    Files of figures of the report that was in `out` before, as its report.md names them, go.
+    Raises OSError."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)
@@ -245,6 +264,13 @@ def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=No
     plain = json.dumps({"study": study.name} | content["plain"], indent=1, ensure_ascii=False)
     files["claims.json"] = f"{plain}\n".encode()
     files["index.html"] = html(content, out).encode()
+    if shown_in(out) and (out / "report.md").exists():
+        earlier = (out / "report.md").read_text(encoding="utf-8", errors="replace")
+        for name in set(re.findall(r"figures/[\w.-]+", earlier)) - set(files):
+            (out / name).unlink(missing_ok=True)
+    beside = study.folder / "index.html"
+    if beside.parent.resolve() != out.resolve():
+        write_atomically(beside, html(content | {"alone": True}, study.folder).encode())
     for name, page in files.items():
         write_atomically(out / name, page)
     return [out / name for name in files]

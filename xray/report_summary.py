@@ -40,6 +40,7 @@ def differences(study: Study) -> dict:
         "data": data,
         "split": study.name.split("/")[-1],
         "sizes": study.facts.get("splits", {}),
+        "notes": study.facts.get("notes", []),
         "runs": sorted(groups.items()),
         "trained": len(study.chosen),
         "stored": max(stored, key=stored.get).replace("x", "×") if stored else "",

@@ -104,6 +104,13 @@ def run_name(
     return "-".join(parts)
 
 
+def place(out: Path, phantom: bool) -> Path:
+    """Where records and report go: `out`, for phantoms its folder "phantom". So no phantom is ever
+    among a real study's records, `latest` or predictions."""
+    out = Path(out)
+    return out / "phantom" if phantom and out.name != "phantom" else out
+
+
 def data_folder(results: Path, name: str, fingerprint: str) -> Path:
     """Where a data set's studies lie. `name` is cut down to letters, digits, '.', '_' and '-'."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "data"

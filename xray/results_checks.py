@@ -78,6 +78,7 @@ def run(value, whole_record: bool):
         _need(isinstance(data.get(name), str), f"data.{name}")
     _need(isinstance(data.get("phantom"), bool), "data.phantom")
     _need(whole(data.get("skipped", 0), 0), "data.skipped")
+    _need(_texts(data.get("options", [])), "data.options")
     _need(value.engine in ("direct", "gram"), "engine")
     _need(isinstance(value.engine_reason, str), "engine_reason")
     _need(value.precision in ("fp32", "tf32", "bf16"), "precision")
@@ -90,6 +91,10 @@ def run(value, whole_record: bool):
     _weights(value.weights)
     texts = ("data", "engine_reason", "environment")
     return replace(value, **{name: plain(getattr(value, name)) for name in texts})
+
+
+def _texts(value) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _history(history, epochs: int) -> None:
@@ -134,7 +139,7 @@ def _weights(weights) -> None:
 FACTS = {"name": str, "source": str, "kind": str, "fingerprint": str, "phantom": bool}
 FACTS |= {"classes": dict, "splits": dict, "counts": dict, "sizes": dict, "modes": dict}
 FACTS |= {"paths": list, "labels": str, "skipped": list, "sample": dict, "audit": dict}
-FACTS |= {"patients": dict, "intensity": dict}
+FACTS |= {"patients": dict, "intensity": dict, "made": dict}
 
 
 def facts(value: dict) -> dict:
@@ -150,8 +155,9 @@ def facts(value: dict) -> dict:
         _need(isinstance(counts, dict), "counts")
         _need(all(whole(count, 0) for count in counts.values()), "counts")
     _need(all(label in (0, 1) for label in value.get("classes", {}).values()), "classes")
-    for name in ("paths", "skipped"):
-        _need(all(isinstance(path, str) for path in value.get(name, [])), name)
+    for name in ("paths", "skipped", "options", "notes"):
+        _need(_texts(value.get(name, [])), name)
+    _need(whole(value.get("bits", 16), 8, 16), "bits")
     _need(len(value.get("paths", [])) == len(value.get("labels", "")), "labels")
     _need(set(value.get("labels", "")) <= {"0", "1"}, "labels")
     seen = value.get("intensity", {}) | {"films": None, "averages": None}  # long, and no words

@@ -265,6 +265,7 @@ def command(runs: list[Run], models: list[str], *options: str) -> str:
     size = sizes.pop() if len(sizes) == 1 and sizes != {IMAGE_SIZE} else None
     data, split, file = runs[0].data, runs[0].split, runs[0].file
     folder = Path(file).parents[2] if file else RESULTS
+    options = (*data.get("options", ()), *options)
     return train_command(models, data["source"], split, size, folder, options)
 
 

@@ -36,7 +36,7 @@ class OrderError(ValueError):
 class Order:
     """What is asked for: the options of scripts/train.py; None where its default is to hold."""
 
-    results: Path  # the folder of all studies
+    out: Path  # where records and report go; phantoms in its folder "phantom"
     device: str  # "cpu" or "cuda:N"
     models: list[str] | None = None  # None: the study
     seeds: list[int] | None = None
@@ -145,7 +145,10 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     cnn_size = order.image_size or (IMAGE_SIZE if order.device != "cpu" else CPU_CNN_SIZE)
     flat_size = order.image_size or IMAGE_SIZE
     data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
-    study = results.data_folder(order.results, data.name, data.fingerprint)
+    if data.facts.get("made"):  # its own splits are those that were asked for
+        order = replace(order, split="given")
+    folder = results.place(order.out, data.phantom) / "results"
+    study = results.data_folder(folder, data.name, data.fingerprint)
     cnn_precision = choose_precision(order.precision, order.device, note)
     flat_precision = "fp32" if order.precision == "auto" else order.precision
 
@@ -196,14 +199,18 @@ def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
     return jobs[start:] + jobs[:start]
 
 
-def open_source(name: str, skip_unreadable: bool, fall_back: bool, bar, say):
-    """load(image_size, split) -> Data, each size read once. fall_back: where the Hub cannot be
-    reached, phantoms take its place, which say(text) tells."""
+def open_source(name: str, choices, skip_unreadable: bool, fall_back: bool, bar, say):
+    """load(image_size, split) -> Data, each size read once, all of one source and one content.
+
+    fall_back: where the Hub cannot be reached at the first reading, phantoms take its place, which
+    say(text) tells. load raises DataError, also where a later reading finds another content.
+    """
     from xray import data
+
+    source = {"name": name}  # and the fingerprint that the first reading finds
 
     @functools.cache
     def given(size):
-        nonlocal name
         progress = bar(total=1, initial=0, label=f"decoding images at {size}×{size}")
 
         def tick(done, total):
@@ -211,17 +218,22 @@ def open_source(name: str, skip_unreadable: bool, fall_back: bool, bar, say):
             progress.update(done - progress.n)
 
         try:
-            found = data.load(name, size, skip_unreadable=skip_unreadable, progress=tick)
+            found = data.load(source["name"], size, skip_unreadable, progress=tick, choices=choices)
         except data.HubUnreachable as error:
-            if not fall_back:
+            if not fall_back or "fingerprint" in source:
                 raise
             say(
                 f"{error}\nGoing on with phantoms (synthetic images): nothing that follows is "
                 "about real radiographs. For real ones: --data FOLDER"
             )
-            name = "phantom"
-            found = data.load(name, size, progress=tick)
+            source["name"] = "phantom"
+            found = data.load("phantom", size, progress=tick)
         progress.close()
+        if found.fingerprint != source.setdefault("fingerprint", found.fingerprint):
+            raise data.DataError(
+                f"{found.source}: changed while it was read; at {size}×{size} pixels it is another "
+                "data set, so nothing more is trained; the same command reads it anew"
+            )
         for note in found.notes:
             say(f"note: {note}")
         return found

@@ -35,8 +35,8 @@ class Outcome:
     weights: dict | None  # name -> tensor
 
 
-def write_facts(folder: Path, study: Path, data: Data, look, note) -> None:
-    """Say beside the study what its data is, unless that stands there, and in `folder`, that of all
+def write_facts(study: Path, data: Data, look, note) -> None:
+    """Say beside the study what its data is, unless that stands there, and in the folder of all
     studies, which study was worked on last.
 
     look(images, labels) gives what predict.py compares images with (predict_likeness.learn); what
@@ -55,6 +55,7 @@ def write_facts(folder: Path, study: Path, data: Data, look, note) -> None:
             note("what the training images look like is learned once, for predict.py")
         seen = look(data.train.images, data.train.labels)
         results.write_json(path, facts | {"intensity": seen})
+    folder = study.parent.parent
     files.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
 
 
@@ -79,7 +80,8 @@ def write_run(job: Job, data: Data, outcome: Outcome, device: str) -> Run:
             "fingerprint": data.fingerprint,
             "phantom": data.phantom,
             "skipped": len(data.facts["skipped"]),
-        },
+        }
+        | ({"options": options} if (options := data.facts.get("options")) else {}),
         engine=job.engine,
         engine_reason=job.engine_reason,
         precision=job.precision,

@@ -1,0 +1,153 @@
+"""Which class is pneumonia is read from names that say it, else asked for."""
+
+import pytest
+from samples import SPLITS, class_folders, encode, error_of, load, parquet, pixels, rows
+
+from xray.data_classes import in_words, label_mapping, means_healthy
+from xray.data_sources import Choices, DataError
+
+TOLD = [  # the healthy class, the other
+    ("NORMAL", "PNEUMONIA"),
+    ("NORMAL", "BACTERIA"),
+    ("healthy", "Pneumonia"),
+    ("no pneumonia", "pneumonia"),
+    ("Non_Pneumonia", "Pneumonia"),
+    ("nonCOVID", "COVID"),
+    ("negative", "positive"),
+    ("normal", "abnormal"),
+    ("Normal-CXR", "not normal"),
+    ("No Finding", "Lung Opacity"),
+    ("NoFinding", "Finding"),
+    ("clear", "opacity"),
+    ("0", "1"),
+    ("0.0", "1.0"),
+    ("False", "True"),
+    ("0_NORMAL", "1_PNEUMONIA"),
+    ("négatif", "positif"),
+    ("sain", "pneumonie"),
+    ("Sano", "Neumonía"),
+    ("saudável", "pneumonia"),
+    ("gesund", "krank"),
+    ("unauffällig", "Pneumonie"),
+    ("zdrowy", "chory"),
+    ("sağlıklı", "zatürre"),
+    ("норма", "пневмония"),
+    ("Нормальный", "Пневмония"),
+    ("正常", "肺炎"),
+    ("정상", "폐렴"),
+    ("negative for pneumonia", "typical appearance"),
+]
+
+
+@pytest.mark.parametrize("healthy, other", TOLD)
+def test_a_healthy_name_is_0_in_either_order(healthy, other):
+    for names in ([healthy, other], [other, healthy]):
+        assert label_mapping("x", names) == {healthy: 0, other: 1}
+
+
+def test_accents_may_be_encoded_either_way():
+    assert means_healthy("unauffällig") and means_healthy("unauffa\u0308llig")
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["dog cat", "BACTERIA VIRUS", "pneumonia covid", "normal healthy", "1 2", "A B", "yes maybe"]
+    + ["not_sure pneumonia", "nonspecific pneumonia", "unclear pneumonia", "不正常 肺炎"],
+)
+def test_what_cannot_be_told_is_refused_with_the_option_that_says_it(names):
+    with pytest.raises(DataError, match="--positive NAME.* --negative NAME"):
+        label_mapping("x", names.split())
+
+
+def test_more_than_two_classes_are_refused_with_the_very_options():
+    with pytest.raises(DataError, match="--positive BACTERIA,VIRUS --negative NORMAL "):
+        label_mapping("x", ["BACTERIA", "NORMAL", "VIRUS"])
+    with pytest.raises(DataError, match="it has 1: NORMAL"):
+        label_mapping("x", ["NORMAL"])
+
+
+def chosen(positive="", negative=""):
+    return Choices(*(tuple(filter(None, names.split(","))) for names in (positive, negative)))
+
+
+def test_chosen_classes_are_joined_and_others_left_out():
+    three = ["BACTERIA", "NORMAL", "VIRUS"]
+    joined = {"BACTERIA": 1, "NORMAL": 0, "VIRUS": 1}
+    assert label_mapping("x", three, chosen("bacteria,Virus", "normal")) == joined
+    assert label_mapping("x", three, chosen("VIRUS", "BACTERIA")) == {"BACTERIA": 0, "VIRUS": 1}
+    assert label_mapping("x", ["dog", "cat"], chosen("cat")) == {"dog": 0, "cat": 1}
+    assert label_mapping("x", ["dog", "cat"], chosen("", "cat")) == {"dog": 1, "cat": 0}
+    assert in_words(joined) == "BACTERIA, VIRUS: pneumonia (1); NORMAL: normal (0)"
+
+
+@pytest.mark.parametrize(
+    "choices, message",
+    [
+        (chosen("TB"), "--positive TB: no such class; there is BACTERIA, NORMAL, VIRUS"),
+        (chosen("VIRUS", "virus"), "cannot be both"),
+        (chosen("VIRUS"), "--negative is needed too; the other classes: BACTERIA, NORMAL"),
+        (chosen("", "NORMAL"), "--positive is needed too"),
+    ],
+)
+def test_choices_that_do_not_fit(choices, message):
+    with pytest.raises(DataError, match=message):
+        label_mapping("x", ["BACTERIA", "NORMAL", "VIRUS"], choices)
+
+
+def test_normal_and_bacteria_are_read_right(tmp_path):
+    """In alphabetical order NORMAL is the second."""
+    folder = class_folders(tmp_path / "set", names=("NORMAL", "BACTERIA"))
+    found = load(folder, tmp_path)
+    assert found.facts["classes"] == {"BACTERIA": 1, "NORMAL": 0}
+    for path, label in zip(found.paths, found.labels):
+        assert label == ("BACTERIA" in path)
+
+
+def test_classes_of_a_folder_joined_and_left_out(tmp_path):
+    splits = {split: (3, 2) for split in SPLITS}
+    folder = class_folders(tmp_path / "set", splits, ("NORMAL", "BACTERIA"))
+    class_folders(tmp_path / "set", splits, ("TB", "VIRUS"))
+    assert "it has 4: BACTERIA, NORMAL, TB, VIRUS" in error_of(tmp_path, folder)
+    choices = chosen("BACTERIA,VIRUS", "NORMAL")
+    found = load(folder, tmp_path, choices=choices)
+    assert found.facts["classes"] == {"BACTERIA": 1, "NORMAL": 0, "VIRUS": 1}
+    assert found.facts["counts"]["train"] == {"NORMAL": 3, "PNEUMONIA": 4}
+    assert found.facts["options"] == ["--positive", "BACTERIA,VIRUS", "--negative", "NORMAL"]
+    assert found.notes == ["Images of other classes are left out: 9 of TB"]
+    assert Choices.of(found.facts["options"]) == choices
+    other = load(folder, tmp_path, choices=chosen("VIRUS", "NORMAL"))
+    assert other.fingerprint != found.fingerprint and len(other.labels) == 15
+
+
+def test_classes_of_a_table_are_chosen_too(tmp_path):
+    folder = parquet(tmp_path / "set", names=("cat", "dog"))
+    assert "--positive" in error_of(tmp_path, folder)
+    found = load(folder, tmp_path, choices=chosen("cat", "dog"))
+    assert found.labels.tolist() == [1 - row[2] for row in rows()]
+
+
+def test_train_says_which_class_is_which(tmp_path, capsys):
+    from commands import TINY, train
+
+    splits = {"train": (5, 9), "validation": (2, 4), "test": (2, 3)}
+    folder = class_folders(tmp_path / "set", splits, ("cat", "dog"))
+    some = ("--data", folder, *TINY, "--model", "20", "--seeds", "0", "--epochs", "1")
+    some += ("--out", tmp_path / "out")
+    assert train(*some) == 2
+    assert "--positive NAME,… --negative NAME,…" in capsys.readouterr().err
+    assert train(*some, "--positive", "dog,") == 2
+    assert "is not a list of classes" in capsys.readouterr().err
+    assert train(*some, "--positive", "dog", "--negative", "cat") == 0
+    assert "classes: DOG: pneumonia (1); CAT: normal (0)" in capsys.readouterr().out
+    from xray import results, study
+
+    [run] = results.load(tmp_path / "out" / "results")
+    assert run.data["options"] == ["--positive", "dog", "--negative", "cat"]
+    assert "--positive dog --negative cat" in study.command([run], ["21"])
+
+
+def test_an_image_of_a_class_left_out_is_not_decoded(tmp_path):
+    folder = class_folders(tmp_path / "set")
+    (folder / "train" / "OTHER").mkdir()
+    (folder / "train" / "OTHER" / "bad.png").write_bytes(encode(pixels(1))[:40])
+    assert len(load(folder, tmp_path, choices=chosen("PNEUMONIA", "NORMAL")).labels) == 14

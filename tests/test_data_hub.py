@@ -1,0 +1,147 @@
+"""Data sets of the Hub, on a stand-in of it on loopback."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from samples import SPLITS, class_folders, load, parquet
+
+from xray import data_hub, data_sources
+from xray.data_sources import HubUnreachable
+
+READ = """
+import json, shutil, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import hub, os
+name, folder = sys.argv[2], Path(sys.argv[3])
+with hub.serve(name, folder / "files") as served:
+    from xray import data
+    def read(name, size=16):
+        try:
+            found = data.load(name, size)
+        except data.DataError as error:
+            return [type(error).__name__, str(error)]
+        counts = {split: len(rows) for split, rows in found.index.items()}
+        return [found.name, counts, found.facts["classes"], found.fingerprint, found.notes]
+    result = {"first": read(name), "fetched": sum("/resolve/" in path for path in served.asked)}
+    before = len(served.asked)
+    result["again"] = read(name)
+    result["fetched again"] = sum("/resolve/" in path for path in served.asked[before:])
+    result["other"] = read("some-one/else")
+    for served.status in (429, 503, 403):
+        result[str(served.status)] = read(name)
+result["gone"] = read(name)
+result["gone, another size"] = read(name, 12)
+[file] = (folder / "hf").rglob("snapshots/*/**/*train*/*.parquet") if "full" in sys.argv else [0]
+if file:
+    file.unlink()
+    result["gone, a part is lost"] = read(name, 8)
+shutil.rmtree(folder / "hf" / "hub")
+result["gone, what was fetched too"] = read(name)
+result["gone, nothing fetched"] = read(name, 8)
+print(json.dumps(result))
+"""
+
+
+def read_from_hub(name, folder) -> dict:
+    """Reading a stand-in of the Hub in a process of its own: the library reads its endpoint when it
+    is imported.
+    """
+    environment = os.environ | {
+        "XRAY_CACHE": str(folder / "cache"),
+        "HF_HOME": str(folder / "hf"),
+        "HF_HUB_OFFLINE": "0",
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            READ,
+            str(Path(__file__).parent),
+            name,
+            str(folder),
+            *["full"] * (folder / "files" / "full").exists(),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "neither progress bars nor warnings"
+    return json.loads(done.stdout)
+
+
+def test_the_papers_data_set_from_the_hub(tmp_path):
+    parquet(tmp_path / "files", layout="full/{split}/0000.parquet")
+    parquet(
+        tmp_path / "files", {split: (2, 2) for split in SPLITS}, layout="mini/{split}/0000.parquet"
+    )
+    found = read_from_hub(data_sources.PAPER, tmp_path)
+    name, counts, classes, fingerprint, notes = found["first"]
+    assert name == "chest-xray-classification" and notes == [] and found["fetched"] > 0
+    assert counts == {split: sum(n) for split, n in SPLITS.items()}, (
+        "full alone, not merged with mini"
+    )
+    assert fingerprint == load(tmp_path / "files", tmp_path).fingerprint, (
+        "the same data by another way"
+    )
+    assert found["again"] == found["first"] and found["fetched again"] == 0, (
+        "the second time it comes from the cache"
+    )
+    for case, reason in (
+        ("429", "it answers 429"),
+        ("503", "it answers 503"),
+        ("gone", "refused"),
+        ("gone, another size", "refused"),
+        ("gone, what was fetched too", "refused"),
+    ):
+        assert found[case][:4] == found["first"][:4], case
+        [note] = found[case][4]
+        assert note.startswith(f"{data_sources.PAPER}: the Hub (http://127") and reason in note
+        assert note.endswith(" before is used")
+    for case in ("gone, nothing fetched", "gone, a part is lost"):
+        kind, message = found[case]
+        assert kind == "HubUnreachable" and message.endswith("give a local folder, or phantom")
+    kind, message = found["403"]
+    assert kind == "DataError" and "the Hub refuses it" in message and "403" in message
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_other_data_sets_of_the_hub(tmp_path):
+    parquet(
+        tmp_path / "files", names=("sick", "healthy"), layout="data/{split}-00000-of-00001.parquet"
+    )
+    found = read_from_hub("some-one/lungs", tmp_path)
+    assert found["first"][:3] == [
+        "lungs",
+        {split: sum(n) for split, n in SPLITS.items()},
+        {"sick": 1, "healthy": 0},
+    ]
+    assert found["other"][0] == "DataError" and "no such data set on the Hub" in found["other"][1]
+    assert "HF_TOKEN" in found["other"][1]
+
+
+def test_a_data_set_of_image_files_on_the_hub(tmp_path):
+    class_folders(tmp_path / "files")
+    found = read_from_hub("some-one/films", tmp_path)
+    assert found["first"][1] == {split: sum(n) for split, n in SPLITS.items()}
+    assert found["first"][2] == {"NORMAL": 0, "PNEUMONIA": 1}
+
+
+def test_a_hub_that_does_not_answer_is_waited_for_for_a_while(monkeypatch):
+    import socket
+
+    assert data_hub.HUB_SECONDS == 10
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, never answers
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        start = time.perf_counter()
+        with pytest.raises(HubUnreachable, match="time|no answer in 0.3 s"):
+            data_hub.hub_source("some-one/else", 0.3)
+        assert time.perf_counter() - start < 5

@@ -1,0 +1,153 @@
+"""A study is of one source with one content, and phantoms never stand among real images."""
+
+import re
+import subprocess
+
+import pytest
+from commands import ROOT, TINY, command, fails, record_files, script, train
+from samples import class_folders, encode, pixels
+
+from xray import data, report, results, study, training_jobs
+from xray.data_sources import NO_CHOICES, DataError, HubUnreachable
+
+CNN = ("--model", "20", "11", "--seeds", "0", "--epochs", "1", "--device", "cpu")
+
+
+class Bar:
+    total = n = 0
+
+    def __init__(self, **_):
+        pass
+
+    def update(self, *_):
+        pass
+
+    close = update
+
+
+def opened(name, fall_back=False):
+    said = []
+    return training_jobs.open_source(name, NO_CHOICES, False, fall_back, Bar, said.append), said
+
+
+def gone(*_, **__):
+    raise HubUnreachable("owner/name: the Hub cannot be reached (no answer in 10 s)")
+
+
+def test_a_folder_that_changes_between_two_readings_is_refused(tmp_path):
+    folder = class_folders(tmp_path / "set")
+    load, _ = opened(str(folder))
+    first = load(16)
+    (folder / "train" / "NORMAL" / "new.png").write_bytes(encode(pixels(77)))
+    assert load(16) is first
+    with pytest.raises(DataError, match="changed while it was read"):
+        load(8)
+
+
+def test_the_hub_gone_after_the_first_reading_brings_no_phantoms(tmp_path, monkeypatch):
+    folder = class_folders(tmp_path / "set")
+    load, said = opened(str(folder), fall_back=True)
+    assert not load(16).phantom
+    monkeypatch.setattr(data, "find", gone)
+    with pytest.raises(HubUnreachable):
+        load(8)
+    assert said == []
+
+
+def test_the_hub_gone_before_it_brings_phantoms_for_all_sizes(monkeypatch):
+    found = data.find
+    monkeypatch.setattr(data, "find", lambda name: found(name) if name == "phantom" else gone())
+    load, said = opened("owner/name", fall_back=True)
+    assert load(16).phantom and load(8).fingerprint == load(16).fingerprint
+    assert len(said) == 1 and "Going on with phantoms" in said[0]
+    with pytest.raises(HubUnreachable):
+        opened("owner/name")[0](16)
+
+
+def test_nothing_is_trained_before_all_is_read(images, tmp_path, monkeypatch, capsys):
+    """Linear models at 640, CNNs at 64: the second reading fails, so no run is written."""
+    load = data.load
+
+    def second_fails(source, size, *args, **options):
+        if size == training_jobs.CPU_CNN_SIZE:
+            gone()
+        return load(source, size, *args, **options)
+
+    monkeypatch.setattr(data, "load", second_fails)
+    assert train("--data", images, *CNN, "--out", tmp_path) == 2
+    assert capsys.readouterr().err.startswith("error: owner/name: the Hub cannot be reached")
+    assert record_files(tmp_path) == {}
+
+
+def test_phantoms_have_a_folder_of_their_own(images, tmp_path, capsys):
+    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", tmp_path)
+    assert train("--data", images, *some) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("results/**/*") if path.is_file()}
+    assert train("--data", "phantom:20", *some) == 0
+    assert "study: " + str(tmp_path / "phantom" / "results") in capsys.readouterr().out
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert results.latest(tmp_path / "results").startswith("images")
+    assert results.latest(tmp_path / "phantom" / "results").startswith("phantom")
+    assert results.place(tmp_path / "phantom", True) == tmp_path / "phantom"
+    assert all("phantom" not in name for name in study.in_order(tmp_path / "results"))
+
+
+def test_without_the_hub_the_records_of_a_real_study_stay(tmp_path):
+    """The whole command on its default source, with a Hub that nobody runs."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("a real study's")
+    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", out, "--report")
+    hub = {"HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path / "hf")}
+    words = ROOT / "scripts" / "train.py", *some
+    process = command(*words, cache=tmp_path / "cache", environment=hub)
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "cannot be reached" in said and "Going on with phantoms" in said
+    assert {path.name for path in out.iterdir()} == {"index.html", "phantom"}
+    assert (out / "index.html").read_text() == "a real study's"
+    page = (out / "phantom" / "index.html").read_text(encoding="utf-8")
+    assert report.NO_VERDICT in page
+    for verdict in ("holds", "does not hold", "within noise"):
+        assert f">{verdict}</span>" not in page
+    assert report.shown_in(out) == "" and report.shown_in(out / "phantom").startswith("phantom-")
+
+
+def test_a_report_says_what_it_replaces_and_leaves_no_picture_of_it(images, tmp_path, capsys):
+    other = class_folders(
+        tmp_path / "others", {"train": (4, 5), "validation": (2, 3), "test": (2, 2)}
+    )
+    out, some = tmp_path / "out", (*TINY, "--seeds", "0", "--epochs", "1")
+    assert train("--data", images, *some, "--model", "20", "--out", out) == 0
+    script("report").main(["--results", str(out / "results"), "--out", str(out)])
+    first = report.shown_in(out)
+    assert first.startswith("images") and (out / "figures" / "weights-20.svg").exists()
+    (out / "figures" / "mine.png").write_bytes(b"a person's own")
+    assert "showed" not in capsys.readouterr().out
+    assert train("--data", other, *some, "--model", "11", "--out", out) == 0
+    script("report").main(["--results", str(out / "results"), "--out", str(out)])
+    second = report.shown_in(out)
+    assert f"showed {first} before; --study {first} writes that again" in capsys.readouterr().out
+    assert second.startswith("others-") and not (out / "figures" / "weights-20.svg").exists()
+    assert (out / "figures" / "mine.png").exists()
+    for name in (first, second):
+        assert report.shown_in(out / "results" / name) == name, "beside its records"
+        page = (out / "results" / name / "index.html").read_text(encoding="utf-8")
+        linked = set(re.findall(r'<a href="(?!https:)([^"#]+)"', page))
+        assert all((out / "results" / name / file).exists() for file in linked), linked
+    script("report").main(["--results", str(out / "results"), "--out", str(out), "--study", first])
+    assert report.shown_in(out) == first and (out / "figures" / "weights-20.svg").exists()
+
+
+def test_the_committed_report_is_not_touched_by_phantoms():
+    """What git would see: report/phantom and the reports beside records are ignored."""
+    paths = ["report/phantom/index.html", "report/results/x-01234567/given/index.html"]
+    asked = subprocess.run(["git", "check-ignore", *paths], capture_output=True, text=True)
+    assert asked.stdout.split() == paths
+
+
+def test_several_processes_do_not_fall_back(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "find", gone)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code = train(*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", tmp_path)
+    fails((code, "", capsys.readouterr().err), "cannot be reached")

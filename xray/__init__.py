@@ -42,14 +42,21 @@ Prediction
     predict_weights        which run, its weights and its thresholds
     predict_inputs         image files and DICOM; is it like the training's films?
     predict_export         maps, and the model for use elsewhere
+What the models see
+    floors                 what logistic regression tells from little of a film, without a lung
+    changes                test films changed on purpose, shown to trained weights
+    external               trained models on films of another hospital
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
+    report_seeing          sections 6.1 and 6.2: floors, changed films
+    report_external        section 6.3: another hospital
     report_appendices      appendices B to F
     report_items           pictures, tables and listings as the templates ask for them
     report_figures         bars, counts and shares, and what all pictures share
     report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits
+    report_figures_seeing  floors beside models, a learning curve, changed films
     report_pictures        how a figure becomes SVG, and numbers a PNG
 """

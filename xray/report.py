@@ -22,6 +22,7 @@ from xray import (
     report_findings,
     report_items,
     report_method,
+    report_seeing,
     report_summary,
 )
 from xray.files import write_atomically
@@ -157,6 +158,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     method, of_method = report_method.sections(study, sample)
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
+    seeing, of_seeing = report_seeing.sections(study)
     words = [verdict.verdict for verdict in judged]
     return {
         "study": study.name,
@@ -171,7 +173,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "method": method,
         "findings": findings,
         "appendix": appendix,
-        "shown": items | of_method | of_findings | of_appendix,
+        "seeing": seeing,
+        "shown": items | of_method | of_findings | of_appendix | of_seeing,
     }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from xray.report_pictures import data_uri
 from xray.results import COMPACT
-from xray.study import Study, command, seeds
+from xray.study import Study, command, percent, seeds
 
 BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open"}
 BADGES |= {"not tested here": "apart", "not run": "none"}
@@ -111,6 +111,19 @@ def table(columns: str, rows: list[list], sortable: bool = False) -> dict:
 def cell(content, *, href="", badge="", paper=False, code=False) -> dict:
     """A table's cell: text, a link, a coloured word of BADGES, the paper's value, or code."""
     return {"text": str(content), "href": href, "badge": badge, "paper": paper, "code": code}
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """A difference of fractions and its interval in points: "+1.2 (−0.3 to 2.7)"."""
+    numbers = (f"{100 * number:.1f}".replace("-", "−") for number in (value, low, high))
+    middle, low, high = numbers
+    plus = "" if middle.startswith("−") or float(100 * value) == 0 else "+"
+    return f"{plus}{middle} ({low} to {high})"
+
+
+def within(value: float, low: float, high: float) -> str:
+    """A score and its interval in percent: "92.1 (89.6 to 94.0)"."""
+    return f"{percent(value)} ({percent(low)} to {percent(high)})"
 
 
 NOT_TRAINED = cell("not trained", badge="none")

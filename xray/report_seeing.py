@@ -1,0 +1,195 @@
+"""Numbers, tables and pictures of sections 6.1 and 6.2: what can be told without a lung, and what
+moves the trained models."""
+
+import numpy as np
+
+from xray import changes, floors, intervals, metrics, report_external
+from xray import report_figures_seeing as figures
+from xray.report_items import item, plot, signed, table, within
+from xray.specs import MODELS
+from xray.study import EVALUATED, Study, finished, learned, test_share
+
+SMALL = 0.01  # a change of AUC, sensitivity and specificity that surely is within it is none
+SHOWN = {"20": "Linear", "21": "MLP", "22b": "CNN"}  # the levels in the learning curve
+
+
+def sections(study: Study) -> tuple[dict, dict]:
+    """The numbers that templates/5-what-they-see.j2 says, and their items by id."""
+    of_floors, items = _floors(study)
+    of_changes, more = _changes(study)
+    of_others, others = report_external.sections(study)
+    numbers = {"floors": of_floors, "changes": of_changes, "external": of_others}
+    return numbers, items | more | others
+
+
+def _to_make(command: str) -> dict:
+    return {"missing": [""], "command": command}
+
+
+# ---- floors
+
+
+def _scored(logits, labels) -> dict:
+    """score -> (value, low, high) of one set of logits."""
+    values, ends = intervals.influence(logits, labels), intervals.of_model(logits, labels)
+    return {name: (values[name][0], *ends[name]) for name in values}
+
+
+def _best(found: dict) -> str:
+    """The floor without lung that is most often right on the validation images."""
+    labels = found["labels"]["validation"]
+    there = [name for name in floors.WITHOUT_LUNG if name in found["floors"]]
+    logits = {name: found["floors"][name]["validation"] for name in there}
+    return max(there, key=lambda name: np.mean((logits[name] > 0) == labels))
+
+
+def _floors(study: Study) -> tuple[dict, dict]:
+    found = floors.read(study.folder)
+    if not found:
+        make = "python scripts/shortcuts.py"
+        return {}, {name: item(study) | _to_make(make) for name in ("floors", "margins")}
+    labels = found["labels"]["test"]
+    scored = {name: _scored(one["test"], labels) for name, one in found["floors"].items()}
+    rows = [
+        (name, "paper" if name in floors.WITHOUT_LUNG else "none", scores)
+        for name, scores in scored.items()
+    ]
+    models = [model for model in EVALUATED if model in study.summaries]
+    models = [model for model in models if study.summaries[model].learned]
+    for model in models:
+        one = study.summaries[model]
+        scores = {key: (one.mean[key], *one.interval[key]) for key, _ in figures.PANELS}
+        rows.append((f"model {model}", model, scores))
+    drawn = plot("floors", figures.floors, "Floors beside the models, test split", rows)
+    numbers, margins = _margins(study, found, models)
+    items = {"floors": item(study, EVALUATED, plot=drawn, table=_floor_table(found, rows))}
+    items["margins"] = item(study, EVALUATED, table=margins)
+    numbers |= {"scored": scored, "models": models, "thumbnail": floors.CURVE}
+    numbers["box"] = floors.BOX
+    if found["curve"]:
+        items["learning-curve"] = _curve(study, found, models)
+        numbers["curve"] = {
+            count: _scored(one["test"], labels)["accuracy"] for count, one in found["curve"].items()
+        }
+    return numbers, items
+
+
+def _floor_table(found: dict, rows: list) -> dict:
+    made = []
+    for name, kind, scores in rows:
+        one = found["floors"].get(name, {})
+        lung = "" if kind in MODELS else "none" if kind == "paper" else "some"
+        both = [within(*scores[score]) for score, _ in figures.PANELS]
+        made.append([name, lung, one.get("features", ""), *both])
+    return table("Floor or model | Lung | >Numbers a film | >Accuracy, % | >AUC, %", made)
+
+
+def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
+    """Each model's accuracy less that of the best floor without lung, and of the thumbnail: on the
+    given split, and over re-splits."""
+    best, labels, rows, numbers = _best(found), found["labels"]["test"], [], {}
+    resplits = {name: floors.read(study.folder.parent / name) for name in study.resplits}
+    for model in models:
+        logits = [run.logits["test"] for run in study.summaries[model].learned]
+        row = [model, MODELS[model].family]
+        for floor in (best, floors.CURVE):
+            other = [found["floors"][floor]["test"]]
+            given = intervals.of_difference(logits, other, labels)["accuracy"]
+            over = {
+                kind: _over(study, resplits, model, floor, kind) for kind in ("image", "patient")
+            }
+            row += [signed(*given), *map(_mean_in_words, over.values())]
+            numbers[model, floor] = {"given": given} | over
+        rows.append(row)
+    heads = [
+        f"{floor}: {split}"
+        for floor in (best, floors.CURVE)
+        for split in ("given", "by image", "by patient")
+    ]
+    names = "Model | Class | " + " | ".join(f">{head}" for head in heads)
+    margins = {model: numbers[model, best] for model in models}
+    thumbnails = {model: numbers[model, floors.CURVE] for model in models}
+    above = [model for model in models if thumbnails[model]["given"][1] > 0]
+    return {"best": best, "margins": margins, "above": above}, table(names, rows)
+
+
+def _over(study: Study, resplits: dict, model: str, floor: str, kind: str):
+    """The mean margin over re-splits (intervals.Mean) and their number; None for fewer than two."""
+    gaps = []
+    for name, found in resplits.items():
+        runs = study.resplits[name].get(model, [])
+        good = [run for run in runs if finished(run) and learned(run)]
+        if name.startswith(kind) and good and floor in found.get("floors", {}):
+            labels = found["labels"]["test"]
+            right = [np.mean(metrics.predictions(run.logits["test"]) == labels) for run in good]
+            of_floor = metrics.predictions(found["floors"][floor]["test"]) == labels
+            gaps.append(float(np.mean(right) - of_floor.mean()))
+    if len(gaps) < 2:
+        return None
+    mean = intervals.mean_of(gaps, test_share(study))
+    return mean.mean, mean.low, mean.high, len(gaps)
+
+
+def _mean_in_words(over) -> str:
+    return "–" if over is None else f"{signed(*over[:3])}, {over[3]}"
+
+
+def _curve(study: Study, found: dict, models: list[str]) -> dict:
+    labels = found["labels"]["test"]
+    scored = {count: _scored(one["test"], labels) for count, one in found["curve"].items()}
+    points = {count: scores["accuracy"] for count, scores in scored.items()}
+    levels = {model: study.summaries[model].mean["accuracy"] for model in SHOWN if model in models}
+    title = "Test accuracy of a 16×16 thumbnail by the number of training images"
+    drawn = plot("learning-curve", figures.learning_curve, title, points, levels)
+    rows = [
+        [f"{n:,}", *(within(*scores[key]) for key, _ in figures.PANELS)]
+        for n, scores in scored.items()
+    ]
+    return item(study, plot=drawn, table=table("Training images | >Accuracy, % | >AUC, %", rows))
+
+
+# ---- changed films
+
+
+def _changes(study: Study) -> tuple[dict, dict]:
+    found = changes.read(study.folder)
+    if not found:
+        return {}, {"changes": item(study) | _to_make("python scripts/shortcuts.py")}
+    labels, moved = found["labels"], {}
+    for one in found["models"]:
+        before = [one["logits"][changes.UNCHANGED]]
+        for name, logits in one["logits"].items():
+            if name != changes.UNCHANGED:
+                gaps = intervals.of_difference([logits], before, labels)
+                moved.setdefault(name, {})[one["model"]] = gaps
+    models = [one["model"] for one in found["models"]]
+    areas = {name: {m: gaps["roc_auc"] for m, gaps in by.items()} for name, by in moved.items()}
+    drawn = plot("changes", figures.changes, "What moves the trained models", areas)
+    rows = [
+        [
+            name,
+            model,
+            *(signed(*moved[name][model][key]) for key in ("roc_auc", "recall", "specificity")),
+        ]
+        for name in moved
+        for model in models
+    ]
+    columns = "Change | Model | >AUC | >Sensitivity | >Specificity"
+    sizes = {one["model"]: one["image_size"] for one in found["models"]}
+    spans = {name: _span([gap[0] for gap in by_model.values()]) for name, by_model in areas.items()}
+    numbers = {"sizes": sizes, "spans": spans, "nothing": _nothing(moved)}
+    return numbers, {"changes": item(study, plot=drawn, table=table(columns, rows))}
+
+
+def _span(gaps: list[float]) -> str:
+    """The lowest and the highest of differences in points, "−20.9 to −6.8"."""
+    return " to ".join(f"{100 * gap:+.1f}".replace("-", "−") for gap in (min(gaps), max(gaps)))
+
+
+def _nothing(moved: dict) -> list[str]:
+    """The changes under which no model's AUC can have moved by more than SMALL."""
+    return [
+        name
+        for name, by_model in moved.items()
+        if all(max(abs(end) for end in gaps["roc_auc"][1:]) <= SMALL for gaps in by_model.values())
+    ]

@@ -8,7 +8,7 @@ from xray import changes, engine, floors, intervals, models
 from xray.data_phantoms import draw
 from xray.specs import MODELS
 
-SIZE, COUNT = 32, 480
+SIZE, COUNT = 32, 480  # of films
 INDEX = {"train": np.arange(280), "validation": np.arange(280, 360), "test": np.arange(360, COUNT)}
 TEST = INDEX["test"]
 
@@ -95,14 +95,15 @@ OTHER, SAME = "outer 10 % of the other class", "outer 10 % of the same class"
 @pytest.mark.parametrize("plant", [with_marker, with_darker_border])
 def test_changed_films_find_a_shortcut(films, plant):
     found = moved(plant(*films), films[1], (OTHER, SAME, "JPEG of quality 50"))
-    assert found[OTHER][2] < -0.3, found  # the answer goes with the ring
-    assert found[SAME][0] > -0.1, found
+    assert found[OTHER][2] < -0.05, found  # part of the answer goes with the ring
+    for name in (SAME, "JPEG of quality 50"):
+        assert max(map(abs, found[name])) < 0.02, found
 
 
 def test_changed_films_find_none_where_there_is_none(films):
     found = moved(*films, (OTHER, SAME, "lung box of the other class"))
-    assert abs(found[OTHER][0]) < 0.1, found
-    assert found["lung box of the other class"][2] < -0.2, found  # what it sees is in there
+    assert max(map(abs, found[OTHER])) < 0.02, found
+    assert found["lung box of the other class"][2] < -0.5, found  # what it sees is in there
 
 
 def test_parts_of_a_film():

@@ -25,6 +25,7 @@ from xray.floors import digits, packed, unpacked
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
 AGES = ((0, 17), (18, 39), (40, 59), (60, 120))  # years, both ends included
+PATIENT = ("patient", "patient_id", "patientid")  # what a column of patients is called
 FEWEST = 10  # films of either class, below which a group has no scores
 
 
@@ -154,9 +155,12 @@ def read(study: Path) -> list[dict]:
 
 def groups(columns: dict[str, list], labels: np.ndarray) -> dict[str, np.ndarray]:
     """Name of a group -> its rows, bool (N,): the values of each column with 2 to 8 of them, and
-    bands of age. Groups with fewer than 10 films of either class are left out."""
-    found = {}
+    bands of age; patients and other models' probabilities aside. Groups with fewer than 10 films of
+    either class are left out."""
+    found, aside = {}, references(columns)
     for name, values in columns.items():
+        if name in aside or name.lower() in PATIENT:
+            continue
         there = {value for value in values if value is not None}
         if name.lower() == "age" and all(isinstance(value, (int, float)) for value in there):
             ages = np.array([math.nan if value is None else value for value in values], float)
@@ -188,7 +192,7 @@ def references(columns: dict[str, list]) -> dict[str, np.ndarray]:
 def patients(columns: dict[str, list]) -> list | None:
     """The patient of each film, from a column of that name; None where there is none."""
     for name, values in columns.items():
-        if name.lower() in ("patient", "patient_id", "patientid") and None not in values:
+        if name.lower() in PATIENT and None not in values:
             return values
     return None
 

@@ -9,6 +9,7 @@ from xray.study import percent
 
 PANELS = (("accuracy", "Accuracy, %"), ("roc_auc", "AUC, %"))
 DOT = {"marker": "o", "markersize": 4.5, "linestyle": "none", "markeredgewidth": 0}
+ENLARGED = 12  # points to which the picture of small changes reaches
 BAND = {"linewidth": 4, "alpha": 0.3, "solid_capstyle": "butt"}
 
 
@@ -64,7 +65,7 @@ def learning_curve(name: str, title: str, points: dict[int, tuple], levels: dict
         axis.set(xlabel="training images", ylabel="test accuracy, %")
         entries = {"logistic regression on 16×16 pixels": line(color=hue, marker="o", markersize=4)}
         entries |= {
-            f"model {model}, all images": line(color=colour(MODELS[model], False), linewidth=1.2)
+            f"model {model}": line(color=colour(MODELS[model], False), linewidth=1.2)
             for model in levels
         }
         legend(figure, entries, ncols=4, columnspacing=1.2)
@@ -84,16 +85,21 @@ def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
         return {"color": hues[model], "marker": marks[model], "markersize": 4, "linestyle": "none"}
 
     def paint(figure):
-        axis = figure.subplots()
-        for row, by_model in enumerate(found.values()):
-            for step, (model, change) in enumerate(by_model.items()):
-                place = row + (step - (len(by_model) - 1) / 2) * 0.15
-                value, low, high = (100 * number for number in change)
-                axis.plot([low, high], [place, place], color=hues[model], linewidth=1)
-                axis.plot(value, place, markeredgewidth=0, **style(model))
-        axis.axvline(0, color=COLOURS["quiet"], linewidth=1)
-        name_rows(axis, list(found), 0.6)
-        axis.set(xlabel="change in AUC, points")
+        axes = figure.subplots(1, 2, sharey=True)
+        for axis in axes:
+            for row, by_model in enumerate(found.values()):
+                for step, (model, change) in enumerate(by_model.items()):
+                    place = row + (step - (len(by_model) - 1) / 2) * 0.15
+                    value, low, high = (100 * number for number in change)
+                    axis.plot([low, high], [place, place], color=hues[model], linewidth=1)
+                    axis.plot(value, place, markeredgewidth=0, **style(model))
+            axis.axvline(0, color=COLOURS["quiet"], linewidth=1)
+            axis.set(xlabel="change in AUC, points")
+        name_rows(axes[0], list(found), 0.6)
+        axes[0].set_title("All")
+        axes[1].set_title("Small changes, enlarged")
+        axes[1].set_xlim(-ENLARGED, ENLARGED / 4)
+        axes[1].grid(axis="y", visible=False)
         entries = {f"model {model}": line(**style(model)) for model in models}
         legend(figure, entries, ncols=5, columnspacing=1.2, handletextpad=0.4)
 

@@ -52,7 +52,9 @@ def _floors(study: Study) -> tuple[dict, dict]:
     scored = {name: _scored(one["test"], labels) for name, one in found["floors"].items()}
     rows = [
         (name, "paper" if name in floors.WITHOUT_LUNG else "none", scores)
-        for name, scores in scored.items()
+        for name, scores in sorted(
+            scored.items(), key=lambda row: row[0] not in floors.WITHOUT_LUNG
+        )
     ]
     models = [model for model in EVALUATED if model in study.summaries]
     models = [model for model in models if study.summaries[model].learned]

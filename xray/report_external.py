@@ -23,13 +23,8 @@ def sections(study: Study) -> tuple[list[dict], dict]:
             for model in models
         }
         found = {model: _elsewhere(study, runs[model], films, owners) for model in models}
-        rows = [_side_by_side(model, *found[model]) for model in models]
-        names = (
-            "Model | >AUC: given split | >AUC: no shared patient | >AUC: elsewhere"
-            " | >Sensitivity: given split | >elsewhere | >Specificity: given split | >elsewhere"
-            " | >Accuracy: given split | >elsewhere | >Brier score: given split | >elsewhere"
-            " | >Mean probability elsewhere"
-        )
+        rows = [row for model in models for row in _side_by_side(model, *found[model])]
+        names = "Model | Score | >Given split | >No shared patient | >Elsewhere"
         items[f"external-{place}"] = item(study, runs=list(runs.values()), table=table(names, rows))
         groups = external.groups(films["columns"], labels)
         by_group = _group_table(films, models, groups, owners)
@@ -60,28 +55,33 @@ def _cut(run) -> float:
     return threshold.logit if threshold else 0.0
 
 
-def _elsewhere(study: Study, run, films: dict, owners) -> tuple[dict, float, dict, float]:
-    """Scores on the given test split; AUC over the patient re-splits, nan without; scores
-    elsewhere, and the mean probability there."""
+def _elsewhere(study: Study, run, films: dict, owners) -> tuple[dict, dict, dict]:
+    """Scores on the given test split; mean AUC and accuracy over the re-splits by patient; scores
+    elsewhere."""
     logits, cut = films["models"][run.spec.id]["logits"], _cut(run)
-    areas = [
-        float(intervals.influence(one.logits["test"], one.labels["test"])["roc_auc"][0])
+    apart = [
+        intervals.influence(one.logits["test"], one.labels["test"])
         for name, by_model in study.resplits.items()
         if name.startswith("patient")
         for one in by_model.get(run.spec.id, [])
         if finished(one) and learned(one)
     ]
+    keys = ("roc_auc", "accuracy") if apart else ()
+    means = {key: float(np.mean([one[key][0] for one in apart])) for key in keys}
     inside = external.scores(run.logits["test"], run.labels["test"], cut, None)
-    outside = external.scores(logits, films["labels"], cut, owners)
-    chance = float(np.mean(1 / (1 + np.exp(-np.asarray(logits, np.float64)))))
-    return inside, float(np.mean(areas)) if areas else math.nan, outside, chance
+    return inside, means, external.scores(logits, films["labels"], cut, owners)
 
 
-def _side_by_side(model: str, inside: dict, apart: float, outside: dict, chance: float) -> list:
-    row = [model, percent(inside["roc_auc"][0]), percent(apart), within(*outside["roc_auc"])]
-    for key in ("recall", "specificity", "accuracy", "brier"):
-        row += [percent(inside[key][0]), within(*outside[key])]
-    return [*row, percent(chance)]
+SCORES = {"roc_auc": "AUC", "accuracy": "accuracy", "recall": "sensitivity"}
+SCORES |= {"specificity": "specificity", "brier": "Brier score"}
+
+
+def _side_by_side(model: str, inside: dict, apart: dict, outside: dict) -> list[list]:
+    return [
+        [model, words, within(*inside[key]), percent(apart.get(key, math.nan))]
+        + [within(*outside[key])]
+        for key, words in SCORES.items()
+    ]
 
 
 def _group_table(films: dict, models: list, groups: dict, owners) -> dict:

@@ -5,6 +5,7 @@ import numpy as np
 
 from xray import changes, floors, intervals, metrics, report_external
 from xray import report_figures_seeing as figures
+from xray.comparisons import PROTOCOLS
 from xray.report_items import item, plot, signed, table, within
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, learned, test_share
@@ -47,7 +48,7 @@ def _floors(study: Study) -> tuple[dict, dict]:
     found = floors.read(study.folder)
     if not found:
         make = "python scripts/shortcuts.py"
-        return {}, {name: item(study) | _to_make(make) for name in ("floors", "margins")}
+        return {}, {"floors": item(study) | _to_make(make)}
     labels = found["labels"]["test"]
     scored = {name: _scored(one["test"], labels) for name, one in found["floors"].items()}
     rows = [
@@ -65,7 +66,7 @@ def _floors(study: Study) -> tuple[dict, dict]:
     drawn = plot("floors", figures.floors, "Floors beside the models, test split", rows)
     numbers, margins = _margins(study, found, models)
     items = {"floors": item(study, EVALUATED, plot=drawn, table=_floor_table(found, rows))}
-    items["margins"] = item(study, EVALUATED, table=margins)
+    items |= margins
     numbers |= {"scored": scored, "models": models, "thumbnail": floors.CURVE}
     numbers["box"] = floors.BOX
     if found["curve"]:
@@ -89,30 +90,25 @@ def _floor_table(found: dict, rows: list) -> dict:
 def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
     """Each model's accuracy less that of the best floor without lung, and of the thumbnail: on the
     given split, and over re-splits."""
-    best, labels, rows, numbers = _best(found), found["labels"]["test"], [], {}
+    labels = found["labels"]["test"]
+    numbers, items = {"best": _best(found), "above": []}, {}
     resplits = {name: floors.read(study.folder.parent / name) for name in study.resplits}
-    for model in models:
-        logits = [run.logits["test"] for run in study.summaries[model].learned]
-        row = [model, MODELS[model].family]
-        for floor in (best, floors.CURVE):
+    for name, floor in (("margins", numbers["best"]), ("margins-thumbnail", floors.CURVE)):
+        rows = []
+        for model in models:
+            logits = [run.logits["test"] for run in study.summaries[model].learned]
             other = [found["floors"][floor]["test"]]
             given = intervals.of_difference(logits, other, labels)["accuracy"]
-            over = {
-                kind: _over(study, resplits, model, floor, kind) for kind in ("image", "patient")
-            }
-            row += [signed(*given), *map(_mean_in_words, over.values())]
-            numbers[model, floor] = {"given": given} | over
-        rows.append(row)
-    heads = [
-        f"{floor}: {split}"
-        for floor in (best, floors.CURVE)
-        for split in ("given", "by image", "by patient")
-    ]
-    names = "Model | Class | " + " | ".join(f">{head}" for head in heads)
-    margins = {model: numbers[model, best] for model in models}
-    thumbnails = {model: numbers[model, floors.CURVE] for model in models}
-    above = [model for model in models if thumbnails[model]["given"][1] > 0]
-    return {"best": best, "margins": margins, "above": above}, table(names, rows)
+            if floor == floors.CURVE and given[1] > 0:
+                numbers["above"].append(model)
+            row = [model, MODELS[model].family, signed(*given)]
+            for kind in PROTOCOLS:
+                over = _over(study, resplits, model, floor, kind)
+                row += [signed(*over[:3]), over[3]] if over else ["–", "–"]
+            rows.append(row)
+        names = "Model | Class | >Given split | >By image | >Splits | >By patient | >Splits"
+        items[name] = item(study, models, table=table(names, rows))
+    return numbers, items
 
 
 def _over(study: Study, resplits: dict, model: str, floor: str, kind: str):
@@ -130,10 +126,6 @@ def _over(study: Study, resplits: dict, model: str, floor: str, kind: str):
         return None
     mean = intervals.mean_of(gaps, test_share(study))
     return mean.mean, mean.low, mean.high, len(gaps)
-
-
-def _mean_in_words(over) -> str:
-    return "–" if over is None else f"{signed(*over[:3])}, {over[3]}"
 
 
 def _curve(study: Study, found: dict, models: list[str]) -> dict:

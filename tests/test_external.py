@@ -136,4 +136,5 @@ def test_the_chapter_shows_what_there_is(study, records, elsewhere, tmp_path, ca
         for words in ("outside the lung box", "lung box of the other class", "other-hospital"):
             assert words in page
         assert "view AP" in page and "other_model" in page.replace("\\", "")
-        assert "need not see a lung" in page
+        assert ("need not see a lung" in page) == content["seeing"]["floors"]["told"]
+        assert ("No floor without lung tells" in page) != content["seeing"]["floors"]["told"]

@@ -9,6 +9,7 @@ import base64
 import io
 import tempfile
 import warnings
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
+from xray.data_sources import SPLITS
 from xray.files import FORMAT, read_json, write_json
 
 SIZE = 128  # pixels a side of the films that floors are given
@@ -140,13 +142,17 @@ def headers(source, paths: list[str]) -> np.ndarray | None:
     """
     with tempfile.TemporaryDirectory() as temporary:
         splits, *_ = source.open(Path(temporary) / "arrow", SIZE)
-        there = {}
-        for split in splits.values():
-            there |= {path: (split.read, row) for row, path in enumerate(split.paths)}
-        if not set(paths) <= there.keys():
+        there = defaultdict(list)  # two films may share a name, in different splits
+        for split in sorted(splits, key=lambda name: (SPLITS + (name,)).index(name)):
+            for row, path in enumerate(splits[split].paths):
+                there[path].append((splits[split].read, row))
+        if any(count > len(there[path]) for path, count in Counter(paths).items()):
             return None
-        encoded = (read(row) for read, row in map(there.get, paths))
-        return np.array([_header(content) for content in encoded], np.float32)
+        found = []
+        for path in paths:
+            read, row = there[path].pop(0)
+            found.append(_header(read(row)))
+        return np.array(found, np.float32)
 
 
 def _header(encoded: bytes) -> list[float]:

@@ -1,6 +1,8 @@
 """Numbers, tables and pictures of sections 6.1 and 6.2: what can be told without a lung, and what
 moves the trained models."""
 
+import math
+
 import numpy as np
 
 from xray import changes, floors, intervals, metrics, report_external
@@ -31,9 +33,10 @@ def _to_make(command: str) -> dict:
 
 
 def _scored(logits, labels) -> dict:
-    """score -> (value, low, high) of one set of logits."""
+    """score -> (value, low, high) of one set of logits, nan for an AUC of one class."""
     values, ends = intervals.influence(logits, labels), intervals.of_model(logits, labels)
-    return {name: (values[name][0], *ends[name]) for name in values}
+    unknown = {"roc_auc": (math.nan,) * 3}
+    return unknown | {name: (values[name][0], *ends[name]) for name in values}
 
 
 def _best(found: dict) -> str:
@@ -68,7 +71,7 @@ def _floors(study: Study) -> tuple[dict, dict]:
     items = {"floors": item(study, EVALUATED, plot=drawn, table=_floor_table(found, rows))}
     items |= margins
     numbers |= {"scored": scored, "models": models, "thumbnail": floors.CURVE}
-    numbers["box"] = floors.BOX
+    numbers["box"], numbers["told"] = floors.BOX, scored[numbers["best"]]["roc_auc"][1] > 0.5
     if found["curve"]:
         items["learning-curve"] = _curve(study, found, models)
         numbers["curve"] = {
@@ -150,6 +153,8 @@ def _changes(study: Study) -> tuple[dict, dict]:
     if not found:
         return {}, {"changes": item(study) | _to_make("python scripts/shortcuts.py")}
     labels, moved = found["labels"], {}
+    if len(set(labels)) < 2:  # neither AUC nor the other class
+        return {}, {"changes": item(study)}
     for one in found["models"]:
         before = [one["logits"][changes.UNCHANGED]]
         for name, logits in one["logits"].items():
@@ -171,7 +176,8 @@ def _changes(study: Study) -> tuple[dict, dict]:
     columns = "Change | Model | >AUC | >Sensitivity | >Specificity"
     sizes = {one["model"]: one["image_size"] for one in found["models"]}
     spans = {name: _span([gap[0] for gap in by_model.values()]) for name, by_model in areas.items()}
-    numbers = {"sizes": sizes, "spans": spans, "nothing": _nothing(moved)}
+    edge = all(high < 0 for _, _, high in areas["outer 10 % of the other class"].values())
+    numbers = {"sizes": sizes, "spans": spans, "nothing": _nothing(moved), "edge": edge}
     return numbers, {"changes": item(study, plot=drawn, table=table(columns, rows))}
 
 

@@ -6,6 +6,7 @@ MODELS ?=
 SEEDS  ?=
 DEVICE ?=
 OUT    ?= report
+EXTERNAL ?=
 ARGS   ?=
 
 BIN := .venv/bin
@@ -13,13 +14,19 @@ WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train report test lint bench dicom clean help
+.PHONY: all train shortcuts external report test lint bench dicom clean help
 .DEFAULT_GOAL := help
 
-all: train report
+all: train shortcuts $(if $(EXTERNAL),external) report
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+
+shortcuts: .venv/ready
+	$(BIN)/python scripts/shortcuts.py $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(filter --skip-unreadable,$(ARGS))
+
+external: .venv/ready
+	$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --results "$(OUT)/results"
 
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
@@ -50,6 +57,8 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records"
+	@echo "make shortcuts what can be told without a lung, and what moves the trained models"
+	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
 	@echo "make dicom     what predict.py needs for DICOM files, compressed ones too"
@@ -62,4 +71,5 @@ help:
 	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP, 0-2 for CNNs and Adam)"
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
+	@echo "  EXTERNAL=FOLDER   labelled films of another hospital, for the report                     (none)"
 	@echo "  ARGS='…'       anything else for the script behind the target"

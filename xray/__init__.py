@@ -49,12 +49,18 @@ Prediction
     predict_maps           what drove a prediction, pixel by pixel
     predict_evaluate       the model's scores on a person's labelled images
     predict_export         the model for use elsewhere, with its card
+What the models see
+    floors                 what logistic regression tells from little of a film, without a lung
+    changes                test films changed on purpose, shown to trained weights
+    external               trained models on films of another hospital
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made
     report_headlines       the four findings at the top
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
+    report_seeing          sections 6.1 and 6.2: floors, changed films
+    report_external        section 6.3: another hospital
     report_appendices      appendices B to H
     report_errors          appendix E: which test images are missed
     report_titles          what is seen in figures and tables, in numbers for their titles
@@ -66,6 +72,7 @@ The report (its words: templates/)
     report_figures_scores  a row a model: scores at a glance, re-splits
     report_figures_curves  curves by epoch, sizes compared
     report_figures_ranking  ROC, precision-recall and calibration curves
+    report_figures_seeing  floors beside models, a learning curve, changed films
     report_weights         first-layer weights as images, their scale, and over a phantom
     report_pictures        how a figure becomes SVG, and a radiograph a PNG
 """

@@ -24,6 +24,7 @@ from xray import (
     report_findings,
     report_items,
     report_method,
+    report_seeing,
     report_summary,
     report_thresholds,
     report_titles,
@@ -174,7 +175,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
     thresholds, of_thresholds = report_thresholds.sections(study)
-    shown = items | of_method | of_findings | of_appendix | of_thresholds
+    seeing, of_seeing = report_seeing.sections(study)
+    shown = items | of_method | of_findings | of_appendix | of_thresholds | of_seeing
     return {
         "study": study.name,
         "data": study.runs[0].data,
@@ -191,6 +193,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "method": method,
         "findings": findings,
         "appendix": appendix,
+        "seeing": seeing,
         "primary": claims.PRIMARY,
         "deviations": len(DEVIATIONS),
         "checklist": report_summary.checklist(study),

@@ -13,13 +13,16 @@ WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train report test lint bench clean help
+.PHONY: all train experiments report test lint bench clean help
 .DEFAULT_GOAL := help
 
-all: train report
+all: train experiments report
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+
+experiments: .venv/ready
+	$(if $(MODELS),,$(BIN)/python scripts/experiments.py $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)" $(filter --skip-unreadable,$(ARGS)))
 
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
@@ -47,6 +50,7 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records"
+	@echo "make experiments   only those beside the study: why MLPs die, what the image size does"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"

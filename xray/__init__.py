@@ -35,6 +35,12 @@ Judgement
     effects                what counts as an effect
     claims                 a verdict on each of the paper's claims (their words: claims.txt)
     claims_conditions      conditions that need more than one effect
+Experiments beside the study
+    starts                 which MLPs are dead before they learn: a census of starting weights
+    trials                 models of one hidden layer with one thing changed, many side by side
+    experiments            which of them are made, and their records
+    deaths                 the census as probabilities, and held against trained runs
+    swings                 how much of a score is the luck of epoch, seed and split
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
@@ -46,8 +52,10 @@ The report (its words: templates/)
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
     report_appendices      appendices B to F
+    report_experiments     the experiments: why MLPs die, image sizes, the last epoch
     report_items           pictures, tables and listings as the templates ask for them
     report_figures         bars, counts and shares, and what all pictures share
     report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits
+    report_figures_trials  pictures of the experiments
     report_pictures        how a figure becomes SVG, and numbers a PNG
 """

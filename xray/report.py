@@ -18,6 +18,7 @@ from xray import (
     comparisons,
     paper,
     report_appendices,
+    report_experiments,
     report_findings,
     report_items,
     report_method,
@@ -156,6 +157,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     method, of_method = report_method.sections(study, sample)
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
+    beside, of_beside = report_experiments.sections(study, compared)
     words = [verdict.verdict for verdict in judged]
     return {
         "study": study.name,
@@ -169,7 +171,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "method": method,
         "findings": findings,
         "appendix": appendix,
-        "shown": items | of_method | of_findings | of_appendix,
+        "experiments": beside,
+        "shown": items | of_method | of_findings | of_appendix | of_beside,
     }
 
 

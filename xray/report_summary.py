@@ -173,11 +173,12 @@ def _swing(summary: Summary) -> str:
     """How far validation accuracy goes up and down over the last third of a run's epochs: standard
     deviation, and the lowest and highest of any run that learned."""
     learned = [run for run in summary.runs if finished(run) and not is_dead(run)]
-    ends = [curves.last_third(run.history["validation_accuracy"]) for run in learned]
+    lines = [run.history["validation_accuracy"] for run in learned]
+    ends = list(map(curves.last_third, lines))
     if not ends:
         return "–"
     lowest, highest = min(end.min() for end in ends), max(end.max() for end in ends)
-    deviation = np.mean([end.std(ddof=1) for end in ends])
+    deviation = np.mean(list(map(curves.swing, lines)))
     return f"{100 * deviation:.1f} ({percent(lowest)}–{percent(highest)})"
 
 

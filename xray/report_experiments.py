@@ -1,0 +1,244 @@
+"""Numbers, tables and pictures of the experiments beside the study: why MLPs die, what the image
+size does, and how much of a score is the luck of the last epoch."""
+
+import math
+import shlex
+
+import numpy as np
+
+from xray import deaths, experiments, report_figures_trials, swings
+from xray.data_sources import PAPER
+from xray.metrics import count_scores
+from xray.report_items import cell, item, plot, table
+from xray.specs import IMAGE_SIZE, MODELS
+from xray.starts import NETS
+from xray.study import RESULTS, Study, finished, learned, on_test, percent, plus_minus
+
+
+def sections(study: Study, compared: list) -> tuple[dict, dict]:
+    """The numbers that templates/5-experiments.j2 says, and its items by id. compared: what
+    comparisons.compare gives."""
+    records = experiments.read(study.folder)
+    census, of_census = _deaths(study, records)
+    control, of_control = _control(study, records)
+    sizes, of_sizes = _sizes(study, records)
+    luck, of_luck = _luck(study, compared)
+    numbers = {"deaths": census, "control": control, "sizes": sizes, "luck": luck}
+    return numbers, of_census | of_control | of_sizes | of_luck
+
+
+def _missing(study: Study) -> dict:
+    """An item that has no record yet, with the command that makes it."""
+    words = ["python", "scripts/experiments.py"]
+    source, folder = study.runs[0].data["source"], study.folder.parents[1]
+    words += ["--data", source] if source != PAPER else []
+    words += ["--out", str(folder.parent)] if folder.resolve() != RESULTS else []
+    return item(study, missing=["experiments"]) | {"command": shlex.join(words)}
+
+
+def _words(net: str) -> str:
+    """ "1x10" in words."""
+    layers, units = net.split("x")
+    return f"{layers} layer{'s' * (layers != '1')}, {units} units"
+
+
+def _of(share: deaths.Share, digits: int = 1) -> str:
+    low, high = share.interval
+    return f"{percent(share.value, digits)} ({percent(low, digits)}–{percent(high, digits)})"
+
+
+# ---- why MLPs die
+
+
+def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
+    found = deaths.censuses(records)
+    if not found:
+        return None, {"deaths": _missing(study), "deaths-checked": _missing(study)}
+    nets = [f"{layers}x{units}" for layers, units in NETS]
+    kernel = records.get("kernel", {"dead": {}, "angles": {}, "films": [math.nan, math.nan]})
+    drawn = {
+        _words(net): {size: deaths.starts(one, net)["dead"] for size, one in found.items()}
+        for net in nets
+    }
+    wide = {_words(net): value for net, value in kernel["dead"].items()}
+    title = "Starts that are dead for good, by layers and units"
+    picture = plot("deaths", report_figures_trials.dead_starts, title, drawn, wide)
+    checks = deaths.check(study, records)
+    items = {
+        "deaths": item(study, plot=picture, table=_census_table(found, kernel, nets)),
+        "deaths-checked": item(study, table=_check_table(checks)),
+    }
+    largest = max(found)
+    shares = [deaths.starts(one, net)["dead"] for one in found.values() for net in nets]
+    on_split = [row for row in checks if not row.resplits]
+    numbers = {
+        "size": largest,
+        "seeds": {size: one["seeds"] for size, one in found.items()},
+        "one_layer": _of(deaths.starts(found[largest], "1x10")["dead"]),
+        "lowest": percent(min(share.value for share in shares), 0),
+        "highest": percent(max(share.value for share in shares), 0),
+        "films": [math.degrees(angle) for angle in kernel["films"]],
+        "seen": {
+            net: [math.degrees(angle) for angle in kernel["angles"][net]]
+            for net in ("1x20", "3x5")
+            if net in kernel["angles"]
+        },
+        "checked": sum(row.dead for row in checks),
+        "revived": sum(row.revived for row in checks),
+        "alive": sum(runs for row in on_split for _, runs in row.died.values()),
+        "died": sum(dead for row in on_split for dead, _ in row.died.values()),
+    }
+    return numbers, items
+
+
+def _census_table(found: dict, kernel: dict, nets: list[str]) -> dict:
+    rows = []
+    for net in nets:
+        for size, census in found.items():
+            kinds = deaths.starts(census, net)
+            row = [_words(net), f"{size}×{size}", census["seeds"], _of(kinds["dead"])]
+            row += [_of(kinds["above"]), percent((1 - kinds["both"].value) / 2)]
+            wide, angles = kernel["dead"].get(net, math.nan), kernel["angles"].get(net)
+            bound = 0.5 - angles[1] / (2 * math.pi) if angles else math.nan
+            rows.append([*row, percent(wide), percent(bound)])
+    names = (
+        "Net | Image size | >Seeds | >Dead: no output above 0, % (95 % interval)"
+        " | >All above 0, % (95 % interval) | >(1 − both signs) / 2, % | >Wide nets, %"
+        " | >At most, wide nets, %"
+    )
+    return table(names, rows)
+
+
+def _check_table(checks: list) -> dict:
+    rows = []
+    for row in checks:
+        later = [f"{dead} of {runs}" if runs else "–" for dead, runs in row.died.values()]
+        where = "re-splits" if row.resplits else "the given split"
+        rows.append([row.model, where, row.dead, row.revived, *later])
+    names = (
+        "Model | On | >Runs that started dead | >of these learned or moved"
+        " | >Died later: started with both signs | >Died later: started all above 0"
+    )
+    return table(names, rows)
+
+
+# ---- without the last ReLU
+
+
+def _control(study: Study, records: dict) -> tuple[dict | None, dict]:
+    if "last-relu" not in records:
+        return None, {"last-relu": _missing(study)}
+    runs, rows, scores = records["last-relu"]["runs"], [], {}
+    for last_relu in (True, False):
+        own = [run for run in runs if run["last_relu"] == last_relu]
+        lost = [run for run in own if run["tp"] + run["fp"] == 0]
+        # of dead nets and those that call all alike nothing can be said
+        alive = {run["seed"]: _accuracy(run) for run in own if _beats_constant(run)}
+        scores[last_relu] = alive
+        words = "as in the paper" if last_relu else "without the last ReLU"
+        accuracy = plus_minus([100 * value for value in alive.values()], 1)
+        rows.append([words, len(own), len(lost), len(alive), accuracy])
+    names = "MLP | >Seeds | >Dead | >Learned | >Test accuracy of those, %"
+    gap, low, high = deaths.paired(scores[False], scores[True])
+    numbers = {
+        "size": runs[0]["image_size"],
+        "seeds": rows[0][1],
+        "dead": [row[2] for row in rows],
+        "gap": gap,
+        "low": low,
+        "high": high,
+        "pairs": len(scores[True].keys() & scores[False].keys()),
+    }
+    return numbers, {"last-relu": item(study, table=table(names, rows))}
+
+
+def _accuracy(run: dict) -> float:
+    counts = {name: run[name] for name in ("tp", "tn", "fp", "fn")}
+    return float(count_scores(**counts)["accuracy"])
+
+
+def _beats_constant(run: dict) -> bool:
+    return run["tp"] + run["tn"] > max(run["tp"] + run["fn"], run["tn"] + run["fp"])
+
+
+# ---- image sizes
+
+
+def _sizes(study: Study, records: dict) -> tuple[dict | None, dict]:
+    if "sizes" not in records:
+        return None, {"size-steps": _missing(study)}
+    found = {}
+    for run in records["sizes"]["runs"]:
+        of = found.setdefault(run["model"], {}).setdefault(run["matched"], {})
+        of.setdefault(run["image_size"], []).append(_accuracy(run))
+    for model, of in found.items():  # at the paper's size the study's own runs are both
+        chosen = [run for run in study.chosen.get(model, []) if run.image_size == IMAGE_SIZE]
+        own = [on_test(run)["accuracy"] for run in chosen if finished(run) and learned(run)]
+        for values in of.values() if own else ():
+            values[IMAGE_SIZE] = own
+    title = "Test accuracy over image sizes, with matched steps and without"
+    drawn = plot("size-steps", report_figures_trials.over_sizes, title, found)
+    sizes = sorted({size for of in found.values() for values in of.values() for size in values})
+    rows = [
+        [model, "matched" if matched else "not matched"]
+        + [plus_minus(100 * np.array(values.get(size, [])), 1) for size in sizes]
+        for model, of in found.items()
+        for matched, values in of.items()
+    ]
+    names = "Model | Step | >" + " | >".join(f"{size}×{size}" for size in sizes)
+    smallest = sizes[0]
+    numbers = {
+        "smallest": smallest,
+        "matched": float(np.mean(found["20"][True][smallest])),
+        "not_matched": float(np.mean(found["20"][False][smallest])),
+        "times": IMAGE_SIZE / smallest,
+    }
+    return numbers, {"size-steps": item(study, plot=drawn, table=table(names, rows))}
+
+
+# ---- the luck of the last epoch
+
+
+def _luck(study: Study, compared: list) -> tuple[dict | None, dict]:
+    found = swings.swings(study, compared)
+    if not found:
+        models = {"swings": item(study, ["20"]), "paper-differences": item(study, ["20"])}
+        return None, models
+    title = "How far accuracy varies over epochs, seeds and splits"
+    drawn = plot("swings", report_figures_trials.swings, title, found)
+    rows = [
+        [swing.model, swing.runs]
+        + [percent(getattr(swing, name)) for name in ("epochs", "seeds", "seeds_on_test")]
+        + [percent(swing.splits), swing.resplits]
+        for swing in found
+    ]
+    names = (
+        "Model | >Runs | >Last third of the epochs | >Seeds, last epoch | >Seeds, test"
+        " | >Re-splits by image, test | >Re-splits"
+    )
+    pairs = swings.differences(found)
+    shown = [
+        [f"Fig {row.table}", " over ".join(row.models), percent(row.paper)]
+        + [
+            cell(percent(noise), badge="good" if row.paper > noise else "none")
+            for noise in (row.by_epochs, row.by_seeds)
+        ]
+        for row in pairs
+    ]
+    columns = "Table | Models | >The paper's difference | >Two last epochs | >Two seeds"
+    cnn = [swing.epochs for swing in found if MODELS[swing.model].family == "CNN"]
+    others = [swing.epochs for swing in found if MODELS[swing.model].family != "CNN"]
+    numbers = {
+        "pairs": len(pairs),
+        "beyond_epochs": sum(row.paper > row.by_epochs for row in pairs),
+        "beyond_seeds": sum(row.paper > row.by_seeds for row in pairs),
+        "cnn": [min(cnn), max(cnn)] if cnn else None,
+        "others": [min(others), max(others)] if others else None,
+    }
+    items = {
+        "swings": item(
+            study, [swing.model for swing in found], plot=drawn, table=table(names, rows)
+        ),
+        "paper-differences": item(study, table=table(columns, shown, sortable=True)),
+    }
+    return numbers, items

@@ -59,7 +59,7 @@ help:
 	@echo "  DATA=FOLDER    parquet files, class folders, a Hub data set id, or phantom   (the paper's set on the Hub)"
 	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
-	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP by SGD, 0-2 for CNNs)"
+	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP, 0-2 for CNNs and Adam)"
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
 	@echo "  ARGS='…'       anything else for the script behind the target"

@@ -1,11 +1,11 @@
-"""Scores against hand-worked numbers, and tests and intervals against what they must say."""
+"""Scores against hand-worked numbers."""
 
 import math
 
 import numpy as np
 import pytest
 
-from xray import metrics
+from xray import intervals, metrics
 
 # the paper's matrix of model 20, as logits
 COUNTS = {"tp": 400, "tn": 142, "fp": 29, "fn": 11}
@@ -98,7 +98,7 @@ def test_always_pneumonia():
     "logits, labels", [([], []), ([1.0], []), ([float("nan")], [1]), ([1.0], [2]), ([[1.0]], [[1]])]
 )
 def test_input_that_cannot_be_scored(logits, labels):
-    for function in (metrics.scores, metrics.bootstrap, metrics.threshold_at_sensitivity):
+    for function in (metrics.scores, intervals.influence, metrics.threshold_at_sensitivity):
         with pytest.raises(ValueError):
             function(np.array(logits), np.array(labels))
 
@@ -156,72 +156,6 @@ def test_threshold_at_sensitivity():
     for bad in ((np.zeros(3), np.zeros(3, int)), (np.array([-math.inf, 1]), np.ones(2, int))):
         with pytest.raises(ValueError):
             metrics.threshold_at_sensitivity(*bad)
-
-
-def test_bootstrap_interval_is_the_binomials():
-    found = metrics.bootstrap(LOGITS_20, LABELS_20)
-    low, high = found["accuracy"]
-    error = math.sqrt(542 / 582 * 40 / 582 / 582)
-    assert low == pytest.approx(542 / 582 - 1.96 * error, abs=0.003)
-    assert high == pytest.approx(542 / 582 + 1.96 * error, abs=0.003)
-    assert (
-        found
-        == metrics.bootstrap(LOGITS_20, LABELS_20)
-        != metrics.bootstrap(LOGITS_20, LABELS_20, seed=1)
-    )
-    perfect = metrics.bootstrap(np.array([1.0, -1]), np.array([1, 0]))
-    assert perfect["accuracy"] == (1, 1)
-    assert metrics.bootstrap(np.zeros(5), np.ones(5, int))["precision"] == (0, 0)
-
-
-def test_several_runs_widen_the_interval():
-    worse = {"tp": 350, "tn": 120, "fp": 51, "fn": 61}
-    together = metrics.bootstrap_runs([COUNTS, worse])["accuracy"]
-    assert together[0] < metrics.bootstrap_runs([COUNTS])["accuracy"][0] - 0.05
-    assert together[1] == pytest.approx(metrics.bootstrap_runs([COUNTS])["accuracy"][1], abs=0.01)
-
-
-def test_bootstrap_of_the_ranking():
-    random = np.random.default_rng(3)
-    labels = random.integers(0, 2, 200)
-    logits = (random.normal(size=200) + labels).round(1)
-    exact, found = metrics.scores(logits, labels), metrics.bootstrap_ranking(logits, labels)
-    for name, (low, high) in found.items():
-        assert low < exact[name] < high and high - low < 0.25
-    # every resample weighted by ones is the sample itself: compare with a direct recomputation of
-    # one resample
-    one = metrics.bootstrap_ranking(logits, labels, resamples=1, seed=5)
-    rows = np.random.default_rng(5).integers(0, 200, (1, 200))[0]
-    again = metrics.scores(logits[rows], labels[rows])
-    for name in metrics.RANK_METRICS:
-        assert one[name] == (pytest.approx(again[name], abs=1e-6),) * 2
-    single = metrics.bootstrap_ranking(np.full(6, np.inf), np.ones(6, int))
-    assert all(math.isnan(value) for value in single["roc_auc"]) and single["brier"] == (0, 0)
-
-
-def test_mcnemar_by_hand():
-    labels = np.ones(10, int)
-    a = np.array([1] * 6 + [0] * 4)  # right on 0-5
-    b = np.array([0] * 5 + [1] + [0] * 4)  # right on 5
-    found = metrics.mcnemar(a, b, labels)
-    assert (found["only_a"], found["only_b"]) == (5, 0) and found["p"] == pytest.approx(2 / 2**5)
-    assert metrics.mcnemar(b, a, labels)["p"] == found["p"]
-    assert metrics.mcnemar(a, a, labels) == {"only_a": 0, "only_b": 0, "p": 1.0}
-    with pytest.raises(ValueError):
-        metrics.mcnemar(a, b[:5], labels)
-
-
-def test_paired_bootstrap_knows_the_sign():
-    labels = np.repeat([1, 0], [300, 200])
-    good = labels.copy()
-    bad = labels.copy()
-    bad[:60], bad[-20:] = 0, 1
-    for name in ("accuracy", "f1", "recall", "specificity"):
-        low, high = metrics.paired_bootstrap(good, bad, labels, name)
-        exact = 1 - float(metrics.count_scores(tp=240, tn=180, fp=20, fn=60)[name])
-        assert 0 < low < exact < high
-        assert metrics.paired_bootstrap(bad, good, labels, name)[1] < 0
-    assert metrics.paired_bootstrap(good, good, labels, "f1") == (0, 0)
 
 
 def test_a_miss_is_as_sure_as_its_wrong_class():

@@ -18,7 +18,8 @@ HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=al
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
 NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5".split()
 APPENDICES = ["claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
-SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *APPENDICES]
+EXPERIMENTS = ["why-mlps-die", "image-size", "last-epoch"]
+SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *EXPERIMENTS, *APPENDICES]
 
 
 def facts(validation: int, test: int) -> dict:
@@ -82,6 +83,7 @@ def full(tmp_path_factory) -> Path:
     data = records.DATA | {"source": HOSTILE}
     sizes = {"validation": 60, "test": 40}
     records.whole_study(out / "results", seeds=2, facts=facts(**sizes), data=data, **sizes)
+    records.experiments(next((out / "results").glob("*/given")))
     for split in ("image-0", "image-1", "patient-0", "patient-1"):
         records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
     random = np.random.default_rng(0)

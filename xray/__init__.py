@@ -28,12 +28,14 @@ Runs
     training_jobs          what is asked for becomes jobs
     training_record        what a run leaves on disk: checkpoint, weights, record
 Judgement
-    metrics                logits and labels -> scores, intervals, tests
+    metrics                logits and labels -> scores and curves over thresholds
+    intervals              how far a score or a mean of scores may be from what was measured
     curves                 statistics of training curves
     study                  a study read from its records and summed up
     comparisons            like with like: image sizes, durations, re-splits
-    effects                what counts as an effect
+    effects                what counts as an effect: rules, evidence
     claims                 a verdict on each of the paper's claims (their words: claims.txt)
+    claims_effects         the effects: test scores over re-splits, curves over seeds
     claims_conditions      conditions that need more than one effect
 Experiments beside the study
     starts                 which MLPs are dead before they learn: a census of starting weights

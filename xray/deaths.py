@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
 
+from xray.intervals import wilson
 from xray.results import Run
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 from xray.study import Study, finished, is_dead, learned
@@ -29,8 +29,7 @@ class Share:
     def interval(self) -> tuple[float, float]:
         if not self.of:
             return math.nan, math.nan
-        found = stats.binomtest(self.count, self.of).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        return wilson(self.count, self.of)
 
 
 def censuses(records: dict) -> dict[int, dict]:
@@ -86,6 +85,13 @@ def check(study: Study, records: dict) -> list[Check]:
     return sorted(found.values(), key=lambda row: (row.resplits, order(row.model)))
 
 
+def died(checks: list[Check], kinds=("both", "above"), models=()) -> Share:
+    """Runs that ended dead, of those that started with such outputs, of these models or of all."""
+    rows = [row for row in checks if not models or row.model in models]
+    pairs = [row.died[kind] for row in rows for kind in kinds]
+    return Share(sum(dead for dead, _ in pairs), sum(runs for _, runs in pairs))
+
+
 def _start_of(run: Run, census: dict | None, resplit: bool) -> str:
     """ "dead", "both" or "above"; "" where the census does not tell.
 
@@ -99,14 +105,3 @@ def _start_of(run: Run, census: dict | None, resplit: bool) -> str:
     if resplit and count < CERTAIN:
         return ""
     return "dead" if count == 0 else "above" if count == census["images"] else "both"
-
-
-def paired(first: dict, second: dict) -> tuple[float, float, float]:
-    """The mean of first - second over the keys of both, and its 95 % interval (Student's t); nan
-    for fewer than two."""
-    gaps = np.array([first[key] - second[key] for key in first.keys() & second.keys()])
-    if len(gaps) < 2:
-        return math.nan, math.nan, math.nan
-    mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / math.sqrt(len(gaps)))
-    reach = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
-    return mean, mean - reach, mean + reach

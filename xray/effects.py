@@ -1,33 +1,43 @@
-"""What a claim is judged on: effects over seeds, or over test images where there are too few seeds.
+"""What a claim is judged on: effects over seeds or over re-splits, each with its interval.
 
-An *effect* is a difference between two models (or groups of them) that the claim says is positive,
-one value a seed: runs of one seed share their starting weights and batch order, so they are
-compared pairwise. One rule for every claim:
+An *effect* is a difference between two models (or groups of them), or the distance of a score from
+a target. Its values are
 
-- three seeds or more: the effect is within noise where its mean is at most 2 standard errors from
-  0; else its sign decides.
-- fewer seeds, a test score: the first seed's two runs, on the test images. Within noise where
-  McNemar's exact test gives p >= 0.05 (accuracy) or the 95 % interval of the paired bootstrap holds
-  0 (F1); else the sign decides.
-- fewer seeds, anything else: within noise where the mean effect is at most a minimum stated here
-  (MINIMUM); else the sign decides. One seed cannot tell noise from effect, and the verdict's note
-  says so.
+- of curves: one a seed, of runs on the given split that share their seed;
+- of test scores: one an image re-split, the mean over the seeds that learned there. Nobody has the
+  paper's split, and one split is one draw of test images; over re-splits the error from the test
+  images, from the training images and from the seeds is in the interval.
+
+The interval is Student's (intervals.mean_of), 95 %. Runs that did not learn (study.learned) are
+left out of every effect; how often that happens is a result of its own. One rule for every claim:
+
+- "A is above B" holds where the interval lies above 0. It does not hold where the interval lies
+  below 0, or within ±MARGIN, that is, where an effect of any size is ruled out. Else it is within
+  noise.
+- "A and B are alike" holds where the interval lies within ±MARGIN; "A is not above B" where it ends
+  below MARGIN. They do not hold where the interval lies above 0 (for "alike": does not hold 0).
+  Else they are within noise: that no difference was found shows nothing.
+- a claim of several conditions holds with all, and does not hold with one that fails.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from xray import curves, metrics
+from xray.intervals import Mean, mean_of, wilson
 from xray.results import SEEDS, Run
-from xray.study import counts_on_test
+from xray.study import finished, learned
 
-HOLDS, FAILS, NOISE, NOT_RUN = "holds", "does not hold", "within noise", "not run"
-# Effects that count with fewer seeds: points of accuracy or F1; shares (curves.relative) of a loss,
+HOLDS, FAILS, NOISE = "holds", "does not hold", "within noise"
+NOT_TESTED, NOT_RUN = "not tested here", "not run"
+# Smaller effects are of no account: points of accuracy or F1; shares (curves.relative) of a loss,
 # of an oscillation.
-MINIMUM = {"points": 0.005, "loss": 0.05, "oscillation": 0.2}
+MARGIN = {"points": 0.01, "loss": 0.05, "oscillation": 0.2}
+ERROR = 0.05  # how often a primary claim may be decided by chance
+SPLITS = 5  # re-splits from which scores are judged
 
 
 class NotRun(Exception):
@@ -40,25 +50,42 @@ class NotRun(Exception):
         self.models, self.options = tuple(models), options
 
 
+class NotTested(Exception):
+    """Raised by a rule that would judge the data set, split or size in place of the claim; the
+    message says which."""
+
+
 class Finding(NamedTuple):
-    """One condition of a claim: what was measured, in words, and whether that condition holds."""
+    """One condition of a claim: what was measured, in words, and whether that condition holds.
+
+    mean, low, high: the effect and its 95 % interval, fractions; nan for a plain fact. p: of the
+    outcome reached, two-sided: how likely so clear a result were if the truth lay on the border; 0
+    for a plain fact, 1 where nothing was decided. number: of values that the mean is over.
+    """
 
     words: str
     outcome: str  # HOLDS, FAILS or NOISE
     mean: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = 0.0
+    number: int = 0
 
 
 @dataclass
 class Evidence:
     """The runs and facts of a study, and a list of the runs that a rule has looked at."""
 
-    runs: dict[str, list[Run]]
-    facts: dict
+    runs: dict[str, list[Run]]  # model -> runs on the given split
+    facts: dict  # data.json's, or empty
     timed: list[Run] = field(default_factory=list)  # all runs of the study, for durations
+    resplits: dict[str, dict] = field(default_factory=dict)  # "image-0" -> model -> runs
+    test_share: float = 0.0  # test images over training images
+    source: str = ""  # of the data
     used: list[Run] = field(default_factory=list)
 
     def every(self, *models: str) -> list[list[Run]]:
-        """The models' runs, diverged ones too. Raises NotRun, for all missing models at once."""
+        """The models' runs, diverged and dead ones too. Raises NotRun, for all missing models."""
         missing = [model for model in models if not self.runs.get(model)]
         if missing:
             raise NotRun(missing)
@@ -66,26 +93,48 @@ class Evidence:
         self.used += [run for runs in found for run in runs]
         return found
 
-    def finished(self, *models: str) -> list[dict[int, Run]]:
-        """The models' finished runs by seed. Raises NotRun."""
+    def learned(self, *models: str) -> list[dict[int, Run]]:
+        """The models' runs that learned, by seed. Raises NotRun where a model has none."""
         groups = self.every(*models)
-        found = [{run.seed: run for run in runs if run.status == "finished"} for runs in groups]
-        diverged = [model for model, runs in zip(models, found) if not runs]
-        if diverged:
-            raise NotRun(diverged, "diverged", None)
+        found = [{r.seed: r for r in runs if finished(r) and learned(r)} for runs in groups]
+        without = [model for model, runs in zip(models, found) if not runs]
+        if without:
+            raise NotRun(without, "no run learned: each diverged or gives one answer to all", None)
         return found
 
     def matched(self, *models: str) -> list[tuple[Run, ...]]:
-        """For each seed that all models have, their finished runs. Raises NotRun."""
-        by_seed = self.finished(*models)
-        seeds = sorted(set.intersection(*(set(runs) for runs in by_seed)))
-        if not seeds:
-            raise NotRun(models, "no seed in common", None)
+        """For each seed with which all models learned, their runs. Raises NotRun."""
+        by_seed = self.learned(*models)
+        seeds = sorted(set.intersection(*map(set, by_seed)))
         rows = [tuple(runs[seed] for runs in by_seed) for seed in seeds]
-        for family in {run.spec.family for run in rows[0]}:
-            group = [run for row in rows for run in row if run.spec.family == family]
+        for family in {run.spec.family for runs in by_seed for run in runs.values()}:
+            group = [run for runs in by_seed for run in runs.values() if run.spec.family == family]
             if len({run.image_size for run in group}) > 1:
                 raise NotRun(models, f"{family} models of different image sizes", None)
+        if len(rows) < SEEDS:
+            why = f"{len(rows)} seeds with which all learned, {SEEDS} are needed"
+            more = max(len(self.runs[model]) for model in models)
+            raise NotRun(models, why, f"--seeds 0-{more + SEEDS - 1}")
+        return rows
+
+    def over_splits(self, *models: str) -> list[list[list[Run]]]:
+        """For each image re-split on which all models learned, each one's runs that learned.
+        Raises NotRun."""
+        self.every(*models)  # names all missing models at once
+        rows, there = [], dict.fromkeys(models, 0)
+        for name, by_model in self.resplits.items():
+            if not name.startswith("image-"):
+                continue
+            row = [[r for r in by_model.get(m, []) if finished(r) and learned(r)] for m in models]
+            for model, runs in zip(models, row):
+                there[model] += bool(runs)
+            if all(row):
+                rows.append(row)
+        if len(rows) < SPLITS:
+            few = [model for model in models if there[model] < SPLITS] or models
+            why = f"learned on fewer than {SPLITS} re-splits by image, and one split is one draw"
+            raise NotRun(few, why, f"--resplits {2 * SPLITS}")
+        self.used += [run for row in rows for runs in row for run in runs]
         return rows
 
     def count(self, split: str, name: str | None = None) -> int:
@@ -96,162 +145,79 @@ class Evidence:
         return counts[name] if name else sum(counts.values())
 
     def larger_share(self, run: Run) -> float:
-        """The larger class's share of the training split; without facts, of validation labels."""
+        """The larger class's share of the training split; without facts, of test labels."""
         if self.facts:
             return max(self.facts["counts"]["train"].values()) / self.count("train")
-        share = float(np.mean(run.labels["validation"]))
+        share = float(np.mean(run.labels["test"]))
         return max(share, 1 - share)
 
 
-def decide(values, minimum: float) -> str:
-    """The verdict on an effect, one value a seed, by the rule above."""
-    values = np.asarray(values, np.float64)
-    mean = values.mean()
-    bar = 2 * values.std(ddof=1) / math.sqrt(len(values)) if len(values) >= SEEDS else minimum
-    return NOISE if abs(mean) <= bar + 1e-12 else HOLDS if mean > 0 else FAILS
+# ---- outcomes
 
 
-def mean_words(values, unit: str) -> str:
-    """Mean ± standard deviation of shares, such as "+1.2 ± 0.3 points, 5 seeds"."""
-    values = 100 * np.asarray(values, np.float64)
-    deviation = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-    words = f"{values.mean():+.1f}{deviation} {unit}, {len(values)} seed{'s' * (len(values) > 1)}"
-    return words.replace("-", "−")
+def above(found: Mean, margin: float) -> tuple[str, float]:
+    """(outcome, p) of "it is above 0"."""
+    if found.low > 0:
+        return HOLDS, found.p()
+    if found.high < 0:
+        return FAILS, found.p()
+    if -margin < found.low and found.high < margin:
+        return FAILS, max(found.p(-margin), found.p(margin))
+    return NOISE, 1.0
 
 
-def effect(name: str, values, kind: str) -> Finding:
-    """An effect that is claimed to be positive; kind is a key of MINIMUM."""
-    words = f"{name}: {mean_words(values, 'points' if kind == 'points' else '%')}"
-    return Finding(words, decide(values, MINIMUM[kind]), float(np.mean(values)))
+def not_above(found: Mean, margin: float) -> tuple[str, float]:
+    """(outcome, p) of "it is not above 0 by so much that it counts"."""
+    if found.high < margin:
+        return HOLDS, found.p(margin)
+    return (FAILS, found.p()) if found.low > 0 else (NOISE, 1.0)
 
 
-# ---- curves
+def alike(found: Mean, margin: float) -> tuple[str, float]:
+    """(outcome, p) of "there is no difference that counts"."""
+    if -margin < found.low and found.high < margin:
+        return HOLDS, max(found.p(-margin), found.p(margin))
+    return (FAILS, found.p()) if found.low > 0 or found.high < 0 else (NOISE, 1.0)
 
 
-def _words(curve: str) -> str:
-    return curve.replace("train_", "training ").replace("_", " ")
+def effect(
+    name: str, values, kind: str, rule: Callable = above, test_share: float = 0.0, more: str = ""
+) -> Finding:
+    """A finding on an effect: two or more values, a seed or a re-split each. kind: a key of
+    MARGIN. test_share: as in intervals.mean_of, for re-splits. more: words for the end."""
+    found = mean_of(values, test_share)
+    outcome, p = rule(found, MARGIN[kind])
+    unit, what = "points" if kind == "points" else "%", "re-splits" if test_share else "seeds"
+    ends = (
+        f"{100 * found.mean:+.1f} {unit} (95 %: {100 * found.low:+.1f} to {100 * found.high:+.1f}"
+    )
+    words = f"{name}: {ends}; {len(values)} {what}{more})".replace("-", "−").replace("re−", "re-")
+    return Finding(words, outcome, found.mean, found.low, found.high, p, len(values))
 
 
-def level_differences(evidence: Evidence, a: str, b: str, curve: str) -> list[float]:
-    """The level of a's accuracy curve less that of b's, for each seed."""
-    rows = [[run.history[curve] for run in row] for row in evidence.matched(a, b)]
-    pairs = [curves.shared(*row) for row in rows]
-    return [curves.level(first) - curves.level(second) for first, second in pairs]
+def fact(words: str, holds: bool) -> Finding:
+    """A finding without a spread."""
+    return Finding(words, HOLDS if holds else FAILS)
 
 
-def lower_level(evidence: Evidence, a: str, b: str, curve: str) -> Finding:
-    """That an accuracy curve of a levels off below b's."""
-    values = level_differences(evidence, b, a, curve)
-    return effect(f"level of {_words(curve)}, {b} − {a}", values, "points")
-
-
-def alike(evidence: Evidence, a: str, b: str, curve: str, margin: float = 0.01) -> Finding:
-    """That the levels of an accuracy curve differ by less than the margin on average. Otherwise it
-    fails where the difference is an effect, and is within noise where it is none."""
-    values = level_differences(evidence, a, b, curve)
-    outcome, mean = decide(values, MINIMUM["points"]), float(np.mean(values))
-    outcome = HOLDS if abs(mean) < margin else NOISE if outcome == NOISE else FAILS
-    words = f"level of {_words(curve)}, {a} − {b}: {mean_words(values, 'points')}"
-    return Finding(words, outcome, mean)
-
-
-def slower(evidence: Evidence, a: str, b: str) -> Finding:
-    """That the training loss of a falls more slowly than b's: its mean over epochs is larger."""
-    values = []
-    for first, second in evidence.matched(a, b):
-        ours, theirs = curves.shared(first.history["train_loss"], second.history["train_loss"])
-        values.append(curves.relative(curves.average(ours), curves.average(theirs)))
-    return effect(f"mean training loss, {a} over {b}", values, "loss")
-
-
-def rougher(evidence: Evidence, a: str, b: str, *names: str, times: float = 1) -> Finding:
-    """That curves of a oscillate more than `times` b's; the mean over the named curves."""
-    values = []
-    for first, second in evidence.matched(a, b):
-        pairs = [curves.shared(first.history[name], second.history[name]) for name in names]
-        found = [[curves.oscillation(curve) for curve in pair] for pair in pairs]
-        values.append(np.mean([curves.relative(ours, times * theirs) for ours, theirs in found]))
-    what = " and ".join(map(_words, names))
-    other = b if times == 1 else f"{times:g} times {b}'s"
-    return effect(f"oscillation of {what}, {a} over {other}", values, "oscillation")
-
-
-def overfits(evidence: Evidence, model: str) -> list[Finding]:
-    """That over the second half of the epochs training loss falls, and validation loss falls by
-    less than a quarter of that (or rises); both as shares of the mean training loss of that
-    half."""
-    falls, flat = [], []
-    for (run,) in evidence.matched(model):
-        losses = run.history["train_loss"]
-        scale = curves.average(losses[len(losses) // 2 :])
-        train, validation = curves.trend(losses), curves.trend(run.history["validation_loss"])
-        falls.append(-train / scale)
-        flat.append((validation - train / 4) / scale)
-    fall = f"{model}: fall of training loss over the second half"
-    above = f"{model}: trend of validation loss above a quarter of that of training loss"
-    return [effect(fall, falls, "loss"), effect(above, flat, "loss")]
-
-
-def convergence(evidence: Evidence, *models: str) -> dict[str, tuple[int, int]]:
-    """Model -> how many runs converged (curves.converged; diverged ones did not), of how many."""
-    found = {}
-    for model, runs in zip(models, evidence.every(*models)):
-        done = [run for run in runs if run.status == "finished"]
-        good = [curves.converged(run.history, evidence.larger_share(run)) for run in done]
-        found[model] = sum(good), len(runs)
-    return found
-
-
-# ---- test scores
-
-SCORE_NAMES = {"accuracy": "accuracy", "f1": "F1"}
-
-
-def score_of(run: Run, score: str) -> float:
-    """A count metric (metrics.COUNT_METRICS) of a run on the test split, 0-1."""
-    return float(metrics.count_scores(**counts_on_test(run))[score])
-
-
-def better(evidence: Evidence, a: str, b: str, score: str) -> Finding:
-    """That model a scores above model b on the test split; score is "accuracy" or "f1"."""
-    pairs = evidence.matched(a, b)
-    values = [score_of(first, score) - score_of(second, score) for first, second in pairs]
-    found = effect(f"{SCORE_NAMES[score]}, {a} − {b}", values, "points")
-    if len(values) >= SEEDS:
-        return found
-    first, second = pairs[0]
-    labels = first.labels["test"]
-    if not np.array_equal(labels, second.labels["test"]):
-        raise NotRun([a, b], "tested on different images", None)
-    predicted = [metrics.predictions(run.logits["test"]) for run in (first, second)]
-    if score == "accuracy":
-        p = metrics.mcnemar(*predicted, labels)["p"]
-        noise, words = p >= 0.05, f"McNemar p = {p:.2g}"
-    else:
-        low, high = metrics.paired_bootstrap(*predicted, labels, score)
-        noise = low <= 0 <= high
-        words = f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
-    outcome = NOISE if noise else HOLDS if values[0] > 0 else FAILS
-    return Finding(f"{found.words}, {words}", outcome, found.mean)
-
-
-def at_least(evidence: Evidence, model: str, score: str, target: float) -> Finding:
-    """That a model's mean test score reaches a target. Where it does not it is within noise if the
-    target lies within 2 standard errors (three seeds or more) or in the first run's bootstrap
-    interval (fewer)."""
-    (by_seed,) = evidence.finished(model)
-    runs = list(by_seed.values())
-    values = np.array([score_of(run, score) for run in runs])
-    if len(values) >= SEEDS:
-        near = decide(values - target, 0) == NOISE
-    else:
-        near = target <= metrics.bootstrap(runs[0].logits["test"], runs[0].labels["test"])[score][1]
-    mean = float(values.mean())
-    outcome = HOLDS if mean >= target else NOISE if near else FAILS
-    return Finding(f"{SCORE_NAMES[score]} of {model}: {100 * mean:.1f} %", outcome, mean)
+def most(name: str, good: int, of: int) -> Finding:
+    """That more than half of the runs do something, by Wilson's interval of their share."""
+    low, high = wilson(good, of)
+    outcome = HOLDS if low > 0.5 else FAILS if high < 0.5 else NOISE
+    words = f"{name}: {good} of {of} ({100 * low:.0f}–{100 * high:.0f} %)"
+    return Finding(words, outcome, good / of, low, high, number=of)
 
 
 def verdict_of(findings: list[Finding]) -> str:
     """The verdict on a claim of several conditions: it fails with one, and holds only with all."""
     outcomes = {finding.outcome for finding in findings}
     return FAILS if FAILS in outcomes else NOISE if NOISE in outcomes else HOLDS
+
+
+def p_of(findings: list[Finding]) -> float:
+    """The p of that verdict. Where all must hold: the largest; where one fails: the smallest of
+    those that fail, times the number of conditions; 1 within noise."""
+    failed = [finding.p for finding in findings if finding.outcome == FAILS]
+    if failed:
+        return min(1.0, min(failed) * len(findings))
+    return max(finding.p if finding.outcome == HOLDS else 1.0 for finding in findings)

@@ -1,4 +1,4 @@
-"""Logits and labels -> scores, intervals and tests.
+"""Logits and labels -> scores and curves.
 
 Everywhere: `logits` (N,) real numbers, +-inf allowed; `labels` (N,) of 0/1; 1 = PNEUMONIA =
 positive; N images in the data's order. The prediction is `logit > 0`, which is the paper's
@@ -15,7 +15,6 @@ import math
 import numpy as np
 import torch
 from scipy.special import expit
-from scipy.stats import binomtest
 from torchmetrics.functional import classification as tm
 
 SENSITIVITY = 0.95  # of the threshold that finds most of pneumonia
@@ -24,7 +23,8 @@ COUNT_METRICS = ("accuracy", "precision", "recall", "f1", "specificity", "npv")
 RANK_METRICS = ("roc_auc", "average_precision", "brier")
 
 
-def _checked(logits, labels):
+def checked(logits, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels as arrays, labels int64. Raises ValueError (see the top)."""
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 1 or logits.shape != labels.shape:
         shapes = f"logits {logits.shape} and labels {labels.shape}"
@@ -60,11 +60,11 @@ def scores(logits, labels, batch_size: int = 32) -> dict:
         are good to 7 digits.
     tp, tn, fp, fn: int.
     """
-    logits, labels = _checked(logits, labels)
+    logits, labels = checked(logits, labels)
     (rank, _), target = _ranked(logits), torch.from_numpy(labels)
     probability = expit(logits.astype(np.float64))
     stated = torch.from_numpy(probability)
-    plain = {"validate_args": False}  # _checked did that
+    plain = {"validate_args": False}  # checked did that
     counts, area, average = confusion(logits, labels), math.nan, math.nan
     if 0 < labels.sum() < len(labels):
         area = tm.binary_auroc(rank, target, **plain)
@@ -85,7 +85,7 @@ def batch_mean_accuracy(logits, labels, batch_size: int) -> float:
     The last batch counts as much as a full one, however small: of 582 images in batches of 32 each
     of the last 6 weighs as much as 5.3 others. Equals the accuracy where batch_size divides N.
     """
-    logits, labels = _checked(logits, labels)
+    logits, labels = checked(logits, labels)
     right = (predictions(logits) == labels).astype(float)
     starts = np.arange(0, len(right), batch_size)
     sizes = np.diff(np.append(starts, len(right)))
@@ -99,7 +99,7 @@ def always_pneumonia(labels, batch_size: int = 32) -> dict:
 
 def confusion(logits, labels) -> dict:
     """tp, tn, fp, fn: int."""
-    logits, labels = _checked(logits, labels)
+    logits, labels = checked(logits, labels)
     tn, fp, fn, tp = np.bincount(2 * labels + predictions(logits), minlength=4).tolist()
     return {"tp": tp, "tn": tn, "fp": fp, "fn": fn}
 
@@ -121,106 +121,8 @@ def count_scores(tp, tn, fp, fn) -> dict:
     }
 
 
-def _percentiles(draws, level: float) -> tuple[float, float]:
-    if np.isnan(draws).any():
-        draws = draws[~np.isnan(draws)]
-    if not len(draws):
-        return math.nan, math.nan
-    low, high = np.percentile(draws, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)
-
-
-def bootstrap(logits, labels, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> dict:
-    """Percentile bootstrap over images: count metric -> (low, high), the middle `level` of them.
-
-    Drawing N images with replacement and counting is one draw from a multinomial over the four
-    confusion cells, so no image is touched. The interval tells how another test set of N images
-    could differ, with the model kept; it says nothing of another seed. The same `seed` gives the
-    same interval.
-    """
-    return bootstrap_runs([confusion(logits, labels)], resamples, seed, level)
-
-
-def bootstrap_runs(
-    counts: list[dict], resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> dict:
-    """As bootstrap, of several runs together (counts: of each, with tp, tn, fp, fn): each gives as
-    many resamples, which are pooled. The interval then also holds the spread between runs: another
-    seed, on another test set of that size."""
-    random = np.random.default_rng(seed)
-    cells = np.array([[run[name] for name in ("tp", "tn", "fp", "fn")] for run in counts])
-    draws = np.concatenate(
-        [random.multinomial(row.sum(), row / row.sum(), size=resamples) for row in cells]
-    )
-    return {name: _percentiles(values, level) for name, values in count_scores(*draws.T).items()}
-
-
-def paired_bootstrap(
-    predictions_a, predictions_b, labels, metric: str, resamples: int = 2000, seed: int = 0
-) -> tuple:
-    """95 % interval of a count metric's difference a - b, over redrawn common test images."""
-    a, b, labels = (np.asarray(x) for x in (predictions_a, predictions_b, labels))
-    cells = np.bincount(4 * labels + 2 * a + b, minlength=8)
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(len(labels), cells / len(labels), size=resamples)
-    drawn = drawn.reshape(-1, 2, 2, 2)  # resample, label, a, b
-    first, second = (
-        count_scores(tp=k[:, 1, 1], tn=k[:, 0, 0], fp=k[:, 0, 1], fn=k[:, 1, 0])[metric]
-        for k in (drawn.sum(3), drawn.sum(2))
-    )
-    return _percentiles(first - second, 0.95)
-
-
-def bootstrap_ranking(
-    logits, labels, resamples: int = 1000, seed: int = 0, level: float = 0.95
-) -> dict:
-    """As bootstrap, for RANK_METRICS: images are redrawn, as weights, and each is recomputed.
-
-    Resamples with one class have no AUC or average precision and are left out of those; (nan, nan)
-    if all are.
-    """
-    logits, labels = _checked(logits, labels)
-    n = len(labels)
-    draws = np.random.default_rng(seed).integers(0, n, (resamples, n))
-    draws += n * np.arange(resamples)[:, None]
-    weights = np.bincount(draws.ravel(), minlength=resamples * n).reshape(resamples, n)
-    weights = weights.astype(np.float64)
-    error = (expit(logits.astype(np.float64)) - labels) ** 2
-
-    order = np.argsort(-logits, kind="stable")  # from the surest positive down
-    # one step a distinct logit
-    starts = np.flatnonzero(np.append(True, logits[order][1:] != logits[order][:-1]))
-    positive = np.add.reduceat(weights[:, order] * labels[order], starts, axis=1)
-    negative = np.add.reduceat(weights[:, order] * (1 - labels[order]), starts, axis=1)
-    above, below = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
-    positives, negatives = above[:, -1], below[:, -1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # a negative is beaten by the positives above it, and half by those tied with it
-        auc = ((above - positive / 2) * negative).sum(1) / (positives * negatives)
-        precision = np.where(above + below > 0, above / (above + below), 0)
-        average = (precision * positive).sum(1) / positives
-    average[negatives == 0] = math.nan
-    draws = auc, average, weights @ error / n
-    return {name: _percentiles(values, level) for name, values in zip(RANK_METRICS, draws)}
-
-
-def mcnemar(predictions_a, predictions_b, labels) -> dict:
-    """McNemar's exact test of two models on the same images: is one right more often?
-
-    only_a, only_b: images that only that model gets right. p: two-sided binomial probability of a
-    split at least so uneven if each such image were a coin's toss; 1 where there is none.
-    """
-    a, b, labels = (np.asarray(x) for x in (predictions_a, predictions_b, labels))
-    if not len(labels) or not a.shape == b.shape == labels.shape:
-        raise ValueError("McNemar's test needs two models' predictions on the same images")
-    only_a = int(((a == labels) & (b != labels)).sum())
-    only_b = int(((a != labels) & (b == labels)).sum())
-    p = binomtest(only_a, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0
-    return {"only_a": only_a, "only_b": only_b, "p": float(p)}
-
-
 def _both_classes(logits, labels):
-    logits, labels = _checked(logits, labels)
+    logits, labels = checked(logits, labels)
     if not 0 < labels.sum() < len(labels):
         raise ValueError("a curve over thresholds needs images of both classes")
     return logits, torch.from_numpy(labels)
@@ -260,7 +162,7 @@ def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:
     """For equal bins of the probability: edges (bins + 1,), count, and mean probability and share
     of positives (bins,), both nan where a bin is empty. The ece of `scores` is sum(count *
     |probability - positive|) / N."""
-    logits, labels = _checked(logits, labels)
+    logits, labels = checked(logits, labels)
     probability = expit(logits.astype(np.float64))
     edges = np.linspace(0, 1, bins + 1)
     place = np.minimum(np.searchsorted(edges, probability, side="right") - 1, bins - 1)
@@ -277,7 +179,7 @@ def threshold_at_sensitivity(logits, labels, sensitivity: float = SENSITIVITY) -
     Chosen on the validation split, used on the test split. ValueError without a positive, or where
     even t = -inf would not do (a positive at -inf).
     """
-    logits, labels = _checked(logits, labels)
+    logits, labels = checked(logits, labels)
     positives = np.sort(logits[labels == 1])[::-1]
     if not len(positives) or not 0 < sensitivity <= 1:
         raise ValueError("a threshold at a sensitivity needs positives and a sensitivity in (0, 1]")

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from xray import data_phantoms, metrics
+from xray import data_phantoms, intervals, metrics
 from xray.data_sources import PAPER
 from xray.files import write_atomically
 from xray.paper import REFERENCES
@@ -117,7 +117,7 @@ def card(chosen: Chosen, thresholds: Thresholds, file: str) -> str:
         positives=int(labels.sum()),
         called=CALLED,
         scores=metrics.scores(logits, labels, run.spec.batch_size),
-        intervals=metrics.bootstrap(logits, labels) | metrics.bootstrap_ranking(logits, labels),
+        intervals=intervals.of_model(logits, labels),
         base=max(labels.mean(), 1 - labels.mean()),
         patients_mix=run.split == "given" or run.split.startswith("image"),
         references=[reference for reference in REFERENCES if reference.key in wanted],

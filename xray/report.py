@@ -151,7 +151,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     shown: item's id -> its picture, table and records (report_items.item); the other names are
     numbers and short lists.
     """
-    judged = claims.judge(study.chosen, study.facts, study.runs)
+    judged = judge(study)
     compared = comparisons.compare(study.chosen, study.resplits, test_share(study))
     summary, items = report_summary.sections(study, judged, compared)
     method, of_method = report_method.sections(study, sample)
@@ -174,6 +174,13 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "experiments": beside,
         "shown": items | of_method | of_findings | of_appendix | of_beside,
     }
+
+
+def judge(study: Study) -> list[claims.Verdict]:
+    """The verdicts on a study (claims.judge)."""
+    more = {"resplits": study.resplits, "test_share": test_share(study)}
+    more["source"] = study.runs[0].data["source"]
+    return claims.judge(study.chosen, study.facts, study.runs, **more)
 
 
 def banner(study: Study) -> list[str]:

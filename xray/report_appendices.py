@@ -113,7 +113,7 @@ def _signed(share: float) -> str:
 
 def _at_sensitivity(model: str, summary: Summary) -> list:
     found = defaultdict(list)
-    for run in filter(finished, summary.runs):
+    for run in summary.learned:
         validation = run.logits["validation"], run.labels["validation"]
         try:
             threshold = metrics.threshold_at_sensitivity(*validation)

@@ -8,11 +8,14 @@ import numpy as np
 
 from xray import deaths, experiments, report_figures_trials, swings
 from xray.data_sources import PAPER
+from xray.intervals import mean_of
 from xray.metrics import count_scores
 from xray.report_items import cell, item, plot, table
-from xray.specs import IMAGE_SIZE, MODELS
+from xray.specs import MODELS
 from xray.starts import NETS
-from xray.study import RESULTS, Study, finished, learned, on_test, percent, plus_minus
+from xray.study import RESULTS, Study, percent, plus_minus
+
+PLAIN, WEIGHTED = ("21", "21b"), ("24", "24b")  # alike but for the loss
 
 
 def sections(study: Study, compared: list) -> tuple[dict, dict]:
@@ -42,9 +45,9 @@ def _words(net: str) -> str:
     return f"{layers} layer{'s' * (layers != '1')}, {units} units"
 
 
-def _of(share: deaths.Share, digits: int = 1) -> str:
+def _of(share: deaths.Share) -> str:
     low, high = share.interval
-    return f"{percent(share.value, digits)} ({percent(low, digits)}–{percent(high, digits)})"
+    return f"{percent(share.value)} ({percent(low)}–{percent(high)})"
 
 
 # ---- why MLPs die
@@ -55,7 +58,7 @@ def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
     if not found:
         return None, {"deaths": _missing(study), "deaths-checked": _missing(study)}
     nets = [f"{layers}x{units}" for layers, units in NETS]
-    kernel = records.get("kernel", {"dead": {}, "angles": {}, "films": [math.nan, math.nan]})
+    kernel = records.get("kernel", {"dead": {}, "angles": {}})
     drawn = {
         _words(net): {size: deaths.starts(one, net)["dead"] for size, one in found.items()}
         for net in nets
@@ -68,27 +71,33 @@ def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
         "deaths": item(study, plot=picture, table=_census_table(found, kernel, nets)),
         "deaths-checked": item(study, table=_check_table(checks)),
     }
-    largest = max(found)
-    shares = [deaths.starts(one, net)["dead"] for one in found.values() for net in nets]
+    most = max(found.values(), key=lambda one: one["seeds"])
+    shares = [deaths.starts(most, net)["dead"].value for net in nets]
     on_split = [row for row in checks if not row.resplits]
     numbers = {
-        "size": largest,
         "seeds": {size: one["seeds"] for size, one in found.items()},
-        "one_layer": _of(deaths.starts(found[largest], "1x10")["dead"]),
-        "lowest": percent(min(share.value for share in shares), 0),
-        "highest": percent(max(share.value for share in shares), 0),
-        "films": [math.degrees(angle) for angle in kernel["films"]],
-        "seen": {
-            net: [math.degrees(angle) for angle in kernel["angles"][net]]
-            for net in ("1x20", "3x5")
-            if net in kernel["angles"]
-        },
-        "checked": sum(row.dead for row in checks),
+        "most": most["image_size"],
+        "one_layer": deaths.starts(found[max(found)], "1x10")["dead"],
+        "size": max(found),
+        "shares": (min(shares), max(shares)),
+        "kernel": _kernel(kernel, most) if "kernel" in records else None,
+        "dead": sum(row.dead for row in checks),
         "revived": sum(row.revived for row in checks),
-        "alive": sum(runs for row in on_split for _, runs in row.died.values()),
-        "died": sum(dead for row in on_split for dead, _ in row.died.values()),
+        "died": {kind: deaths.died(on_split, (kind,)) for kind in ("both", "above")},
+        "losses": [deaths.died(on_split, models=models) for models in (PLAIN, WEIGHTED)],
     }
     return numbers, items
+
+
+def _kernel(kernel: dict, census: dict) -> dict:
+    """What the text says of the films' angles, in degrees, and of how near the wide nets come."""
+    pairs = [(deaths.starts(census, net)["both"], dead) for net, dead in kernel["dead"].items()]
+    angles = {"films": kernel["films"]}
+    angles |= {name: kernel["angles"][net] for name, net in (("least", "1x20"), ("most", "3x5"))}
+    return {
+        "apart": max(abs((1 - both.value) / 2 - dead) for both, dead in pairs),
+        "angles": {name: [math.degrees(angle) for angle in pair] for name, pair in angles.items()},
+    }
 
 
 def _census_table(found: dict, kernel: dict, nets: list[str]) -> dict:
@@ -132,22 +141,20 @@ def _control(study: Study, records: dict) -> tuple[dict | None, dict]:
     for last_relu in (True, False):
         own = [run for run in runs if run["last_relu"] == last_relu]
         lost = [run for run in own if run["tp"] + run["fp"] == 0]
-        # of dead nets and those that call all alike nothing can be said
         alive = {run["seed"]: _accuracy(run) for run in own if _beats_constant(run)}
         scores[last_relu] = alive
         words = "as in the paper" if last_relu else "without the last ReLU"
         accuracy = plus_minus([100 * value for value in alive.values()], 1)
         rows.append([words, len(own), len(lost), len(alive), accuracy])
     names = "MLP | >Seeds | >Dead | >Learned | >Test accuracy of those, %"
-    gap, low, high = deaths.paired(scores[False], scores[True])
+    both = scores[True].keys() & scores[False].keys()
+    gaps = [scores[False][seed] - scores[True][seed] for seed in both]
     numbers = {
         "size": runs[0]["image_size"],
         "seeds": rows[0][1],
         "dead": [row[2] for row in rows],
-        "gap": gap,
-        "low": low,
-        "high": high,
-        "pairs": len(scores[True].keys() & scores[False].keys()),
+        "pairs": len(gaps),
+        "gap": mean_of(gaps) if len(gaps) > 1 else None,
     }
     return numbers, {"last-relu": item(study, table=table(names, rows))}
 
@@ -171,11 +178,6 @@ def _sizes(study: Study, records: dict) -> tuple[dict | None, dict]:
     for run in records["sizes"]["runs"]:
         of = found.setdefault(run["model"], {}).setdefault(run["matched"], {})
         of.setdefault(run["image_size"], []).append(_accuracy(run))
-    for model, of in found.items():  # at the paper's size the study's own runs are both
-        chosen = [run for run in study.chosen.get(model, []) if run.image_size == IMAGE_SIZE]
-        own = [on_test(run)["accuracy"] for run in chosen if finished(run) and learned(run)]
-        for values in of.values() if own else ():
-            values[IMAGE_SIZE] = own
     title = "Test accuracy over image sizes, with matched steps and without"
     drawn = plot("size-steps", report_figures_trials.over_sizes, title, found)
     sizes = sorted({size for of in found.values() for values in of.values() for size in values})
@@ -186,12 +188,13 @@ def _sizes(study: Study, records: dict) -> tuple[dict | None, dict]:
         for matched, values in of.items()
     ]
     names = "Model | Step | >" + " | >".join(f"{size}×{size}" for size in sizes)
-    smallest = sizes[0]
+    matched, not_matched = (found["20"][matched] for matched in (True, False))
     numbers = {
-        "smallest": smallest,
-        "matched": float(np.mean(found["20"][True][smallest])),
-        "not_matched": float(np.mean(found["20"][False][smallest])),
-        "times": IMAGE_SIZE / smallest,
+        "smallest": sizes[0],
+        "largest": sizes[-1],
+        "matched": float(np.mean(matched[sizes[0]])),
+        "not_matched": float(np.mean(not_matched[sizes[0]])),
+        "full": float(np.mean(matched[sizes[-1]])),
     }
     return numbers, {"size-steps": item(study, plot=drawn, table=table(names, rows))}
 

@@ -189,8 +189,9 @@ def bars(name: str, title: str, study: Study, paper: dict, groups: list, tones: 
 
 def _bar(axis, x: float, study: Study, paper: dict, model: str, score: str, light: bool) -> None:
     floor = 100 * study.baseline[score]
-    if model not in study.summaries:
-        axis.annotate(f"{model}\nnot run", (x, floor), color=COLOURS["quiet"], **OVER)
+    if model not in study.summaries or not study.summaries[model].learned:
+        words = "none learned" if model in study.summaries else "not run"
+        axis.annotate(f"{model}\n{words}", (x, floor), color=COLOURS["quiet"], **OVER)
         return
     summary, hue = study.summaries[model], colour(MODELS[model], light)
     value, (low, high) = 100 * summary.mean[score], (100 * end for end in summary.interval[score])

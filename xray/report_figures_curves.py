@@ -20,7 +20,7 @@ from xray.report_figures import (
 )
 from xray.report_pictures import COLOURS, draw
 from xray.specs import IMAGE_SIZE, MODELS
-from xray.study import Study, finished, learned, percent
+from xray.study import Study, percent
 
 MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged
@@ -186,10 +186,11 @@ def _style(model: str) -> dict:
 
 
 def _by_family(study: Study) -> list[tuple[str, dict[str, list]]]:
-    """Class -> its evaluated models -> their finished runs."""
+    """Class -> its evaluated models -> their runs that learned."""
     found = {family: {} for family in HUE}
     for model, summary in study.summaries.items():
-        found[MODELS[model].family][model] = list(filter(finished, summary.runs))
+        if summary.learned:
+            found[MODELS[model].family][model] = summary.learned
     return list(found.items())
 
 
@@ -310,8 +311,7 @@ def _over_splits(study: Study, found: list) -> dict:
         given = []
         if row.model in study.summaries:
             summary = study.summaries[row.model]
-            pairs = zip(filter(finished, summary.runs), summary.scores)
-            given = [scores[row.score] for run, scores in pairs if learned(run)]
+            given = [scores[row.score] for scores in summary.scores]
         for protocol, side in {"given": given, **row.sides}.items():
             if len(side):
                 values.setdefault((row.model, protocol), {})[row.score] = 100 * np.asarray(side)

@@ -14,6 +14,8 @@ TONES = ("mlp-2", "mlp", "ink")  # from the smallest image size up
 HALF = {"color": COLOURS["none"], "linewidth": 0.8}
 WIDE = {"marker": "D", "markersize": 4.4, "linestyle": "none", "color": COLOURS["quiet"]}
 WIDE |= {"markerfacecolor": COLOURS["page"], "zorder": 5}
+MARK = {"markersize": 4.6, "markerfacecolor": "none"}
+SEED = {"markersize": 2.8, "markeredgewidth": 0.8}
 KINDS = {  # what a score is drawn with: attribute of swings.Swing -> words, mark
     "epochs": ("last third of the epochs, one run", "o"),
     "seeds": ("seeds, last epoch", "s"),
@@ -33,16 +35,16 @@ def dead_starts(name: str, title: str, rows: dict[str, dict[int, Share]], wide: 
         axis = figure.subplots()
         axis.axvline(50, **HALF)
         for row, (net, found) in enumerate(rows.items()):
-            for place, (size, tone) in enumerate(zip(sizes, tones)):
+            lanes = row + 0.2 * (np.arange(len(sizes) + 1) - len(sizes) / 2)
+            for y, size, tone in zip(lanes, sizes, tones):
                 if size in found:
-                    y = row + 0.24 * (place - (len(sizes) - 1) / 2)
                     ends = [100 * end for end in found[size].interval]
                     axis.plot(ends, [y, y], color=tone, linewidth=1.2)
                     axis.plot(100 * found[size].value, y, "o", color=tone, markersize=3.4)
             if net in wide:
-                axis.plot(100 * wide[net], row, **WIDE)
+                axis.plot(100 * wide[net], lanes[-1], **WIDE)
         name_rows(axis, list(rows), 0.6)
-        axis.set(xlabel="starts that are dead for good, %", xlim=(0, 60))
+        axis.set(xlabel="starts that are dead for good, %", xlim=(0, 65))
         entries = {
             f"{size}×{size}": line(color=tone, marker="o", markersize=3.4, linewidth=1.2)
             for size, tone in zip(sizes, tones)
@@ -62,8 +64,11 @@ def dead_starts(name: str, title: str, rows: dict[str, dict[int, Share]], wide: 
 def over_sizes(name: str, title: str, found: dict) -> dict:
     """Test accuracy over image sizes, a panel a model: with matched steps and without.
 
-    found: model -> matched (bool) -> image size -> accuracies in 0-1, one a run.
+    found: model -> matched (bool) -> image size -> accuracies in 0-1, one a run; an MLP's are
+    without its last ReLU.
     """
+    mlps = [model for model in found if MODELS[model].family == "Linear+ReLU"]
+    less = {model: " without the last" * (model in mlps) for model in found}
     sizes = sorted({size for of in found.values() for values in of.values() for size in values})
 
     def paint(figure):
@@ -74,20 +79,21 @@ def over_sizes(name: str, title: str, found: dict) -> dict:
                 there = sorted(values)
                 means = [100 * np.mean(values[size]) for size in there]
                 axis.plot(there, means, color=hue, linestyle="solid" if matched else DASH)
+                face = {"markerfacecolor": hue if matched else COLOURS["page"]}
                 for size in there:
                     dots = 100 * np.array(values[size])
-                    axis.plot([size] * len(dots), dots, "o", color=hue, markersize=2.6, alpha=0.6)
+                    axis.plot([size] * len(dots), dots, "o", color=hue, **SEED, **face)
             axis.set_xscale("log", base=2)
             axis.set_xticks(sizes, [str(size) for size in sizes])
             axis.minorticks_off()
-            axis.set_title(f"Model {model}: {MODELS[model].family}")
+            axis.set_title(f"Model {model}, {MODELS[model].family}{less[model]}")
             axis.set_xlabel("image size, pixels a side")
         axes[0].set_ylabel("test accuracy, %")
         grey = {"color": COLOURS["quiet"]}
         entries = {
             "matched steps": line(**grey),
             "the paper's step at every size": line(**grey, linestyle=DASH),
-            "a seed": line(**grey, linestyle="none", marker="o", markersize=2.6),
+            "a seed": line(**grey, linestyle="none", marker="o", **SEED),
         }
         legend(figure, entries, ncols=3)
 
@@ -110,13 +116,13 @@ def swings(name: str, title: str, found: list[Swing]) -> dict:
             for kind, (_, mark) in KINDS.items():
                 value = 100 * getattr(swing, kind)
                 if not math.isnan(value):
-                    axis.plot(value, row, mark, color=hue, markersize=4.4, alpha=0.85)
+                    axis.plot(value, row, mark, color=hue, **MARK)
         names = [f"{swing.model}  {MODELS[swing.model].family}" for swing in found]
         name_rows(axis, names, 0.6)
         axis.set(xlabel="standard deviation of accuracy, points")
         axis.set_xlim(left=0)
         entries = {
-            words: line(color=COLOURS["quiet"], marker=mark, linestyle="none", markersize=4.4)
+            words: line(color=COLOURS["quiet"], marker=mark, linestyle="none", **MARK)
             for words, mark in KINDS.values()
         }
         legend(figure, entries, ncols=3)

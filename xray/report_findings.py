@@ -37,13 +37,13 @@ def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
     one = study.summaries.get("20")
     numbers = {
         "orders": orders,
-        "tested": sum(one.scores[0][key] for key in ("tn", "fp", "fn", "tp")) if one else 0,
+        "tested": len(one.runs[0].labels["test"]) if one else 0,
         "tested_in_paper": sum(paper.CONFUSION_20.values()),
         "timed": timed,
         "exact": exact,
     }
     confusion = None
-    if one:
+    if one and one.learned:
         title = "Confusion matrix of model 20 on the test split"
         confusion = plot("fig-18", report_figures.confusion, title, one, paper.CONFUSION_20)
     items = {f"fig-{number}": _curves(study, number) for number in PANEL_WORDS}

@@ -6,7 +6,8 @@ from xray.report_pictures import data_uri
 from xray.results import COMPACT
 from xray.study import Study, command, seeds
 
-BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open", "not run": "none"}
+BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open"}
+BADGES |= {"not tested here": "apart", "not run": "none"}
 
 
 def item(

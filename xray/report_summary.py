@@ -139,14 +139,13 @@ def _score_table(study: Study, models: list[str]) -> dict:
     for model in models:
         spec, summary, implied = MODELS[model], study.summaries[model], paper.implied(model)
         exact = implied[0].accuracy if len(implied) == 1 else paper.SCORES[model]["accuracy"]
-        shut = sum(map(is_dead, filter(finished, summary.runs)))
         figure = next(number for number, group in paper.TABLES.items() if model in group)
         batch = str(spec.batch_size)
         row = [
             cell(model, href=f"#fig-{figure}"),
             spec.family,
             batch + ", weighted" * spec.class_weight + ", L2" * (spec.weight_decay > 0),
-            f"{len(summary.scores)}" + f", {shut} dead" * bool(shut),
+            f"{len(summary.learned)} of {len(summary.learned) + summary.lost}",
         ]
         for key, value in (("f1", paper.SCORES[model]["f1"]), ("accuracy", exact)):
             low, high = summary.interval[key]
@@ -162,7 +161,7 @@ def _score_table(study: Study, models: list[str]) -> dict:
     f1, accuracy = percent(study.baseline["f1"]), percent(study.baseline["accuracy"])
     rows.append(["–", "always pneumonia", "–", "–", "–", f1, "–", "–", accuracy, "–", "–"])
     names = (
-        "Model | Class | Batch | >Runs | >F1, paper | >F1, ours | 95 % interval: paper's is"
+        "Model | Class | Batch | >Learned | >F1, paper | >F1, ours | 95 % interval: paper's is"
         " | >Accuracy, paper, exact | >Accuracy, ours | 95 % interval: paper's is"
         " | >Swing within a run, points"
     )
@@ -172,8 +171,7 @@ def _score_table(study: Study, models: list[str]) -> dict:
 def _swing(summary: Summary) -> str:
     """How far validation accuracy goes up and down over the last third of a run's epochs: standard
     deviation, and the lowest and highest of any run that learned."""
-    learned = [run for run in summary.runs if finished(run) and not is_dead(run)]
-    lines = [run.history["validation_accuracy"] for run in learned]
+    lines = [run.history["validation_accuracy"] for run in summary.learned]
     ends = list(map(curves.last_third, lines))
     if not ends:
         return "–"

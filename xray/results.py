@@ -3,8 +3,8 @@
     RESULTS/<data>/data.json                      what the data is: counts, audit, labels, paths
     RESULTS/<data>/<split>/<run>.json             one run; <split> is given, image-3 or patient-3
     RESULTS/<data>/<split>/<run>.safetensors      its weights, where they were kept
-    RESULTS/<data>/<split>/runs.jsonl             many runs in short, one a line, of re-splits:
-                                                  without history and validation logits
+    RESULTS/<data>/<split>/runs.jsonl             many runs in short, one a line: without
+                                                  validation logits, of re-splits without history
 
 <data> is the source's name and the first 8 digits of its fingerprint, so records of different data
 never meet. A study is one folder <data>/<split>. Scores are not stored: they are computed from the
@@ -131,12 +131,15 @@ def _numbers(digits: str) -> np.ndarray:
 
 
 def append(folder: Path, run: Run, name: str) -> None:
-    """Add a run to folder/runs.jsonl in short: without its history and its validation logits.
+    """Add a run to folder/runs.jsonl in short: without its validation logits and, of a re-split,
+    its history.
 
     Of two lines of one name the later counts. Raises OSError.
     """
     payload = {"name": name} | asdict(run)
-    del payload["file"], payload["history"], payload["weights"]
+    del payload["file"], payload["weights"]
+    if run.split != "given":
+        del payload["history"]
     payload["environment"].pop("epoch_seconds", None)
     logits = {part: run.logits[part] for part in run.logits if part == "test"}
     content = {part: np.asarray(values, "<f4").tobytes() for part, values in logits.items()}
@@ -162,7 +165,7 @@ def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
 
     lines = read_lines(path)
     names = [payload.pop("name", "") for payload in lines]
-    runs = [_run(payload | {"history": {}}, path, logits) for payload in lines]
+    runs = [_run({"history": {}} | payload, path, logits) for payload in lines]
     return dict(zip(names, runs))
 
 

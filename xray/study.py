@@ -1,5 +1,6 @@
 """A study read from its records and summed up: what all of the report starts from."""
 
+import math
 import re
 import shlex
 from dataclasses import dataclass
@@ -7,25 +8,29 @@ from pathlib import Path
 
 import numpy as np
 
-from xray import metrics, paper, results
+from xray import intervals, metrics, paper, results
 from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
 
 EVALUATED = tuple(model for model in MODELS if model in paper.SCORES)  # Figs 20, 23 and 25
-RESAMPLES = 1000  # of the test images, for each run
 
 
 @dataclass(frozen=True)
 class Summary:
     """One model's runs on the test split; fractions in 0-1.
 
-    scores: one dict a finished run (metrics.scores). mean, spread: over those runs; spread is the
-    standard deviation (n - 1), 0 for one run. interval: count metric -> (low, high), 95 %, of one
-    run of another seed on another test set of that size (the runs' bootstrap draws together).
+    Runs that did not learn (`learned`) are counted, and left out of all else. scores: one dict a
+    run that learned (metrics.scores). mean, spread: over those runs, nan where there is none;
+    spread is the standard deviation (n - 1), 0 for one run. interval: score -> (low, high), where
+    one run of another seed that learns lands on another test set of this size, 95 times in 100
+    (intervals.of_new_run).
     """
 
     runs: list[Run]
+    learned: list[Run]
+    lost: int  # finished runs that did not learn
+    dead: int  # of those, runs that give no image a logit above 0
     scores: list[dict]
     mean: dict
     spread: dict
@@ -179,13 +184,19 @@ def counts_on_test(run: Run) -> dict:
 def summarise(runs: list[Run]) -> Summary:
     """The test scores of a model's finished runs; at least one of them must be finished."""
     done = [run for run in runs if finished(run)]
-    scores = [on_test(run) for run in done]
-    table = {key: np.array([row[key] for row in scores], float) for key in scores[0]}
-    mean = {key: float(values.mean()) for key, values in table.items()}
-    several = len(done) > 1
+    good = [run for run in done if learned(run)]
+    scores = [on_test(run) for run in good]
+    table = {key: np.array([row[key] for row in scores], float) for key in on_test(done[0])}
+    mean = {key: float(v.mean()) if len(v) else math.nan for key, v in table.items()}
+    several = len(good) > 1
     deviation = {key: float(v.std(ddof=1)) if several else 0.0 for key, v in table.items()}
-    interval = metrics.bootstrap_runs(scores, RESAMPLES)
-    return Summary(runs, scores, mean, deviation, interval)
+    interval = dict.fromkeys(table, (math.nan, math.nan))
+    if good:
+        interval |= intervals.of_new_run(
+            [run.logits["test"] for run in good], good[0].labels["test"]
+        )
+    lost, dead = len(done) - len(good), sum(map(is_dead, done))
+    return Summary(runs, good, lost, dead, scores, mean, deviation, interval)
 
 
 def describe(spec: ModelSpec) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xray import curves, paper
 from xray.comparisons import printed
-from xray.study import Study, finished, learned, on_test
+from xray.study import Study, on_test
 
 REACH = 1.96  # standard deviations within which a normal draw lies 95 times in 100
 
@@ -37,7 +37,7 @@ def swings(study: Study, compared: list) -> list[Swing]:
     over_splits = {row.model: row.sides["image"] for row in compared if row.score == "accuracy"}
     found = []
     for model, summary in study.summaries.items():
-        runs = [run for run in summary.runs if finished(run) and learned(run)]
+        runs = summary.learned
         if not runs:
             continue
         lines = [run.history["validation_accuracy"] for run in runs]

@@ -69,7 +69,7 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def make(args) -> None:
     from xray import experiments, files, results
-    from xray.training_jobs import open_source
+    from xray.training_jobs import MAX_GRAM, open_source
 
     source, default = args.data or PAPER, args.data is None
     load = open_source(source, args.skip_unreadable, default, bar, say)
@@ -78,7 +78,10 @@ def make(args) -> None:
     study = data_folder / first.split
     study.mkdir(parents=True, exist_ok=True)
     for name, experiment in experiments.every(args.image_size).items():
-        path = study / f"{name}.json"
+        path, images = study / f"{name}.json", len(first.labels)
+        if name in experiments.OF_ALL_IMAGES and 8 * images**2 > MAX_GRAM:
+            say(f"{name}: left out, the Gram matrix of {images:,} images takes too much memory")
+            continue
         with files.claim(study, name):
             if path.exists() and not args.force:
                 files.read_json(path)

@@ -21,6 +21,7 @@ from xray.trials import Trial
 CENSUS = {64: 1000, 128: 200}  # image size -> seeds; more where they cost little
 CENSUS_SEEDS = 200  # at the study's size
 SMALL = 64  # pixels a side for what does not depend on the size
+KERNEL_FILMS = 5000  # at most, for the kernel's time grows with their third power
 CONTROL_SEEDS = range(24)
 CONTROL = [Trial(MODELS["21"]), Trial(MODELS["21"], last_relu=False)]
 SIZES, SIZE_SEEDS = (16, 32, 64, 128, 256), range(3)
@@ -30,6 +31,7 @@ OVER_SIZES = [
     for model in ("20", "21")
     for matched in (True, False)
 ]
+OF_ALL_IMAGES = ("last-relu", "sizes")  # those that need the Gram matrix of all
 
 
 def every(image_size: int = IMAGE_SIZE) -> dict:
@@ -68,7 +70,8 @@ def _counter(bar, total: int, label: str):
 
 
 def _census(load, bar, size: int, seeds: int) -> dict:
-    """ "counts": net as "<layers>x<units>" -> for each seed, the images with an output above 0."""
+    """counts: net as "<layers>x<units>" -> for each seed, on how many images its output is above
+    0."""
     data = load(size)
     shown, tick = _counter(bar, seeds, f"census of starts at {size}×{size}")
     found = starts.census(data.train.images, range(seeds), tick)
@@ -78,9 +81,10 @@ def _census(load, bar, size: int, seeds: int) -> dict:
 
 
 def _kernel(load, bar) -> dict:
-    """ "dead": net -> P(dead) in wide nets. "angle": net -> the widest angle of two films, radians;
-    "film_angles": of the films themselves, the median and the widest."""
+    """dead: net -> P(dead) in wide nets. angles: net -> the median and the widest angle between two
+    films as its output sees them, radians. films: the same of their pixels."""
     films = load(SMALL).train.images
+    films = films[:: -(-len(films) // KERNEL_FILMS)]
     shown, tick = _counter(bar, len(starts.NETS), "starts of wide nets")
     matrix, dead, angles = gram.compute_gram(films), {}, {}
     for units in starts.UNITS:

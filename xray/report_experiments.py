@@ -39,6 +39,17 @@ def _missing(study: Study) -> dict:
     return item(study, missing=["experiments"]) | {"command": shlex.join(words)}
 
 
+def _from(study: Study, records: dict, names: list[str], **parts) -> dict:
+    """An item that is drawn from these records, with links to them."""
+    sources = []
+    for name in filter(records.get, names):
+        file = {"name": f"{name}.json", "path": str(study.folder / f"{name}.json")}
+        drawn = {run["seed"] for run in records[name].get("runs", [])}
+        last = max(drawn, default=records[name].get("seeds", 1) - 1)
+        sources.append({"model": name, "seeds": f"0–{last}" if last else "0", "files": [file]})
+    return item(study, **parts) | {"sources": sources, "count": len(sources)}
+
+
 def _words(net: str) -> str:
     """ "1x10" in words."""
     layers, units = net.split("x")
@@ -67,9 +78,11 @@ def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
     title = "Starts that are dead for good, by layers and units"
     picture = plot("deaths", report_figures_trials.dead_starts, title, drawn, wide)
     checks = deaths.check(study, records)
+    of_starts = [f"starts-{size}px" for size in found]
+    of_both, census_table = [*of_starts, "kernel"], _census_table(found, kernel, nets)
     items = {
-        "deaths": item(study, plot=picture, table=_census_table(found, kernel, nets)),
-        "deaths-checked": item(study, table=_check_table(checks)),
+        "deaths": _from(study, records, of_both, plot=picture, table=census_table),
+        "deaths-checked": _from(study, records, of_starts, table=_check_table(checks)),
     }
     most = max(found.values(), key=lambda one: one["seeds"])
     shares = [deaths.starts(most, net)["dead"].value for net in nets]
@@ -156,7 +169,8 @@ def _control(study: Study, records: dict) -> tuple[dict | None, dict]:
         "pairs": len(gaps),
         "gap": mean_of(gaps) if len(gaps) > 1 else None,
     }
-    return numbers, {"last-relu": item(study, table=table(names, rows))}
+    shown = _from(study, records, ["last-relu"], table=table(names, rows))
+    return numbers, {"last-relu": shown}
 
 
 def _accuracy(run: dict) -> float:
@@ -196,7 +210,8 @@ def _sizes(study: Study, records: dict) -> tuple[dict | None, dict]:
         "not_matched": float(np.mean(not_matched[sizes[0]])),
         "full": float(np.mean(matched[sizes[-1]])),
     }
-    return numbers, {"size-steps": item(study, plot=drawn, table=table(names, rows))}
+    shown = _from(study, records, ["sizes"], plot=drawn, table=table(names, rows))
+    return numbers, {"size-steps": shown}
 
 
 # ---- the luck of the last epoch

@@ -5,6 +5,7 @@ What is said stands in templates/; report_*.py compute the numbers, tables and p
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -166,6 +167,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "banner": banner(study),
         "baseline": study.baseline,
         "verdicts": [row._asdict() | {"badge": BADGES[row.verdict]} for row in judged],
+        "plain": {"claims": claims.as_json(judged)},
         "tally": [(word, badge, words.count(word)) for word, badge in BADGES.items()],
         "summary": summary,
         "method": method,
@@ -189,13 +191,18 @@ def banner(study: Study) -> list[str]:
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md and figures/ into `out`; gives their paths. Raises OSError."""
+    """Write index.html, report.md, claims.json and figures/ into `out`; gives their paths.
+
+    Raises OSError.
+    """
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)
     tell("writing the report")
     files = report_items.files(content["shown"])
     files["report.md"] = markdown(content, out).encode()
+    plain = json.dumps({"study": study.name} | content["plain"], indent=1, ensure_ascii=False)
+    files["claims.json"] = f"{plain}\n".encode()
     files["index.html"] = html(content, out).encode()
     for name, page in files.items():
         write_atomically(out / name, page)

@@ -130,7 +130,8 @@ def _siblings(place: Path, tell) -> dict:
     for sibling in sorted(place.parent.iterdir(), key=lambda path: (len(path.name), path.name)):
         there = any(sibling.glob("*-seed*.json")) or (sibling / results.COMPACT).exists()
         if sibling.name.startswith(("image-", "patient-")) and there:
-            tell(f"reading the records of {place.parent.name}/{sibling.name}")
+            if not found:
+                tell("reading the records of the re-splits")
             runs = results.load(sibling)
             if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
                 why = "the older ones are an earlier version's, move them away"

@@ -1,0 +1,66 @@
+"""One claim from the command line, and all of them as claims.json."""
+
+import json
+
+import pytest
+import records
+from commands import script
+
+from xray import report, study
+from xray.claims import PRIMARY
+
+
+def study_of_twenty(folder):
+    """Model 20 with three seeds, and one run of it on each of six re-splits."""
+    for seed in range(3):
+        records.save(folder, records.run("20", seed, skill=1.5))
+    for split in range(6):
+        records.save(folder, records.run("20", split, skill=1.5, split=f"image-{split}"))
+
+
+def ask(claim, folder, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script("report").main(["--claim", claim, "--results", str(folder)])
+    said = capsys.readouterr()
+    return stop.value.code, said.out, said.err
+
+
+def test_a_claim_alone(tmp_path, capsys):
+    study_of_twenty(tmp_path)
+    code, out, progress = ask("c31", tmp_path, capsys)
+    lines = out.splitlines()
+    assert lines[0].startswith("claim:     C31 (section 4): One hidden layer")
+    assert lines[1] == "verdict:   does not hold" and code == 1
+    assert "primary; p = " in out and "6 re-splits; given split" in out and "loading" in progress
+    files = [line.strip() for line in lines[lines.index("records (9):") + 1 :]]
+    assert "image-5/20-seed5.json" in files and "given/20-seed0.json" in files
+    code, out, _ = ask("C01", tmp_path, capsys)
+    assert code == 5 and "reason:    there is no data.json" in out  # not run
+    assert ask("C35", tmp_path, capsys)[0] == 0
+    code, out, _ = ask("C30", tmp_path, capsys)
+    assert code == 5 and "--model 26b" in out
+    assert not (tmp_path.parent / "report").exists()
+
+
+def test_an_unknown_claim_is_told(tmp_path, capsys):
+    study_of_twenty(tmp_path)
+    code, out, told = ask("C99", tmp_path, capsys)
+    assert code == 2 and not out
+    assert (
+        told.splitlines()[-1] == "error: --claim C99: there is no such claim; they are C01 to C37"
+    )
+
+
+def test_all_claims_lie_beside_the_report(tmp_path):
+    study_of_twenty(tmp_path / "results")
+    name, _ = study.choose(tmp_path / "results")
+    found = study.read(tmp_path / "results", name)
+    report.write(found, tmp_path)
+    content = json.loads((tmp_path / "claims.json").read_text())
+    assert content["study"] == name and len(content["claims"]) == 37
+    by_id = {row["id"]: row for row in content["claims"]}
+    assert by_id["C31"]["verdict"] == "does not hold" and by_id["C31"]["findings"][0]["number"] == 6
+    assert {claim for claim, row in by_id.items() if row["primary"]} == set(PRIMARY)
+    first = (tmp_path / "claims.json").read_bytes()
+    report.write(found, tmp_path)
+    assert (tmp_path / "claims.json").read_bytes() == first

@@ -16,6 +16,7 @@ from xray.starts import NETS
 from xray.study import RESULTS, Study, percent, plus_minus
 
 PLAIN, WEIGHTED = ("21", "21b"), ("24", "24b")  # alike but for the loss
+FAST = ("6@1e-1", "7@1e-1")  # at the largest rate of the search
 
 
 def sections(study: Study, compared: list) -> tuple[dict, dict]:
@@ -96,7 +97,8 @@ def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
         "kernel": _kernel(kernel, most) if "kernel" in records else None,
         "dead": sum(row.dead for row in checks),
         "revived": sum(row.revived for row in checks),
-        "died": {kind: deaths.died(on_split, (kind,)) for kind in ("both", "above")},
+        "died": {kind: deaths.died(on_split, (kind,), MODELS) for kind in ("both", "above")},
+        "fast": deaths.died(on_split, models=FAST),
         "losses": [deaths.died(on_split, models=models) for models in (PLAIN, WEIGHTED)],
     }
     return numbers, items
@@ -167,10 +169,15 @@ def _control(study: Study, records: dict) -> tuple[dict | None, dict]:
         "seeds": rows[0][1],
         "dead": [row[2] for row in rows],
         "pairs": len(gaps),
-        "gap": mean_of(gaps) if len(gaps) > 1 else None,
+        "gap": _in_points(mean_of(gaps)) if len(gaps) > 1 else None,
     }
     shown = _from(study, records, ["last-relu"], table=table(names, rows))
     return numbers, {"last-relu": shown}
+
+
+def _in_points(gap) -> list[str]:
+    """intervals.Mean of a difference, with its interval, in points and with signs."""
+    return [f"{100 * part:+.1f}".replace("-", "−") for part in (gap.mean, gap.low, gap.high)]
 
 
 def _accuracy(run: dict) -> float:

@@ -30,9 +30,44 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// The contents list marks the section that is being read, and starts shut on a narrow screen.
+// The claims: three lists narrow the table, and what is left is counted aloud.
+const claims = [...document.querySelectorAll(".claims tbody tr")], filters = document.querySelector(".filters");
+const narrow = () => {
+  const chosen = [...filters.querySelectorAll("select")].filter(list => list.value);
+  claims.forEach(row => { row.hidden = chosen.some(list => row.dataset[list.dataset.filter] !== list.value); });
+  filters.querySelector("[role=status]").textContent = `${claims.filter(row => !row.hidden).length} of ${claims.length} claims`;
+};
+const widen = () => { filters.querySelectorAll("select").forEach(list => { list.value = ""; }); narrow(); };
+filters.addEventListener("change", narrow);
+filters.querySelector("button").addEventListener("click", widen);
+filters.hidden = false;
+widen();
+// A link to a claim finds it whatever is chosen, with its rule unfolded.
+const arrive = () => {
+  const row = claims.find(one => "#" + one.id === location.hash);
+  if (!row) return;
+  if (row.hidden) widen();
+  row.querySelector("details").open = true;
+  row.scrollIntoView();
+};
+addEventListener("hashchange", arrive);
+arrive();
+
+// Only what scrolls sideways is a stop of the keyboard, and has a name then.
+const stops = new ResizeObserver(entries => {
+  for (const { target: box } of entries) {
+    if (box.scrollWidth <= box.clientWidth) { ["tabindex", "role", "aria-label"].forEach(name => box.removeAttribute(name)); continue; }
+    const name = box.querySelector("caption, svg > title")?.textContent ?? "Code";
+    box.tabIndex = 0;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", `${name} (scrolls sideways)`);
+  }
+});
+document.querySelectorAll(".scroll").forEach(box => stops.observe(box));
+
+// The contents list marks the section that is being read, and starts open on a wide screen.
 const contents = document.querySelector("nav.contents details");
-if (matchMedia("(max-width: 1099px)").matches) contents.removeAttribute("open");
+contents.open = matchMedia("(min-width: 1100px)").matches;
 const links = new Map([...contents.querySelectorAll("ol a")].map(link => [link.hash.slice(1), link]));
 const seen = new Set();
 const watcher = new IntersectionObserver(entries => {
@@ -45,7 +80,7 @@ for (const id of links.keys()) watcher.observe(document.getElementById(id));
 // What is folded away is printed too.
 let folded = [];
 addEventListener("beforeprint", () => {
-  folded = [...document.querySelectorAll("details.folded:not([open])")];
+  folded = [...document.querySelectorAll(":is(main, .banner) details:not([open])")];
   folded.forEach(part => { part.open = true; });
 });
 addEventListener("afterprint", () => folded.forEach(part => { part.open = false; }));

@@ -63,7 +63,7 @@ class Page:
                 return answer["result"]
             self.events.append(answer)
 
-    def _next(self, seconds: float = 60) -> dict:
+    def _next(self, seconds: float = 240) -> dict:
         while b"\0" not in self.buffer:
             if not select.select([self.read], [], [], seconds)[0]:
                 raise TimeoutError("the browser says nothing")

@@ -1,17 +1,20 @@
-"""The report in a real browser: it loads without complaint, fits a phone, sorts its tables and
-prints.
+"""The report in a real browser: it loads without complaint, fits a phone, sorts its tables, narrows
+its claims, can be read by all and prints.
 """
 
 import base64
 import io
 
+import checkers
 import chromium
 import numpy as np
 import pytest
 import records
 from PIL import Image
 
-from xray import report, study
+from xray import claims, report, study
+
+DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium on this machine")
 
@@ -24,7 +27,8 @@ def address(tmp_path_factory) -> str:
     for model in ("0", "1", "2", "20", "21", "22", "23", "27b", "6@1e-2"):
         for seed in range(2):
             records.save(out / "results", records.run(model, seed, data=data))
-    report.write(study.read(out / "results", study.choose(out / "results")[0]), out)
+    content = report.context(study.read(out / "results", study.choose(out / "results")[0]))
+    (out / "index.html").write_text(report.html(content, out), encoding="utf-8")
     return f"file://{out}/index.html"
 
 
@@ -47,6 +51,24 @@ def test_it_loads_cleanly_and_never_scrolls_sideways(page, address, width):
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.run("document.body.innerText.length") > 10_000
     assert picture(page).std() > 5  # not blank
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
+def test_the_summary_comes_first_and_what_differs_is_one_line(page, address, width, height):
+    page.open(address, width, height)
+    top = "document.querySelector('{}').getBoundingClientRect().{}"
+    assert page.run(top.format(".banner", "height")) < 45
+    assert page.run(top.format("#summary", "top")) < 0.36 * height
+    page.run("document.querySelector('.banner summary').click()")
+    assert page.run("document.querySelector('.banner li').checkVisibility()")
+
+
+@pytest.mark.parametrize(("width", "shown"), [(390, "narrow"), (1440, "wide")])
+def test_of_a_picture_in_two_variants_one_is_shown(page, address, width, shown):
+    page.open(address, width)
+    found = page.run("""["wide", "narrow"].filter(name =>
+      [...document.querySelectorAll(".plot." + name)].some(box => box.checkVisibility()))""")
+    assert found == [shown]
 
 
 def test_dark_is_dark_and_light_is_light_and_both_can_be_read(page, address):
@@ -122,11 +144,105 @@ def test_the_keyboard_reaches_the_skip_link_first(page, address):
     assert page.run("document.activeElement.className") == "skip"
 
 
-def test_it_prints(page, address):
+STOPS = """[...document.querySelectorAll(".scroll")].filter(box => box.checkVisibility()).map(
+  box => [box.scrollWidth > box.clientWidth, box.tabIndex === 0, box.ariaLabel])"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_of_the_boxes_only_those_that_scroll_are_stops(page, address, width):
+    page.open(address, width)
+    folded = len(page.run(STOPS))
+    page.run("document.querySelectorAll('main details').forEach(part => { part.open = true; })")
+    page.run("new Promise(done => setTimeout(done, 100))")
+    found = page.run(STOPS)
+    assert len(found) > folded
+    assert all(scrolls == stop for scrolls, stop, _ in found)
+    assert any(stop for _, stop, _ in found) or width == 1440
+    assert not all(stop for _, stop, _ in found)
+    assert all(name.endswith("(scrolls sideways)") for _, stop, name in found if stop)
+
+
+SHOWN = "[...document.querySelectorAll('.claims tbody tr')].filter(row => row.checkVisibility())"
+COUNT = "document.querySelector('.filters [role=status]').textContent"
+
+
+def choose(page, key: str, value: str) -> None:
+    page.run(f"""(list => {{
+      list.value = "{value}";
+      list.dispatchEvent(new Event("change", {{ bubbles: true }}));
+    }})(document.querySelector("[data-filter={key}]"))""")
+
+
+def test_claims_narrow_by_verdict_kind_and_section_and_are_counted_aloud(page, address):
     page.open(address, 1440)
+    every = page.run(f"{SHOWN}.map(row => ({{ ...row.dataset }}))")
+    assert page.run(COUNT) == f"{len(every)} of {len(every)} claims"
+    kind = {"kind": "Linear"}
+    for chosen in (
+        kind,
+        kind | {"section": "3.1"},
+        kind | {"section": "3.1", "verdict": "not run"},
+    ):
+        for key, value in chosen.items():
+            choose(page, key, value)
+        wanted = [row for row in every if chosen.items() <= row.items()]
+        assert page.run(f"{SHOWN}.map(row => ({{ ...row.dataset }}))") == wanted
+        assert page.run(COUNT) == f"{len(wanted)} of {len(every)} claims"
+        assert 0 < len(wanted) < len(every)
+    page.run("document.querySelector('.filters button').click()")
+    assert page.run(f"{SHOWN}.length") == len(every)
+
+
+def test_a_link_to_a_claim_finds_it_though_it_was_left_out(page, address):
+    page.open(address, 1440)
+    choose(page, "section", "3.1")
+    row = "document.getElementById('claim-c01')"
+    assert page.run(f"{row}.checkVisibility()") is False
+    page.run("location.hash = 'claim-c01', new Promise(done => setTimeout(done, 100))")
+    assert page.run(f"{row}.checkVisibility() && {row}.querySelector('details').open")
+
+
+def test_without_script_all_is_shown_and_no_control(page, address):
+    page.ask("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(address, 390)
+        assert page.run(f"{SHOWN}.length") == len(claims.CLAIMS)
+        controls = "[...document.querySelectorAll('main :is(button, select, input)')]"
+        assert page.run(f"{controls}.filter(one => one.checkVisibility()).length") == 0
+        assert not any(stop for _, stop, _ in page.run(STOPS))
+        assert page.run("document.documentElement.scrollWidth") <= 390
+    finally:
+        page.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_nothing(page, address, width):
+    page.open(address, width)
+    assert checkers.inaccessible(page) == []
+    page.open(address, width, dark=True)  # which changes colours alone
+    assert checkers.inaccessible(page, "color-contrast") == []
+
+
+def test_it_prints_all_that_is_folded_or_left_out_and_no_control(page, address):
+    page.open(address, 1440, dark=True)
+    choose(page, "section", "3.1")
     content = base64.b64decode(page.ask("Page.printToPDF", preferCSSPageSize=True)["data"])
     assert content.startswith(b"%PDF") and len(content) > 50_000
-    page.ask("Emulation.setEmulatedMedia", media="print")
-    hidden = page.run("getComputedStyle(document.querySelector('nav.contents')).display")
-    page.ask("Emulation.setEmulatedMedia", media="")
-    assert hidden == "none"
+    page.ask("Emulation.setEmulatedMedia", media="print", features=DARK)
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    try:
+        for control in ("nav.contents", ".filters", ".skip"):
+            assert page.run(style.format(control, "display")) == "none"
+        assert page.run(f"{SHOWN}.length") == len(claims.CLAIMS)
+        assert (
+            page.run("document.querySelectorAll(':is(main, .banner) details:not([open])').length")
+            == 0
+        )
+        assert page.run(style.format(".claims thead", "display")) == "table-header-group"
+        assert page.run(style.format("table button", "display")) == "contents"  # else left blank
+        assert page.run(style.format(".scroll", "overflowX")) == "visible"
+        assert page.run(style.format(".badge", "breakInside")) == "avoid"
+        assert page.run(style.format("body", "color")) == "rgb(29, 35, 41)"  # dark ink
+    finally:
+        page.ask("Emulation.setEmulatedMedia", media="")

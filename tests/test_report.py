@@ -8,107 +8,24 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
-import numpy as np
+import checkers
 import pytest
-import records
+import report_world
 
 from xray import claims, report, study
+from xray.deviations import DEVIATIONS
 
-HOSTILE = 'x"><script>alert(1)</script>|`*_[a](b)\n# $y$ & <img src=q onerror=alert(2)>'
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
 NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5".split()
 APPENDICES = ["claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
+APPENDICES += ["checklists"]
 EXPERIMENTS = ["why-mlps-die", "image-size", "last-epoch"]
 SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *EXPERIMENTS, *APPENDICES]
 
 
-def facts(validation: int, test: int) -> dict:
-    """A data set's facts as data.py gives them, with hostile file names."""
-    sizes = {"train": 200, "validation": validation, "test": test}
-    labels = {part: records.labels(n) for part, n in sizes.items()}
-    none = {
-        "groups": 0,
-        "images": 0,
-        "surplus": 0,
-        "within": {},
-        "across": {},
-        "conflicting": 0,
-        "examples": [],
-        "conflicting_examples": [],
-    }
-    overlap = {
-        name: {"images": 9, "shared": 3, "patients": 2} for name in ("NORMAL", "PNEUMONIA", "all")
-    }
-    return {
-        "name": "made-up",
-        "source": HOSTILE,
-        "kind": "folders",
-        "fingerprint": records.DATA["fingerprint"],
-        "phantom": False,
-        "splits": sizes,
-        "counts": {
-            part: {"NORMAL": int(sum(y == 0)), "PNEUMONIA": int(sum(y == 1))}
-            for part, y in labels.items()
-        },
-        "paths": [f"{part}/{HOSTILE}{n}.png" for part, size in sizes.items() for n in range(size)],
-        "labels": "".join(str(label) for y in labels.values() for label in y),
-        "sample": {"path": HOSTILE, "mode": "RGB", "width": 640, "height": 640, "label": 0},
-        "sizes": {"640x640": sum(sizes.values())},
-        "modes": {"RGB": sum(sizes.values())},
-        "skipped": [],
-        "audit": {
-            "missing": 0,
-            "unreadable": [],
-            "reasons": [],
-            "identical_bytes": none,
-            "identical_pixels": none,
-            "conflicting_labels": [],
-        },
-        "patients": {
-            "named": 5,
-            "unnamed": 7,
-            "by_split": {},
-            "overlap": {"test in train": overlap},
-            "causes": {},
-        },
-    }
-
-
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> Path:
-    """A whole study in out/results with re-splits and weights, and its report in out."""
-    from safetensors.numpy import save_file
-
-    out = tmp_path_factory.mktemp("full")
-    data = records.DATA | {"source": HOSTILE}
-    sizes = {"validation": 60, "test": 40}
-    records.whole_study(out / "results", seeds=2, facts=facts(**sizes), data=data, **sizes)
-    records.experiments(next((out / "results").glob("*/given")))
-    for split in ("image-0", "image-1", "patient-0", "patient-1"):
-        records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
-    random = np.random.default_rng(0)
-    for model in ("20", "21"):
-        kept = records.run(
-            model,
-            0,
-            data=data,
-            image_size=32,
-            **sizes,
-            weights={"file": f"{model}-seed0-32px-matched.safetensors"},
-        )
-        path = records.save(out / "results", kept)
-        for beside in path.parent.glob(f"{model}-seed?.json"):
-            beside.unlink()
-        save_file(
-            {
-                "layer_stack.1.weight": random.normal(size=(10, 1024)).astype(np.float32),
-                "layer_stack.2.weight": random.normal(size=(1, 10)).astype(np.float32),
-            },
-            path.with_suffix(".safetensors"),
-        )
-    found = study.read(out / "results", study.choose(out / "results")[0])
-    report.write(found, out)
-    return out
+    return report_world.whole(tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +86,18 @@ def test_every_verdict_points_to_something_in_the_report(page):
     assert {verdict.link for verdict in claims.judge({}, {})} <= set(Tags(page).values("id"))
 
 
+def test_the_page_is_valid_html(full, page, tmp_path):
+    assert checkers.invalid(full / "index.html") == []
+    spoilt = tmp_path / "spoilt.html"
+    spoilt.write_text(page.replace('id="fig-1"', 'id="fig-2"'), encoding="utf-8")
+    assert any("Duplicate ID" in words for words in checkers.invalid(spoilt))
+
+
 def test_nothing_hostile_gets_through(page, markdown, full):
     tags = Tags(page)
-    assert [tag for tag, _ in tags.tags].count("script") == 1
+    # two elements that hold data and run nothing, and our script
+    kinds = [attributes.get("type") for tag, attributes in tags.tags if tag == "script"]
+    assert kinds == ["application/json", "text/plain", None]
     assert not [name for _, attributes in tags.tags for name in attributes if name.startswith("on")]
     assert "alert(1)" in page  # shown, as text
     # of code blocks, which show what they hold
@@ -207,13 +133,20 @@ def test_the_page_loads_nothing_and_its_policy_names_its_script(page):
     assert len(page.encode()) < 5_000_000
 
 
+def without_tool(page: str) -> str:
+    return re.sub(r'<div class="tool" hidden>.*?</output>\s*</div>', "", page, flags=re.S)
+
+
 def test_each_drawing_has_a_text_alternative_with_numbers(page):
-    drawings = re.findall(r"<svg .*?</svg>", page, re.S)
-    assert len(drawings) >= 20
-    for drawing in drawings:
-        assert 'role="img"' in drawing[:400]
+    drawings = re.findall(r"<svg .*?</svg>", without_tool(page), re.S)
+    described = [drawing for drawing in drawings if "<desc" in drawing]
+    assert len(described) >= 20
+    assert all('role="img"' in drawing[:400] for drawing in drawings)
+    for drawing in described:
         description = re.search(r"<desc [^>]*>(.*?)</desc>", drawing, re.S)[1]
         assert len(description) > 60 and re.search(r"\d", description)
+        # every colour is one of the page's, so that dark mode reaches the legends too
+        assert "var(--" in drawing and not re.search(r"(fill|stroke): ?#", drawing)
     assert all(attributes.get("alt") for tag, attributes in Tags(page).tags if tag == "img")
 
 
@@ -232,15 +165,48 @@ def test_records_are_named_and_linked(page, markdown):
 
 
 def test_learned_weights_are_shown(page, full):
-    assert page.count("First-layer weights of unit") == 20
-    assert (full / "figures" / "weights-20.png").is_file() and not (
-        full / "figures" / "weights-21.png"
-    ).exists()
+    assert page.count("What unit ") == 20
+    # an MLP has no one image that it weighs a radiograph with
+    drawn = {path.name for path in (full / "figures").glob("weights-2?-*.png")}
+    whole = {"weights-20-map.png", "weights-20-over.png"}
+    units = {f"weights-{model}-{n}.png" for model in ("20", "21") for n in range(1, 11)}
+    assert drawn == units | whole
 
 
 def test_dead_nets_and_divergence_are_told(page):
-    rows = re.search(r'id="learning-rates".*?</figure>', page, re.S)[0]
-    assert rows.count("2 of 2") == 9 and rows.count("0.693 ± 0.000") == 9
+    search, lost = (
+        re.search(rf'id="{name}".*?</figure>', page, re.S)[0]
+        for name in ("learning-rates", "deaths")
+    )
+    assert search.count(">0 of 2<") == 10  # learned
+    rows = re.findall(r"<tr>.*?</tr>", search, re.S)
+    dead_and_diverged = [re.findall(r">([\d–]+)</td>", row)[-3:-1] for row in rows]
+    assert dead_and_diverged.count(["2", "0"]) == 9 and ["0", "2"] in dead_and_diverged
+    (row,) = re.findall(r"<tr>\s*<th[^>]*>7@1e-2</th>(.*?)</tr>", lost, re.S)
+    # Wilson's interval of 2 of 2
+    assert plain(row).split() == ["2", "of", "2", "100", "34–100", "2", "Linear+ReLU"]
+
+
+def test_each_changed_rule_is_a_row_with_its_verdicts_before_and_now(page):
+    listed = re.search(r'id="deviations".*?</figure>', page, re.S)[0]
+    rows = [plain(row) for row in re.findall(r"<tr>.*?</tr>", listed, re.S)[1:]]
+    assert len(rows) == len(DEVIATIONS) > 0
+    for row, entry in zip(rows, DEVIATIONS):
+        assert row.startswith(entry.date) and entry.why in row
+        assert all(name in row for name in entry.before)
+
+
+def test_the_checklists_answer_every_item(page):
+    tables = re.search(r'id="checklists".*?</section>', page, re.S)[0].split("</table>")[:2]
+    letters = {3: "abc", 5: "ab", 6: "abc", 8: "abc", 9: "abc", 12: "abcdefg", 18: "abcdef"}
+    letters |= {20: "abc", 23: "ab", 27: "abc"}
+    parts = [f"{n}{letter}" for n in range(1, 28) for letter in letters.get(n, [""])]
+    for table, items in zip(tables, ([str(n) for n in range(1, 45)], parts)):
+        assert re.findall(r'<th scope="row">([^<]*)</th>', table) == items
+        rows = re.findall(r"<tr>.*?</tr>", table, re.S)[1:]
+        cells = [[plain(cell) for cell in re.findall(r"<td.*?</td>", row, re.S)] for row in rows]
+        assert all(len(row) == 3 and all(row) for row in cells)
+    assert len(parts) == 52
 
 
 class Asked(dict):
@@ -262,8 +228,8 @@ def test_every_placeholder_resolves_and_nothing_is_computed_in_vain(full, write)
 
 @pytest.fixture(scope="module")
 def body(page) -> str:
-    """The report between banner and foot."""
-    return page[page.index("<section") : page.index("</main>")]
+    """The report between banner and foot, without the tool that a script moves."""
+    return without_tool(page[page.index("<section") : page.index("</main>")])
 
 
 @pytest.fixture(scope="module")
@@ -285,19 +251,22 @@ def unmarked(line: str) -> str:
 
 
 def test_both_formats_carry_the_same_headings_in_the_same_order(body, text):
-    found = [plain(words) for words in re.findall(r"<h[234] [^>]*>(.*?)</h[234]>", body, re.S)]
-    found = [words.removesuffix("#") for words in found if not re.match(r"C\d\d ", words)]
-    theirs = [unmarked(line) for line in re.findall(r"^#{2,4} (.*)$", text, re.M)]
+    found = re.findall(r"<h([234]) [^>]*>(.*?)</h[234]>", body, re.S)
+    found = [(int(level), plain(words).removesuffix("#")) for level, words in found]
+    theirs = re.findall(r"^(#{2,4}) (.*)$", text, re.M)
     # "Figure 9. Title" there is "Figure 9 Title" here, where its number is set apart by colour
-    assert [words.replace(". ", " ") for words in theirs] == found
+    theirs = [(len(marks), unmarked(line).replace(". ", " ")) for marks, line in theirs]
+    assert theirs == found
     assert len(found) > 60
+    levels = [1, *(level for level, _ in found)]
+    assert all(below - above <= 1 for above, below in zip(levels, levels[1:]))
 
 
 def test_both_formats_carry_the_same_tables(body, text):
     found = re.findall(r"<caption>(.*?)</caption>.*?<tbody>(.*?)</tbody>", body, re.S)
     theirs = re.findall(r"^\*([^*\n]+)\*\n\n\|.*\n\n?\|[ :|-]+\|\n\n?((?:\|.*\n)+)", text, re.M)
     assert [(unmarked(caption), rows.count("\n")) for caption, rows in theirs] == [
-        (plain(caption), rows.count("<tr>")) for caption, rows in found
+        (plain(caption), rows.count("<tr")) for caption, rows in found
     ]
     assert len(found) > 35
 

@@ -24,6 +24,10 @@ def test_prose_knows_code_strong_and_links_and_escapes_the_rest():
     )
 
 
+def test_a_number_and_its_percent_sign_stay_on_one_line():
+    assert report.prose("93.1 % of 582, % and 5%") == "93.1\u00a0% of 582, % and 5%"
+
+
 def test_paragraphs_are_all_parts_that_start_with_no_tag():
     body = Markup("One,\ntwo & `three`.\n\n<div>\n<p>kept</p>\n</div>\n\n\n**Four**\n")
     assert report.paragraphs(body) == (

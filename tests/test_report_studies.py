@@ -14,10 +14,7 @@ import samples
 from safetensors.torch import save as save_tensors
 from test_report import NUMBERED
 
-from xray import claims, data, models, report, report_summary, results, study
-from xray import (
-    report_pictures as pictures,
-)
+from xray import claims, data, models, report, report_summary, report_weights, results, study
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "report.py"
@@ -215,12 +212,12 @@ def test_pictures_of_weights_stay_when_the_weights_go(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(content)
     kept_weights = {"file": "w.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
     run = replace(made, file=tmp_path / "20-seed0.json", weights=kept_weights)
-    drawn = pictures.weight_pictures(run)
+    drawn = report_weights.weight_images(run)
     (tmp_path / "w.safetensors").unlink()
-    assert pictures.weight_pictures(run) == drawn
-    with pytest.raises(pictures.WeightsError):  # pictures of other weights are not these
-        pictures.weight_pictures(replace(run, weights=kept_weights | {"sha256": "0" * 64}))
+    assert report_weights.weight_images(run) == drawn
+    with pytest.raises(report_weights.WeightsError):  # pictures of other weights are not these
+        report_weights.weight_images(replace(run, weights=kept_weights | {"sha256": "0" * 64}))
     kept = tmp_path / "20-seed0.pictures"
     kept.write_text(kept.read_text().replace('"limit": ', '"limit": 1', 1))
-    with pytest.raises(pictures.WeightsError):
-        pictures.weight_pictures(run)
+    with pytest.raises(report_weights.WeightsError):
+        report_weights.weight_images(run)

@@ -37,6 +37,7 @@ Judgement
     claims                 a verdict on each of the paper's claims (their words: claims.txt)
     claims_effects         the effects: test scores over re-splits, curves over seeds
     claims_conditions      conditions that need more than one effect
+    deviations             rules that were changed after results were seen (deviations.txt)
 Experiments beside the study
     starts                 which MLPs are dead before they learn: a census of starting weights
     trials                 models of one hidden layer with one thing changed, many side by side
@@ -51,13 +52,22 @@ Prediction
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made
+    report_headlines       the four findings at the top
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
-    report_appendices      appendices B to F
     report_experiments     the experiments: why MLPs die, image sizes, the last epoch
+    report_appendices      appendices B to H
+    report_errors          appendix E: which test images are missed
+    report_titles          what is seen in figures and tables, in numbers for their titles
+    report_thresholds      the tool for thresholds, and its table
+    report_evidence        the list of records, and what the page carries along
     report_items           pictures, tables and listings as the templates ask for them
+    report_data            the numbers behind each picture, as CSV
     report_figures         bars, counts and shares, and what all pictures share
-    report_figures_curves  curves by epoch, sizes, ranking, calibration, re-splits
+    report_figures_scores  a row a model: scores at a glance, re-splits
+    report_figures_curves  curves by epoch, sizes compared
+    report_figures_ranking  ROC, precision-recall and calibration curves
     report_figures_trials  pictures of the experiments
-    report_pictures        how a figure becomes SVG, and numbers a PNG
+    report_weights         first-layer weights as images, their scale, and over a phantom
+    report_pictures        how a figure becomes SVG, and a radiograph a PNG
 """

@@ -4,9 +4,9 @@ An *effect* is a difference between two models (or groups of them), or the dista
 a target. Its values are
 
 - of curves: one a seed, of runs on the given split that share their seed;
-- of test scores: one an image re-split, the mean over the seeds that learned there. Nobody has the
-  paper's split, and one split is one draw of test images; over re-splits the error from the test
-  images, from the training images and from the seeds is in the interval.
+- of test scores: one an image re-split, the mean over the seeds that learned there. One split is
+  one draw of test images; over re-splits the error from the test images, from the training images
+  and from the seeds is in the interval.
 
 The interval is Student's (intervals.mean_of), 95 %. Runs that did not learn (study.learned) are
 left out of every effect; how often that happens is a result of its own. One rule for every claim:

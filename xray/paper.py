@@ -184,18 +184,33 @@ Computing in Python”, Nature Methods 17, 261–272, 2020.
 adam | the optimizer of models 17 to 19 | https://arxiv.org/abs/1412.6980
 D. P. Kingma, J. Ba, “Adam: A Method for Stochastic Optimization”, ICLR 2015.
 
-mcnemar | comparing two models on the same images | https://doi.org/10.1007/BF02295996
-Q. McNemar, “Note on the sampling error of the difference between correlated proportions or
-percentages”, Psychometrika 12(2), 153–157, 1947.
-
-nadeau-bengio | comparing re-splits by image and by patient | https://doi.org/10.1023/A:1024068626366
+nadeau-bengio | effects over re-splits, and re-splits by image against by patient | https://doi.org/10.1023/A:1024068626366
 C. Nadeau, Y. Bengio, “Inference for the Generalization Error”, Machine Learning 52(3), 239–281,
 2003.
 
-bootstrap | intervals of scores |
-B. Efron, R. J. Tibshirani, “An Introduction to the Bootstrap”, Chapman & Hall, 1993.
+holm | the primary claims together |
+S. Holm, “A Simple Sequentially Rejective Multiple Test Procedure”, Scandinavian Journal of
+Statistics 6(2), 65–70, 1979.
+
+wilson | intervals of shares | https://doi.org/10.1080/01621459.1927.10502953
+E. B. Wilson, “Probable Inference, the Law of Succession, and Statistical Inference”, Journal of the
+American Statistical Association 22(158), 209–212, 1927.
+
+delong | intervals of the area under the ROC curve | https://doi.org/10.2307/2531595
+E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, “Comparing the Areas under Two or More Correlated
+Receiver Operating Characteristic Curves: A Nonparametric Approach”, Biometrics 44(3), 837–845,
+1988.
 
 calibration | the calibration error | https://proceedings.mlr.press/v70/guo17a.html
 C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, “On Calibration of Modern Neural Networks”, ICML 2017,
 PMLR 70, 1321–1330.
+
+claim | a checklist for reports of AI in medical imaging | https://doi.org/10.1148/ryai.240300
+A. S. Tejani, M. E. Klontzas, A. A. Gatti, et al., “Checklist for Artificial Intelligence in Medical
+Imaging (CLAIM): 2024 Update”, Radiology: Artificial Intelligence 6(4), e240300, 2024.
+
+tripod-ai | a checklist for reports of prediction models | https://doi.org/10.1136/bmj-2023-078378
+G. S. Collins, K. G. M. Moons, P. Dhiman, et al., “TRIPOD+AI Statement: Updated Guidance for
+Reporting Clinical Prediction Models that Use Regression or Machine Learning Methods”, BMJ 385,
+e078378, 2024.
 """)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,14 +20,18 @@ from xray import (
     comparisons,
     paper,
     report_appendices,
+    report_evidence,
     report_experiments,
     report_findings,
     report_items,
     report_method,
     report_summary,
+    report_thresholds,
+    report_titles,
 )
+from xray.deviations import DEVIATIONS
 from xray.files import write_atomically
-from xray.report_items import BADGES, table
+from xray.report_items import BADGES, cell, table
 from xray.report_pictures import FONTS
 from xray.study import Study, percent, test_share
 
@@ -37,12 +42,14 @@ def html(content: dict, out: Path) -> str:
     """The report as one HTML page that loads nothing: style, script and pictures are in it."""
     made = _environment(out, on_one_line, paragraphs=paragraphs, verbatim=_one_line)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    names = ("script.js", "thresholds.js", "evidence.js")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
     return made.get_template("index.html").render(
         **_fresh(content),
         style=Markup(style.replace("FONTS", FONTS)),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        evidence=report_evidence.packed(content["shown"]),
     )
 
 
@@ -78,6 +85,7 @@ def _environment(out: Path, put, autoescape: bool = True, **filters) -> Environm
     )
     made.globals["link"] = lambda path: link_to(path, out)
     made.filters |= {"commas": "{:,}".format, "percent": percent, "as_table": as_table} | filters
+    made.filters["json"] = report_evidence.as_json
     return made
 
 
@@ -92,7 +100,14 @@ def link_to(path: str, out: Path) -> str:
 def as_table(text: str, columns: str) -> dict:
     """A table written in a template: a blank line ends a row, a bar a cell."""
     rows = re.split(r"\n\s*\n", str(text).strip())
-    return table(columns, [[on_one_line(part).strip() for part in row.split("|")] for row in rows])
+    return table(columns, [[_written(part) for part in row.split("|")] for row in rows])
+
+
+def _written(text: str) -> dict:
+    """A cell of a table that is written in a template; [words](#id) is a link."""
+    words = on_one_line(text).strip()
+    link = re.fullmatch(r"\[([^\]]+)\]\((#[a-z0-9-]+)\)", words)
+    return cell(link[1], href=link[2]) if link else cell(words)
 
 
 def on_one_line(value) -> str:
@@ -115,8 +130,9 @@ def paragraphs(text: Markup) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped."""
-    page = str(escape(text))
+    """`code`, **strong** and [links](#fig-9) become HTML; what is not Markup is escaped. A number
+    and its % stay on one line."""
+    page = re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", str(escape(text)))
     page = re.sub(r"`([^`]+)`", r"<code>\1</code>", page)
     page = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", page)
     return Markup(re.sub(r"\[([^\]]+)\]\((#[a-z0-9-]+)\)", r'<a href="\2">\1</a>', page))
@@ -159,7 +175,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
     beside, of_beside = report_experiments.sections(study, compared)
-    words = [verdict.verdict for verdict in judged]
+    thresholds, of_thresholds = report_thresholds.sections(study)
+    shown = items | of_method | of_findings | of_appendix | of_thresholds | of_beside
     return {
         "study": study.name,
         "data": study.runs[0].data,
@@ -167,14 +184,22 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "banner": banner(study),
         "baseline": study.baseline,
         "verdicts": [row._asdict() | {"badge": BADGES[row.verdict]} for row in judged],
+        "tally": _tally(judged),
+        "filters": _filters(judged),
+        "badges": BADGES,
+        "marks": claims.MARKS,
         "plain": {"claims": claims.as_json(judged)},
-        "tally": [(word, badge, words.count(word)) for word, badge in BADGES.items()],
         "summary": summary,
         "method": method,
         "findings": findings,
         "appendix": appendix,
         "experiments": beside,
-        "shown": items | of_method | of_findings | of_appendix | of_beside,
+        "primary": claims.PRIMARY,
+        "deviations": len(DEVIATIONS),
+        "checklist": report_summary.checklist(study),
+        "seen": report_titles.numbers(study, compared),
+        "thresholds": thresholds,
+        "shown": report_items.with_csv(shown),
     }
 
 
@@ -185,16 +210,35 @@ def judge(study: Study) -> list[claims.Verdict]:
     return claims.judge(study.chosen, study.facts, study.runs, **more)
 
 
+def _tally(verdicts: list) -> dict:
+    """The verdicts counted: a row for each kind of claim that there is, and one for all."""
+    counts = claims.tally(verdicts)
+    counts = {kind: row for kind, row in counts.items() if sum(row.values())}
+    counts["all"] = claims.summary(verdicts)
+    rows = [[kind, *row.values(), sum(row.values())] for kind, row in counts.items()]
+    return table("About | >" + " | >".join(claims.VERDICTS) + " | >Claims", rows)
+
+
+def _filters(verdicts: list) -> list[tuple]:
+    """By what the table of claims can be narrowed: (field, its name, [(value, claims with it)])."""
+    names = {"verdict": "Verdict", "kind": "About", "section": "Section"}
+    order = {"verdict": claims.VERDICTS, "kind": claims.KINDS}
+    found = []
+    for key, name in names.items():
+        counts = Counter(getattr(verdict, key) for verdict in verdicts)
+        values = [value for value in order.get(key, counts) if counts[value]]
+        found.append((key, name, [(value, counts[value]) for value in values]))
+    return found
+
+
 def banner(study: Study) -> list[str]:
     """In plain words, all that sets this study apart from the paper's; empty where nothing does."""
     return lines("banner.j2", report_summary.differences(study))
 
 
 def write(study: Study, out: Path, sample: np.ndarray | None = None, progress=None) -> list[Path]:
-    """Write index.html, report.md, claims.json and figures/ into `out`; gives their paths.
-
-    Raises OSError.
-    """
+    """Write index.html, report.md, claims.json and figures/, each picture and the numbers behind
+    it, into `out`; gives their paths. Raises OSError."""
     tell = progress or (lambda words: None)
     tell("drawing the figures")
     content, out = context(study, sample), Path(out)

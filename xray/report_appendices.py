@@ -1,5 +1,5 @@
-"""Numbers, tables and pictures of the report's appendices B to F: what accuracy does not tell,
-patients, which test images are missed (no pixels), weights."""
+"""Numbers, tables and pictures of the report's appendices B to H: what accuracy does not tell,
+patients, weights, reporting checklists."""
 
 import math
 from collections import defaultdict
@@ -7,16 +7,22 @@ from collections import defaultdict
 import numpy as np
 from scipy.special import expit
 
-from xray import comparisons, metrics, paper, report_figures_curves
-from xray import report_pictures as pictures
-from xray.data_audit import cause_of, patient
-from xray.report_items import cell, image, item, plot, table
+from xray import (
+    comparisons,
+    metrics,
+    paper,
+    report_data,
+    report_errors,
+    report_figures_ranking,
+    report_figures_scores,
+    report_weights,
+)
+from xray.report_items import cell, image, item, plot, table, those_that_learned, with_range
 from xray.specs import MODELS
 from xray.study import (
     EVALUATED,
     Study,
     Summary,
-    finished,
     percent,
     plus_minus,
     with_spread,
@@ -29,10 +35,11 @@ LOOKED_AT = ("20", "21", "20b", "27b")
 def sections(study: Study, found: list) -> tuple[dict, dict]:
     """The numbers that templates/appendix-*.j2 say, and their items by id. found: what
     comparisons.compare gives."""
-    errors, items = _missed(study)
+    errors, items = report_errors.sections(study)
     numbers = {"patients": study.facts.get("patients"), "resplit": bool(found)}
     numbers |= {"missed": errors, "weights": []}
-    items |= _beyond(study) | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
+    beyond, numbers["threshold"] = _beyond(study)
+    items |= beyond | {"batch-means": item(study, EVALUATED, table=_batch_means(study))}
     if numbers["patients"]:
         items["overlap"] = {"table": _overlap(numbers["patients"]["overlap"])}
     items["resplits"] = _resplits(study, found)
@@ -47,20 +54,18 @@ def sections(study: Study, found: list) -> tuple[dict, dict]:
 def _batch_means(study: Study) -> dict:
     rows = []
     for model in EVALUATED:
-        implied, summary = paper.implied(model), study.summaries.get(model)
-        one = implied[0] if len(implied) == 1 else None
-        theirs = [paper.SCORES[model]["accuracy"]]
-        theirs += [one.accuracy, one.batch_mean] if one else [math.nan, math.nan]
-        ours = ["–", "–", "–"]
+        (implied,), summary = paper.implied(model), study.summaries.get(model)
+        ours = ["–", "–", "–", "–"]
         if summary:
             gap = summary.mean["batch_mean_accuracy"] - summary.mean["accuracy"]
-            ours = [with_spread(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
-            ours.append(_signed(gap))
+            ours = [with_range(summary, key) for key in ("accuracy", "batch_mean_accuracy")]
+            ours += [_signed(gap), those_that_learned(summary.runs)[1]]
+        theirs = implied.accuracy, implied.batch_mean, implied.printed
         printed = [cell(percent(value / 100), paper=True) for value in theirs]
-        rows.append([model, MODELS[model].batch_size, *printed, *ours])
+        rows.append([model, *ours[:3], *printed, ours[3], MODELS[model].batch_size])
     names = (
-        "Model | >Batch size | >Paper: printed | >Paper: implied, exact"
-        " | >Paper: implied, batch mean | >Ours: exact | >Ours: batch mean | >Ours: difference"
+        "Model | >Ours: exact | >Ours: batch mean | >Ours: difference | >Paper: implied, exact"
+        " | >Paper: implied, batch mean | >Paper: printed | >Learned | >Batch size"
     )
     return table(names, rows, sortable=True)
 
@@ -68,39 +73,44 @@ def _batch_means(study: Study) -> dict:
 # ---- beyond accuracy
 
 
-def _beyond(study: Study) -> dict:
-    """Rankings, calibration, and a threshold for a given sensitivity."""
+def _beyond(study: Study) -> tuple[dict, dict | None]:
+    """Items on rankings, calibration and a threshold for a given sensitivity, and what is said of
+    the last."""
     there = [model for model in EVALUATED if model in study.summaries]
     names = ("ranking", "calibration", "ranking-scores", "threshold")
     items = {name: item(study, EVALUATED) for name in names}
     if not there:
-        return items
+        return items, None
     floor = study.baseline
     if floor["tp"] and floor["fp"]:  # with one class there is nothing to rank
         title = "ROC and precision-recall curves"
-        items["ranking"]["plot"] = plot("ranking", report_figures_curves.ranking, title, study)
-    drawn = plot("calibration", report_figures_curves.calibration, "Calibration", study)
-    items["calibration"]["plot"] = drawn
+        rates = report_data.mean_rates(study)
+        drawn = plot("ranking", report_figures_ranking.ranking, title, study, rates)
+        items["ranking"] |= {"plot": drawn, "data": report_data.ranking(rates)}
+    bins = report_data.bins(study)
+    drawn = plot("calibration", report_figures_ranking.calibration, "Calibration", study, bins)
+    items["calibration"] |= {"plot": drawn, "data": report_data.calibration(bins)}
     items["ranking-scores"]["table"] = _ranking(study, there)
-    columns = "Model | Class | >Threshold, probability | >Sensitivity | >Specificity | >NPV"
-    rows = [_at_sensitivity(model, study.summaries[model]) for model in there]
-    items["threshold"]["table"] = table(f"{columns} | >Precision", rows, sortable=True)
-    return items
+    items["threshold"]["table"], said = _thresholds(study, there)
+    return items, said
 
 
 def _ranking(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
         summary = study.summaries[model]
-        ranks = [_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS]
+        area, *ranks = (_thousandths(summary.mean[key]) for key in metrics.RANK_METRICS)
+        interval = "–".join(map(_thousandths, summary.interval["roc_auc"]))
+        interval = interval if summary.learned else "–"
         more = [with_spread(summary, key) for key in ("specificity", "npv")]
-        rows.append([model, MODELS[model].family, *ranks, percent(summary.mean["ece"]), *more])
+        what = [those_that_learned(summary.runs)[1], MODELS[model].family]
+        rows.append([model, area, interval, *ranks, percent(summary.mean["ece"]), *more, *what])
     floor = study.baseline
-    ranks = [_thousandths(floor[key]) for key in metrics.RANK_METRICS]
+    area, *ranks = (_thousandths(floor[key]) for key in metrics.RANK_METRICS)
     more = [percent(floor[key]) for key in ("ece", "specificity", "npv")]
-    rows.append(["–", "always pneumonia", *ranks, *more])
-    names = "Model | Class | >ROC AUC | >Average precision | >Brier | >ECE | >Specificity, %"
-    return table(f"{names} | >NPV, %", rows, sortable=True)
+    rows.append(["always pneumonia", area, "–", *ranks, *more, "–", "–"])
+    names = "Model | >ROC AUC | >95 % interval | >Average precision | >Brier | >ECE, points"
+    return table(f"{names} | >Specificity, % | >NPV, % | >Learned | Class", rows, sortable=True)
 
 
 def _thousandths(value: float) -> str:
@@ -111,21 +121,45 @@ def _signed(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:+.1f}".replace("-", "−")
 
 
-def _at_sensitivity(model: str, summary: Summary) -> list:
+def _at_sensitivity(summary: Summary) -> dict[str, list]:
+    """In percent, of each run that learned: its threshold that finds 95 % of pneumonia in its
+    validation images, and the scores that this gives on the test images."""
     found = defaultdict(list)
     for run in summary.learned:
-        validation = run.logits["validation"], run.labels["validation"]
         try:
+            validation = run.logits["validation"], run.labels["validation"]
             threshold = metrics.threshold_at_sensitivity(*validation)
-        except ValueError:  # no positive in the validation split
+        except (KeyError, ValueError):  # a record in short; no positive in the validation split
             continue
         shifted = np.where(run.logits["test"] > threshold, 1.0, -1.0)
         scores = metrics.scores(shifted, run.labels["test"])
         found["threshold"].append(100 * expit(threshold))
         for key in ("recall", "specificity", "npv", "precision"):
             found[key].append(100 * scores[key])
-    keys = ("threshold", "recall", "specificity", "npv", "precision")
-    return [model, MODELS[model].family, *(plus_minus(found[key], 1) for key in keys)]
+    return found
+
+
+def _thresholds(study: Study, models: list[str]) -> tuple[dict, dict | None]:
+    """The table of thresholds, and the model with the highest specificity there."""
+    found = {model: _at_sensitivity(study.summaries[model]) for model in models}
+    rows = []
+    for model, values in found.items():
+        keys = ("recall", "specificity", "npv", "precision", "threshold")
+        learned = those_that_learned(study.summaries[model].runs)[1]
+        cells = [plus_minus(values[key], 1) for key in keys]
+        rows.append([model, *cells, learned, MODELS[model].family])
+    names = (
+        "Model | >Sensitivity | >Specificity | >NPV | >Precision | >Threshold, probability"
+        " | >Learned | Class"
+    )
+    means = {m: float(np.mean(v["specificity"])) for m, v in found.items() if v["specificity"]}
+    best = max(means, key=means.get, default=None)
+    said = best and {
+        "model": best,
+        "specificity": means[best],
+        "sensitivity": float(np.mean(found[best]["recall"])),
+    }
+    return table(names, rows, sortable=True), said
 
 
 # ---- patients
@@ -137,10 +171,11 @@ def _overlap(overlap: dict) -> dict:
         for name in ("all", "NORMAL", "PNEUMONIA"):
             one = classes[name]
             share = f"{100 * one['shared'] / one['images']:.1f}" if one["images"] else "nan"
-            images, shared, patients = (f"{one[key]:,}" for key in ("images", "shared", "patients"))
-            rows.append([pair, name.lower(), images, shared, share, patients])
-    names = "Images of … in … | Class | >Images | >With a patient seen there | >Share, %"
-    return table(f"{names} | >Patients", rows)
+            shared, images, patients = (f"{one[key]:,}" for key in ("shared", "images", "patients"))
+            shown = "both" if name == "all" else name.lower()
+            rows.append([pair, shown, share, shared, images, patients])
+    names = "Images of … in … | Class | >Share, % | >With a patient seen there | >Of images"
+    return table(f"{names} | >Such patients", rows)
 
 
 def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
@@ -150,8 +185,9 @@ def _resplits(study: Study, found: list[comparisons.Comparison]) -> dict:
     groups = study.resplits.values()
     runs = [run for chosen in groups for name in names for run in chosen.get(name, [])]
     title = "Test scores over re-splits"
-    drawn = plot("resplits", report_figures_curves.resplits, title, study, found)
-    return item(study, plot=drawn, table=_gaps(found), runs=runs)
+    drawn = plot("resplits", report_figures_scores.resplits, title, study, found)
+    data = report_data.resplits(study, list(names))
+    return item(study, plot=drawn, data=data, table=_gaps(found), runs=runs)
 
 
 def _gaps(found: list[comparisons.Comparison]) -> dict:
@@ -165,13 +201,14 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
             sides.append(f"{values} ({len(row.sides[protocol])}{more})")
         interval = f"{_signed(row.gap)} ({_signed(row.low)} to {_signed(row.high)})"
         interval = interval if row.gap == row.gap else "–"
-        ours = [row.model, "F1" if row.score == "f1" else row.score, percent(row.given), *sides]
-        test = [interval, _thousandths(row.p), percent(row.detectable)]
-        rows.append([*ours, *test, percent(row.paper), percent(row.percentile, 0)])
+        score = "F1" if row.score == "f1" else row.score
+        ours = [row.model, score, sides[0], percent(row.paper), percent(row.percentile, 0)]
+        test = [sides[1], interval, _thousandths(row.p), percent(row.detectable)]
+        rows.append([*ours, *test, percent(row.given)])
     names = (
-        "Model | Score | >Given split, % | >By image, % | >By patient, %"
-        " | >Gap, points (95 % interval) | >p | >Gap it could see, points | >The paper's, %"
-        " | >Re-splits by image below it, %"
+        "Model | Score | >By image, % | >The paper's, % | >By image, splits below it, %"
+        " | >By patient, % | >Gap, points (95 % interval) | >p | >Gap it could see, points"
+        " | >Given split, %"
     )
     return table(names, rows, sortable=True)
 
@@ -181,89 +218,36 @@ def _gaps(found: list[comparisons.Comparison]) -> dict:
 
 def _weights(study: Study, model: str, run) -> tuple[dict, dict]:
     """What is said of a model's first layer, and its pictures; run: one with weights, or None."""
-    said = {"model": model, "family": MODELS[model].family, "limit": None, "damaged": False}
+    said = {"model": model, "family": MODELS[model].family, "maps": None, "damaged": False}
     try:
-        found = pictures.weight_pictures(run) if run else None
-    except pictures.WeightsError:
+        found = report_weights.maps(run) if run else None
+    except report_weights.WeightsError:
         found, said["damaged"] = None, True
     if found is None:
         runs = [run] if run else []
         return said, item(study, runs=runs, missing=[model], needs=["--force"])
-    said |= {"limit": found["limit"], "seed": run.seed, "size": run.image_size}
+    said |= {"maps": found, "seed": run.seed, "size": run.image_size}
     units, name = [], f"weights-{model}"
-    for n, (content, weight) in enumerate(found["units"], 1):
-        alt = f"First-layer weights of unit {n} of model {model} as an image."
-        caption = f"unit {n}, × {weight:+.3f}".replace("-", "−")
+    for n, (content, weight) in enumerate(found.units, 1):
+        alt = f"What unit {n} of model {model} weighs each pixel with."
+        caption = f"unit {n}, ×{weight:+.3f}".replace("-", "−")
         units.append(image(content, f"{name}-{n}", alt, caption))
     groups = [units]
-    if found["product"]:
-        alt = f"The two layers of model {model} as one: a weight for each pixel."
-        limit = f"full colour at ±{found['product_limit']:.2g}"
-        caption = f"both layers as one: red speaks for pneumonia; {limit}"
-        groups.insert(0, [image(found["product"], name, alt, caption)])
-    return said, item(study, images=groups, runs=[run])
+    if found.whole:
+        alt = f"What model {model} weighs each pixel with, {_seen(found)}."
+        both = [image(found.whole, f"{name}-map", alt, "the whole map, the sum of the units below")]
+        alt = f"The same weights over a drawn film, which is no radiograph: {_seen(found)}."
+        over = "the same over a phantom, a drawn film"
+        over += "; the ring: what stands out most sharply" if found.spot else ""
+        groups.insert(0, [*both, image(found.over, f"{name}-over", alt, over)])
+    bar = plot(name, report_weights.scale, f"Scale of the weights of model {model}", found)
+    return said, item(study, plot=bar, images=groups, runs=[run])
 
 
-MOST_MISSED = 15
-
-
-def _missed(study: Study) -> tuple[dict | None, dict]:
-    """The numbers that the appendix says, and its items by id, over all finished runs of the
-    evaluated models; None and none without such runs on the given split or the data's description.
-    """
-    chosen = [study.chosen[model] for model in EVALUATED if model in study.summaries]
-    runs = [run for group in chosen for run in group if finished(run)]
-    if not runs or study.name.split("/")[-1] != "given" or not study.facts:
-        return None, {}
-    labels = runs[0].labels["test"]
-    paths = study.facts["paths"][-len(labels) :]
-    wrong = np.array([metrics.predictions(run.logits["test"]) != labels for run in runs])
-    surety = np.array([metrics.wrong_probability(run.logits["test"], labels) for run in runs])
-    shown = [_shown(path, label) for path, label in zip(paths, labels)]
-    share = wrong.mean(0)
-    numbers = {
-        "runs": len(runs),
-        "images": len(labels),
-        "never": int((share == 0).sum()),
-        "mostly": int((share > 0.5).sum()),
-        "always": int((share == 1).sum()),
-    }
-    by_cause = _by_cause(runs, wrong, np.array(shown))
-    most = _most_missed(paths, shown, wrong, surety)
-    return numbers, {
-        "error-causes": item(study, table=by_cause, runs=runs),
-        "most-missed": item(study, table=most, runs=runs),
-    }
-
-
-def _shown(path: str, label: int) -> str:
-    return (cause_of(path) or "pneumonia, cause not named") if label else "normal"
-
-
-def _by_cause(runs: list, wrong: np.ndarray, shown: np.ndarray) -> dict:
-    """wrong: bool (runs, images); shown: str (images,)."""
-    families = {}
-    for family in dict.fromkeys(spec.family for spec in MODELS.values()):
-        mine = np.array([run.spec.family == family for run in runs])
-        if mine.any():
-            families[family] = wrong[mine]
-    rows = []
-    for name in sorted(set(shown)):
-        shares = [f"{100 * part[:, shown == name].mean():.1f}" for part in families.values()]
-        rows.append([name, int((shown == name).sum()), *shares])
-    return table(" | ".join(["Shown", ">Images", *(f">{name}" for name in families)]), rows)
-
-
-def _most_missed(paths: list[str], shown: list[str], wrong, surety) -> dict:
-    """The images that most runs miss; surety: (runs, images), wrong class's probability."""
-    share, sure = wrong.mean(0), surety.mean(0)
-    order = sorted(range(len(paths)), key=lambda i: (-share[i], -sure[i], paths[i]))
-    rows = []
-    for i in order[:MOST_MISSED]:
-        if wrong[:, i].any():
-            file = cell(paths[i].replace("\\", "/").split("/")[-1], code=True)
-            number = f"{wrong[:, i].sum()} of {len(wrong)}"
-            certain = f"{100 * surety[wrong[:, i], i].mean():.1f}"
-            rows.append([file, shown[i], patient(paths[i]) or "–", number, certain])
-    names = "File | Shown | Patient | >Missed by | >Mean probability of the wrong class, %"
-    return table(names, rows)
+def _seen(found: report_weights.Maps) -> str:
+    """What can be said of a map without its picture."""
+    words = f"{100 * found.frame:.0f} % of all weight in the outer tenth on each side"
+    if spot := found.spot:
+        place = f"{100 * spot.left:.0f} % from the left and {100 * spot.top:.0f} % from the top"
+        words += f", the sharpest {'red' if spot.positive else 'blue'} spot {place}"
+    return words

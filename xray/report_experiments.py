@@ -10,7 +10,7 @@ from xray import deaths, experiments, report_figures_trials, swings
 from xray.data_sources import PAPER
 from xray.intervals import mean_of
 from xray.metrics import count_scores
-from xray.report_items import cell, item, plot, table
+from xray.report_items import cell, item, plot, report_command, table
 from xray.specs import MODELS
 from xray.starts import NETS
 from xray.study import RESULTS, Study, percent, plus_minus
@@ -31,24 +31,23 @@ def sections(study: Study, compared: list) -> tuple[dict, dict]:
     return numbers, of_census | of_control | of_sizes | of_luck
 
 
-def _missing(study: Study) -> dict:
-    """An item that has no record yet, with the command that makes it."""
+def _command(study: Study) -> str:
+    """The call of experiments.py that makes what has no record yet."""
     words = ["python", "scripts/experiments.py"]
     source, folder = study.runs[0].data["source"], study.folder.parents[1]
     words += ["--data", source] if source != PAPER else []
     words += ["--out", str(folder.parent)] if folder.resolve() != RESULTS else []
-    return item(study, missing=["experiments"]) | {"command": shlex.join(words)}
+    return shlex.join(words)
 
 
-def _from(study: Study, records: dict, names: list[str], **parts) -> dict:
-    """An item that is drawn from these records, with links to them."""
-    sources = []
-    for name in filter(records.get, names):
-        file = {"name": f"{name}.json", "path": str(study.folder / f"{name}.json")}
-        drawn = {run["seed"] for run in records[name].get("runs", [])}
-        last = max(drawn, default=records[name].get("seeds", 1) - 1)
-        sources.append({"model": name, "seeds": f"0–{last}" if last else "0", "files": [file]})
-    return item(study, **parts) | {"sources": sources, "count": len(sources)}
+def _missing(study: Study) -> dict:
+    """An item that has no record yet, with the command that makes it."""
+    return item(study, missing=["experiments"]) | {"command": _command(study)}
+
+
+def _made(study: Study, **parts) -> dict:
+    """An item that is drawn from the experiments' records."""
+    return item(study, **parts) | {"again": [_command(study), report_command(study)]}
 
 
 def _words(net: str) -> str:
@@ -68,7 +67,7 @@ def _of(share: deaths.Share) -> str:
 def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
     found = deaths.censuses(records)
     if not found:
-        return None, {"deaths": _missing(study), "deaths-checked": _missing(study)}
+        return None, {"dead-starts": _missing(study), "starts-checked": _missing(study)}
     nets = [f"{layers}x{units}" for layers, units in NETS]
     kernel = records.get("kernel", {"dead": {}, "angles": {}})
     drawn = {
@@ -77,13 +76,11 @@ def _deaths(study: Study, records: dict) -> tuple[dict | None, dict]:
     }
     wide = {_words(net): value for net, value in kernel["dead"].items()}
     title = "Starts that are dead for good, by layers and units"
-    picture = plot("deaths", report_figures_trials.dead_starts, title, drawn, wide)
+    picture = plot("dead-starts", report_figures_trials.dead_starts, title, drawn, wide)
     checks = deaths.check(study, records)
-    of_starts = [f"starts-{size}px" for size in found]
-    of_both, census_table = [*of_starts, "kernel"], _census_table(found, kernel, nets)
     items = {
-        "deaths": _from(study, records, of_both, plot=picture, table=census_table),
-        "deaths-checked": _from(study, records, of_starts, table=_check_table(checks)),
+        "dead-starts": _made(study, plot=picture, table=_census_table(found, kernel, nets)),
+        "starts-checked": _made(study, table=_check_table(checks)),
     }
     most = max(found.values(), key=lambda one: one["seeds"])
     shares = [deaths.starts(most, net)["dead"].value for net in nets]
@@ -171,7 +168,7 @@ def _control(study: Study, records: dict) -> tuple[dict | None, dict]:
         "pairs": len(gaps),
         "gap": _in_points(mean_of(gaps)) if len(gaps) > 1 else None,
     }
-    shown = _from(study, records, ["last-relu"], table=table(names, rows))
+    shown = _made(study, table=table(names, rows))
     return numbers, {"last-relu": shown}
 
 
@@ -217,7 +214,7 @@ def _sizes(study: Study, records: dict) -> tuple[dict | None, dict]:
         "not_matched": float(np.mean(not_matched[sizes[0]])),
         "full": float(np.mean(matched[sizes[-1]])),
     }
-    shown = _from(study, records, ["sizes"], plot=drawn, table=table(names, rows))
+    shown = _made(study, plot=drawn, table=table(names, rows))
     return numbers, {"size-steps": shown}
 
 

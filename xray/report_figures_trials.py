@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from xray.deaths import Share
-from xray.report_figures import DASH, WIDTH, colour, legend, line, name_rows
-from xray.report_pictures import COLOURS, draw
+from xray.report_figures import DASH, colour, legend, line, name_rows
+from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import MODELS
 from xray.swings import Swing
 
@@ -31,7 +31,7 @@ def dead_starts(name: str, title: str, rows: dict[str, dict[int, Share]], wide: 
     sizes = sorted({size for found in rows.values() for size in found})
     tones = [COLOURS[tone] for tone in TONES[-len(sizes) :]]
 
-    def paint(figure):
+    def paint(figure, stacked):
         axis = figure.subplots()
         axis.axvline(50, **HALF)
         for row, (net, found) in enumerate(rows.items()):
@@ -51,14 +51,15 @@ def dead_starts(name: str, title: str, rows: dict[str, dict[int, Share]], wide: 
         }
         if wide:
             entries["wide nets, from the Gram matrix"] = line(**WIDE)
-        legend(figure, entries, ncols=4, columnspacing=1.4)
+        legend(figure, entries, ncols=2 if stacked else 4, columnspacing=1.4)
 
     words = [
         f"{net}: " + ", ".join(f"{100 * found[size].value:.0f} % at {size}" for size in found)
         for net, found in rows.items()
     ]
     alt = f"{title}. {'; '.join(words)}."
-    return draw(name, title, alt, (WIDTH, 0.9 + 0.34 * len(rows)), paint)
+    high = 0.9 + 0.34 * len(rows)
+    return draw(name, title, alt, (WIDTH, high), (NARROW, high + 0.4), paint)
 
 
 def over_sizes(name: str, title: str, found: dict) -> dict:
@@ -71,8 +72,9 @@ def over_sizes(name: str, title: str, found: dict) -> dict:
     less = {model: " without the last" * (model in mlps) for model in found}
     sizes = sorted({size for of in found.values() for values in of.values() for size in values})
 
-    def paint(figure):
-        axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    def paint(figure, stacked):
+        shape = (len(found), 1) if stacked else (1, len(found))
+        axes = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
         for axis, (model, of) in zip(axes, found.items()):
             hue = colour(MODELS[model])
             for matched, values in of.items():
@@ -88,14 +90,15 @@ def over_sizes(name: str, title: str, found: dict) -> dict:
             axis.minorticks_off()
             axis.set_title(f"Model {model}, {MODELS[model].family}{less[model]}")
             axis.set_xlabel("image size, pixels a side")
-        axes[0].set_ylabel("test accuracy, %")
+        for axis in axes if stacked else axes[:1]:
+            axis.set_ylabel("test accuracy, %")
         grey = {"color": COLOURS["quiet"]}
         entries = {
             "matched steps": line(**grey),
             "the paper's step at every size": line(**grey, linestyle=DASH),
             "a seed": line(**grey, linestyle="none", marker="o", **SEED),
         }
-        legend(figure, entries, ncols=3)
+        legend(figure, entries, ncols=1 if stacked else 3)
 
     words = [
         f"model {model}, {'matched' if matched else 'not matched'}: "
@@ -103,13 +106,14 @@ def over_sizes(name: str, title: str, found: dict) -> dict:
         for model, of in found.items()
         for matched, values in of.items()
     ]
-    return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 2.9), paint)
+    tall = 1.0 + 2.3 * len(found)
+    return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 2.9), (NARROW, tall), paint)
 
 
 def swings(name: str, title: str, found: list[Swing]) -> dict:
     """Standard deviations of accuracy, in points: over epochs, seeds and splits, a row a model."""
 
-    def paint(figure):
+    def paint(figure, stacked):
         axis = figure.subplots()
         for row, swing in enumerate(found):
             hue = colour(MODELS[swing.model], light=False)
@@ -125,8 +129,9 @@ def swings(name: str, title: str, found: list[Swing]) -> dict:
             words: line(color=COLOURS["quiet"], marker=mark, linestyle="none", **MARK)
             for words, mark in KINDS.values()
         }
-        legend(figure, entries, ncols=3)
+        legend(figure, entries, ncols=1 if stacked else 3)
 
     words = [f"model {swing.model}: {100 * swing.epochs:.1f} over epochs" for swing in found]
     alt = f"{title}. {'; '.join(words)}."
-    return draw(name, title, alt, (WIDTH, 0.9 + 0.21 * len(found)), paint)
+    high = 0.9 + 0.21 * len(found)
+    return draw(name, title, alt, (WIDTH, high), (NARROW, high + 0.6), paint)

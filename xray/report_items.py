@@ -1,10 +1,24 @@
-"""What the templates ask for by name: pictures, tables and listings, with their records."""
+"""What the templates ask for by name: pictures, tables and listings, each with the numbers behind
+it, the records that it was made from and the commands that make it again."""
 
+import shlex
+from collections import defaultdict
 from pathlib import Path
 
+from xray import report_data
 from xray.report_pictures import data_uri
-from xray.results import COMPACT
-from xray.study import Study, command, seeds
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.study import (
+    RESULTS,
+    Study,
+    Summary,
+    command,
+    finished,
+    learned,
+    percent,
+    seeds,
+    train_command,
+)
 
 BADGES = {"holds": "good", "does not hold": "bad", "within noise": "open"}
 BADGES |= {"not tested here": "apart", "not run": "none"}
@@ -18,6 +32,7 @@ def item(
     images: list[list[dict]] = (),
     table: dict | None = None,
     listing: str = "",
+    data: str = "",
     runs: list | None = None,
     missing: list[str] | None = None,
     needs: list[str] = (),
@@ -27,7 +42,8 @@ def item(
     models: those shown, whose records are named; those without a run get the command that trains
     them. runs, missing: the records and the models without one, where they are not the chosen ones.
     needs: further options of that command. images: groups of what `image` makes. listing:
-    preformatted text.
+    preformatted text. data: the numbers that a picture is drawn from, as report_data gives them;
+    without them the table as shown stands for them.
     """
     if missing is None:
         missing = [model for model in models if model not in study.chosen]
@@ -38,30 +54,66 @@ def item(
         "images": images,
         "table": table,
         "listing": listing,
+        "data": data,
         "sources": _sources(runs),
         "count": len(runs),
+        "again": [*commands(runs), report_command(study)],
         "missing": missing,
         "command": command(study.runs, missing, *needs) if missing else "",
     }
 
 
-def _sources(runs: list) -> list[dict]:
-    """The records behind something, by model: {"model", "seeds", "files": [{"name", "path"}]}.
-
-    Runs that share a file, as those of re-splits do, are one entry with each file once.
-    """
-    groups = {}
+def _sources(runs: list) -> list[tuple[list[str], str]]:
+    """The records behind something: (models, which runs of each)."""
+    groups, found = defaultdict(list), defaultdict(list)
     for run in runs:
-        shared = run.file and Path(run.file).name == COMPACT
-        groups.setdefault("" if shared else run.spec.id, []).append(run)
-    found = []
+        groups[run.spec.id].append(run)
     for model, group in groups.items():
-        paths = dict.fromkeys(Path(run.file) for run in group if run.file)
-        names = {path: path.name if model else f"{path.parent.name}/{path.name}" for path in paths}
-        files = [{"name": name, "path": str(path)} for path, name in names.items()]
-        models = model or ", ".join(dict.fromkeys(run.spec.id for run in group))
-        found.append({"model": models, "seeds": seeds(group), "files": files})
+        splits = len({run.split for run in group})
+        words = f"{'seeds' if len({run.seed for run in group}) > 1 else 'seed'} {seeds(group)}"
+        found[words + (f", on {splits} splits" if splits > 1 else "")].append(model)
+    return [(models, words) for words, models in found.items()]
+
+
+def commands(runs: list) -> list[str]:
+    """The calls of train.py that make these runs again, one for all models that share their seeds,
+    splits, image size and all else that it can be told."""
+    by_setting, groups = defaultdict(list), defaultdict(list)
+    for run in runs:
+        paper = (MODELS | LEARNING_RATE_SEARCH)[run.spec.id]
+        options = []
+        if run.image_size != IMAGE_SIZE or run.spec.family == "CNN":
+            options += ["--image-size", str(run.image_size)]
+        if run.spec.epochs != paper.epochs:
+            options += ["--epochs", str(run.spec.epochs)]
+        if run.precision != "fp32":
+            options += ["--precision", run.precision]
+        if run.engine_reason == "forced":
+            options += ["--engine", run.engine]
+        by_setting[run.spec.id, *options].append(run)
+    for (model, *options), group in by_setting.items():
+        splits = {run.split for run in group}
+        last = max(int(split.partition("-")[2] or -1) for split in splits)
+        if len(splits) > 1:
+            options += ["--resplits", str(last + 1)]
+        options += ["--seeds", seeds(group).replace("–", "-").replace(", ", ",")]
+        split = "given" if len(splits) > 1 else group[0].split
+        groups[split, *options].append((model, group[0]))
+    found = []
+    for (split, *options), pairs in groups.items():
+        source, file = pairs[0][1].data["source"], pairs[0][1].file
+        folder = Path(file).parents[2] if file else RESULTS
+        models = [model for model, _ in pairs]
+        found.append(train_command(models, source, split, None, folder, options))
     return found
+
+
+def report_command(study: Study) -> str:
+    """The call of report.py that draws all of a study, beside its records."""
+    folder, words = study.folder.parents[1], ["python", "scripts/report.py"]
+    if folder.resolve() != RESULTS:
+        words += ["--results", str(folder), "--out", str(folder.parent)]
+    return shlex.join(words)
 
 
 def plot(name: str, draw, *about) -> dict:
@@ -69,6 +121,7 @@ def plot(name: str, draw, *about) -> dict:
     drawing = draw(name, *about)
     return {
         "inline": drawing["inline"],
+        "narrow": drawing["narrow"],
         "alt": drawing["alt"],
         "file": f"figures/{name}.svg",
         "content": drawing["file"].encode(),
@@ -86,9 +139,22 @@ def image(content: bytes, name: str, alt: str, caption: str = "") -> dict:
     }
 
 
-def files(shown: dict[str, dict]) -> dict[str, bytes]:
-    """The pictures of all items: file name, relative to the report's folder, -> content."""
+def with_csv(shown: dict[str, dict]) -> dict[str, dict]:
+    """The items, each that was made of numbers with them as "csv": {"file", "text"}, else None."""
     found = {}
+    for name, one in shown.items():
+        text = one.get("data") or (report_data.shown(one["table"]) if one.get("table") else "")
+        csv = {"file": f"figures/{name}.csv", "text": text} if text and "again" in one else None
+        found[name] = one | {"csv": csv}
+    return found
+
+
+def files(shown: dict[str, dict]) -> dict[str, bytes]:
+    """The pictures of all items and the numbers behind them: file name, relative to the report's
+    folder, -> content."""
+    found = {
+        one["csv"]["file"]: one["csv"]["text"].encode() for one in shown.values() if one["csv"]
+    }
     for one in shown.values():
         drawn = [one["plot"]] if one.get("plot") else []
         for picture in drawn + sum(one.get("images", []), []):
@@ -108,9 +174,24 @@ def table(columns: str, rows: list[list], sortable: bool = False) -> dict:
     }
 
 
-def cell(content, *, href="", badge="", paper=False, code=False) -> dict:
-    """A table's cell: text, a link, a coloured word of BADGES, the paper's value, or code."""
-    return {"text": str(content), "href": href, "badge": badge, "paper": paper, "code": code}
+def cell(content, *, href="", badge="", paper=False, code=False, files=()) -> dict:
+    """A table's cell: text, a link, a coloured word of BADGES, the paper's value, code, or files,
+    pairs of (name, path)."""
+    found = {"text": str(content), "href": href, "badge": badge, "paper": paper, "code": code}
+    return found | {"files": files}
+
+
+def those_that_learned(runs: list) -> tuple[list, str]:
+    """Of a model's runs those that learned, and how many of how many, "3 of 5"."""
+    good = [run for run in runs if finished(run) and learned(run)]
+    return good, f"{len(good)} of {len(runs)}"
+
+
+def with_range(summary: Summary, key: str) -> str:
+    """Mean (lowest–highest) in percent over the runs that learned, "92.4 (90.9–93.3)"."""
+    values = [row[key] for row in summary.scores]
+    text = percent(summary.mean[key])
+    return f"{text} ({percent(min(values))}–{percent(max(values))})" if len(values) > 1 else text
 
 
 NOT_TRAINED = cell("not trained", badge="none")

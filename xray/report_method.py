@@ -2,10 +2,18 @@
 
 import numpy as np
 
-from xray import curves, data_phantoms, models, paper, report_figures, report_figures_curves
+from xray import (
+    curves,
+    data_phantoms,
+    models,
+    paper,
+    report_data,
+    report_figures,
+    report_figures_curves,
+)
 from xray.comparisons import Standing, sizes_compared
 from xray.data_sources import SPLITS, shown
-from xray.report_items import NOT_TRAINED, cell, image, item, plot, table
+from xray.report_items import NOT_TRAINED, cell, image, item, plot, table, those_that_learned
 from xray.report_pictures import radiograph
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2
 from xray.study import Study, on_test, plus_minus, seeds
@@ -23,6 +31,9 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
     numbers = {
         "described": bool(facts),
         "own_image": sample is not None,
+        "splits": facts.get("splits"),
+        "bad": _bad(facts["audit"]) if facts else 0,
+        "pneumonia": train.get("PNEUMONIA", 0) / max(sum(train.values()), 1),
         "class_ratio": train.get("NORMAL", 0) / max(train.get("PNEUMONIA", 0), 1),
         "shown_size": picture.shape[0],
         "lowest": picture.min() / 255,
@@ -49,13 +60,14 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
             "fig-1": item(study, listing=_first_record(facts["sample"])),
             "fig-2": item(study, images=[first]),
             "sec-audit": item(study, table=_audit(facts["audit"], facts["splits"])),
-            "fig-3": item(study, plot=shares),
+            "fig-3": item(study, plot=shares, data=report_data.shares(counts)),
         }
     if found:
         runs = [run for one in found for run in one.full + one.matched]
         title = "Validation accuracy at the paper's size and matched"
         drawn = plot("sizes", report_figures_curves.sizes, title, found)
-        items["sizes"] = item(study, plot=drawn, table=_sizes(found), runs=runs)
+        data = report_data.history(runs)
+        items["sizes"] = item(study, plot=drawn, data=data, table=_sizes(found), runs=runs)
     for name, model in STRUCTURES.items():
         items[name] = item(study, listing=str(models.build(MODELS[model], device="meta")))
     return numbers, items
@@ -78,8 +90,9 @@ def _split_sizes(facts: dict) -> dict:
     for part in SPLITS:
         counts = [facts["splits"][part], *(facts["counts"][part].get(c, 0) for c in CLASS_NAMES)]
         printed = cell(f"{paper.SPLIT_SIZES[part]:,}", paper=True)
-        rows.append([part, *(f"{n:,}" for n in counts), printed])
-    return table("Split | >Images | >Normal | >Pneumonia | >Images in the paper", rows)
+        images, *classes = (f"{n:,}" for n in counts)
+        rows.append([part, images, printed, *classes])
+    return table("Split | >Images | >Images in the paper | >Normal | >Pneumonia", rows)
 
 
 def _audit(found: dict, sizes: dict) -> dict:
@@ -103,6 +116,11 @@ def _audit(found: dict, sizes: dict) -> dict:
     return table("Looked for | >Found", rows)
 
 
+def _bad(found: dict) -> int:
+    """Images that are missing, unreadable or, by their pixels, copies of another."""
+    return found["missing"] + len(found["unreadable"]) + found["identical_pixels"]["surplus"]
+
+
 def _batches(counts: dict) -> dict:
     rows = []
     for batch in (32, 64):
@@ -111,23 +129,24 @@ def _batches(counts: dict) -> dict:
             ours, rest = "–", "–"
             if part in counts:
                 ours, rest = -(-counts[part] // batch), counts[part] % batch or batch
-            rows.append([batch, part, ours, rest, printed])
-    names = "Batch size | Split | >Batches | >Images in the last | >Batches in the paper"
+            rows.append([batch, part, ours, printed, rest])
+    names = "Batch size | Split | >Batches | >Batches in the paper | >Images in the last"
     return table(names, rows)
 
 
 def _sizes(found: list[Standing]) -> dict:
     rows = []
     for one in found:
-        sides = one.full, one.matched
+        sides, learned = zip(*map(those_that_learned, (one.full, one.matched)))
         left = [_epochs(epochs) for epochs in (one.left_full, one.left_matched)]
         agreement = f"{one.agreement:.2f}" if one.agreement == one.agreement else "–"
-        rows.append([one.model, *left, *map(_level, sides), *map(_accuracy, sides), agreement])
+        row = [one.model, *left, *map(_level, sides), *map(_accuracy, sides), agreement]
+        rows.append([*row, *learned])
     size = found[0].matched[0].image_size
     names = (
         f"Model | >Leaves the plateau in epoch, 640 | >{size}, by seed"
         f" | >Level of validation accuracy, 640 | >{size} | >Test accuracy, 640 | >{size}"
-        " | >Agreement"
+        f" | >Agreement | >Learned, 640 | >{size}"
     )
     return table(names, rows)
 

@@ -1,21 +1,16 @@
-"""A matplotlib figure becomes an SVG, one to stand inside the HTML page and one as a file; numbers
-that are images (a radiograph, a net's first-layer weights) become small PNGs."""
+"""A matplotlib figure becomes an SVG, for the HTML page and as a file; a radiograph becomes a small
+PNG."""
 
 import base64
 import io
 import re
-from contextlib import suppress
-from pathlib import Path
+from collections import Counter
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
-from xray.results import FORMAT, ResultsError, Run, read_json, write_json
 
 # What a figure may be coloured with: name -> colour on white. Inside the page each becomes the CSS
 # variable of that name, so that the page's light and dark schemes apply. The class hues are Okabe
@@ -41,6 +36,10 @@ COLOURS = {
 FONTS = (
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, sans-serif"
 )
+
+# inches: a picture on a wide screen, shown at most 1.5 times that, and on a phone, where its
+# smallest text, 8.5 points, is shown at 11 pixels or more
+WIDTH, NARROW = 7.6, 3.6
 
 STYLE = {
     "svg.fonttype": "none",
@@ -69,8 +68,8 @@ STYLE = {
     "ytick.color": COLOURS["rule"],
     "xtick.labelcolor": COLOURS["quiet"],
     "ytick.labelcolor": COLOURS["quiet"],
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "xtick.major.size": 3,
     "ytick.major.size": 0,
     "legend.frameon": False,
@@ -81,65 +80,107 @@ STYLE = {
 }
 
 
-def draw(name: str, title: str, description: str, size: tuple[float, float], paint) -> dict:
-    """Call paint(figure) on an empty figure of `size` inches and give back the picture.
+def draw(name: str, title: str, description: str, size: tuple, narrow: tuple, paint) -> dict:
+    """Draw a picture twice: for a wide screen, and with its panels stacked for a phone.
 
     name: unique on the page, [a-z0-9-]; title and description: its text alternative, any text.
-    Returns {"inline": Markup for the HTML page, "file": str, a whole SVG file on white, "alt":
-    description}. The same picture gives the same bytes.
+    size, narrow: width and height in inches of the two; NARROW is as wide as a phone shows.
+    paint(figure, stacked): draws on an empty figure. Returns {"inline", "narrow": Markup for the
+    HTML page, of which the second is named by the first's title and description; "file": str, the
+    wide one as a whole SVG file on white; "alt": description}. The same picture gives the same
+    bytes.
     """
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained")
-        paint(figure)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    body, width, height = _bare(stream.getvalue(), name)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
-    head += f' aria-labelledby="{name}-t {name}-d"'
-    label = f' font-family="{FONTS}" stroke-linejoin="round">\n'
-    label += f'<title id="{name}-t">{escape(title)}</title>\n'
+    head, body = _svg(name, name, painted(size, paint, False))
+    label = f'<title id="{name}-t">{escape(title)}</title>\n'
     label += f'<desc id="{name}-d">{escape(description)}</desc>\n'
     white = '<rect width="100%" height="100%" fill="#fff"/>\n'
-    inline = body
+    small_head, small = _svg(f"{name}-narrow", name, painted(narrow, paint, True))
+    return {
+        "inline": _inline(head, label + body),
+        "narrow": _inline(small_head, small),
+        "file": f"{head}>\n{label}{white}{body}</svg>\n",
+        "alt": description,
+    }
+
+
+def painted(size: tuple[float, float], paint, stacked: bool) -> Figure:
+    """A figure of `size` inches with what paint(figure, stacked) draws on it."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        paint(figure, stacked)
+    return figure
+
+
+def _inline(head: str, body: str) -> Markup:
+    """For the page: colours become its variables."""
     for key, value in COLOURS.items():
-        inline = inline.replace(value, f"var(--{key})")
-    inline = f'{head} class="drawing" width="{width}"{label}{inline}</svg>'
-    file = f'{head} width="{width}pt" height="{height}pt"{label}{white}{body}</svg>\n'
-    return {"inline": Markup(inline), "file": file, "alt": description}
+        body = body.replace(value, f"var(--{key})")
+    return Markup(f'{head} class="drawing">\n{body}</svg>')
 
 
-def _bare(text: str, name: str) -> tuple[str, str, str]:
-    """matplotlib's SVG, bare, its ids prefixed or gone where unused; width and height in points."""
+def _svg(name: str, named: str, figure: Figure) -> tuple[str, str]:
+    """The open tag of a figure's SVG, without its end, and what stands in it."""
+    stream = io.StringIO()
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue()
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+    head += f' aria-labelledby="{named}-t {named}-d" width="{width}" height="{height}"'
+    return f'{head} font-family="{FONTS}" stroke-linejoin="round"', _bare(text, name)
+
+
+def _bare(text: str, name: str) -> str:
+    """What stands in matplotlib's SVG: its ids prefixed or gone where unused, numbers short, and
+    each style that several elements have as a class."""
     body = text[text.index("</metadata>") + len("</metadata>") : text.rindex("</svg>")]
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.S)
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", body, flags=re.S)
     body = re.sub(r"\bxlink:href", "href", body)
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
-    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", body)
+    used = list(dict.fromkeys(re.findall(r'(?:href="#|url\(#)([^")]+)', body)))
+    short = {id: f"{name}-{n}" for n, id in enumerate(used)}
+    body = re.sub(r' id="([^"]+)"', lambda m: f' id="{short[m[1]]}"' if m[1] in short else "", body)
+    body = re.sub(r'(href="#|url\(#)([^")]+)', lambda m: m[1] + short[m[2]], body)
     body = re.sub(r"font-family: [^;\"]*; ?", "", body)
     body = re.sub(r' transform="rotate\(-0 [^"]*\)"', "", body)
     body = re.sub(r'(?<= d=")[^"]+', _short_path, body)
     body = re.sub(r"(?<=[ \"(-])(\d+\.\d{2})\d+", r"\1", body)
-    body = re.sub(r"\n\s+", "\n", body)
-    return body.strip() + "\n", width, height
+    styles = Counter(re.findall(r' style="([^"]+)"', body))
+    classes = {
+        style: f"{name}-s{n}"
+        for n, style in enumerate(style for style, count in styles.items() if count > 1)
+    }
+    for style, word in classes.items():
+        body = body.replace(f' style="{style}"', f' class="{word}"')
+    rules = "\n".join(f".{word}{{{style}}}" for style, word in classes.items())
+    body = re.sub(r"\n\s+", "\n", body).strip()
+    return f"<style>\n{rules}\n</style>\n{body}\n" if rules else f"{body}\n"
 
 
 def _short_path(match) -> str:
-    """A path's data with one decimal (a tenth of a point cannot be seen) and no needless blanks."""
+    """A path's data in steps from point to point, to a tenth of a point: less cannot be seen."""
+    found, here, start, last = "", (0, 0), (0, 0), ""
+    for letter, text in re.findall(r"([MLQCz])([^MLQCz]*)", match[0]):
+        if letter == "z":
+            found, here, last = f"{found}z", start, "z"
+            continue
+        numbers = [round(10 * float(number)) for number in text.split()]
+        points = list(zip(numbers[::2], numbers[1::2]))
+        # after a move come lines, unasked
+        found += "" if letter == "L" and last in "ML" and last else letter.lower()
+        for x, y in points:
+            for step in (x - here[0], y - here[1]):
+                found += ("" if step < 0 or found[-1].isalpha() else " ") + _tenths(step)
+        here, last = points[-1], letter
+        start = here if letter == "M" else start
+    return found
 
-    def short(number):
-        return f"{float(number[0]):.1f}".removesuffix(".0")
 
-    text = re.sub(r"-?\d+\.\d+", short, match[0])
-    return re.sub(r"\s+", " ", text).strip().replace("-0 ", "0 ")
+def _tenths(value: int) -> str:
+    text = f"{value / 10:.1f}".removesuffix(".0")
+    return re.sub(r"^(-?)0(?=\.)", r"\1", text)
 
 
 LARGEST = 320  # pixels a side of a picture in the report
-
-
-class WeightsError(ValueError):
-    """A weights file that is missing, damaged or not of that model; the message names it."""
 
 
 def png(picture: Image.Image) -> bytes:
@@ -151,11 +192,7 @@ def png(picture: Image.Image) -> bytes:
 
 def data_uri(content: bytes) -> str:
     """A PNG as the address of an img element."""
-    return "data:image/png;base64," + _base64(content)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
 def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
@@ -171,94 +208,3 @@ def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
 def radiograph(pixels: np.ndarray) -> bytes:
     """uint8 (S, S) -> a gray PNG of at most LARGEST pixels a side."""
     return png(Image.fromarray(np.rint(shrink(pixels.astype(np.float64))).astype(np.uint8), "L"))
-
-
-def diverging(values: np.ndarray, limit: float) -> bytes:
-    """(H, W) real numbers -> a PNG: blue below 0, white at 0, red above, full colour at ±limit."""
-    levels = 65  # an odd number, so that 0 has a colour of its own
-    steps = np.clip(np.nan_to_num(values) / (limit or 1), -1, 1)
-    picture = Image.fromarray(np.rint((steps + 1) / 2 * (levels - 1)).astype(np.uint8), "P")
-    colours = matplotlib.colormaps["RdBu_r"](np.linspace(0, 1, levels))[:, :3]
-    picture.putpalette(np.rint(255 * colours).astype(np.uint8).ravel().tolist())
-    return png(picture)
-
-
-def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """The weights of a Linear or MLP run with one hidden layer, from the file beside its record.
-
-    Gives (units, S, S) float32, each unit's weights as an image, and (units,), what its output is
-    multiplied by. Raises WeightsError.
-    """
-    path = Path(run.file).parent / Path(run.weights["file"]).name
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path.name}: cannot be read ({type(error).__name__})") from None
-    layers = [value.astype(np.float32) for value in tensors.values() if value.ndim == 2]
-    size = run.image_size
-    hidden = [layer for layer in layers if layer.shape[1] == size * size]
-    output = [layer for layer in layers if hidden and layer.shape == (1, len(hidden[0]))]
-    if not output:
-        model = f"model {run.spec.id} at {size}×{size}"
-        raise WeightsError(f"{path.name}: does not hold the two layers of {model}")
-    return hidden[0].reshape(-1, size, size), output[0][0]
-
-
-def weight_pictures(run: Run) -> dict:
-    """What a run looks at: {"units": [(PNG, output weight)], "limit": float, "product": PNG or
-    None, "product_limit"}.
-
-    Units are drawn at 160 pixels or less, all on one scale: full colour at the 99.5th percentile of
-    |w| as drawn. The product of the two layers is the one image that a Linear net weighs a
-    radiograph with; an MLP has none. Weights are large and stay where they were trained. So what
-    was drawn is kept beside the record, in <run>.pictures, and stands in where the weights are not:
-    a report can then be written again from the records alone. Raises WeightsError where neither can
-    be used.
-    """
-    kept = Path(run.file).with_suffix(".pictures")
-    try:
-        hidden, output = first_layer(run)
-    except WeightsError:
-        found = _read_kept(kept, run)
-        if found is None:
-            raise
-        return found
-    small = [shrink(unit, 160) for unit in hidden]
-    limit = float(np.percentile(np.abs(small), 99.5))
-    found = {
-        "units": [(diverging(unit, limit), float(weight)) for unit, weight in zip(small, output)],
-        "limit": limit,
-        "product": None,
-        "product_limit": 0.0,
-    }
-    if run.spec.family == "Linear":
-        product = shrink(np.tensordot(output, hidden, 1))
-        found["product_limit"] = float(np.percentile(np.abs(product), 99.5))
-        found["product"] = diverging(product, found["product_limit"])
-    if _read_kept(kept, run) != found:
-        with suppress(OSError):  # a results folder that is only for reading
-            _write_kept(kept, run, found)
-    return found
-
-
-def _write_kept(path: Path, run: Run, found: dict) -> None:
-    kept = {"format": FORMAT, "weights": run.weights.get("sha256")} | found
-    kept["units"] = [[_base64(content), weight] for content, weight in found["units"]]
-    kept["product"] = found["product"] and _base64(found["product"])
-    write_json(path, kept)
-
-
-def _read_kept(path: Path, run: Run) -> dict | None:
-    """What _write_kept wrote of these very weights; None where nothing is that can be trusted."""
-    try:
-        payload = read_json(path)
-        if payload["weights"] != run.weights.get("sha256"):
-            return None
-        return {
-            "units": [(base64.b64decode(content), weight) for content, weight in payload["units"]],
-            "limit": payload["limit"],
-            "product": payload["product"] and base64.b64decode(payload["product"]),
-            "product_limit": payload["product_limit"],
-        }
-    except (ResultsError, KeyError, TypeError, ValueError):
-        return None

@@ -1,24 +1,24 @@
 """Numbers, tables and pictures of the report's banner, its summary, and how it can be repeated."""
 
-import math
 from collections import Counter, defaultdict
 
 import numpy as np
 
-from xray import curves, paper, report_figures
+from xray import paper, report_data, report_evidence, report_figures_scores, report_headlines
+from xray.comparisons import printed
 from xray.data_sources import PAPER
-from xray.report_items import BADGES, cell, item, plot, table
+from xray.report_items import BADGES, cell, item, plot, table, those_that_learned, with_range
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
     EVALUATED,
     Study,
     Summary,
-    finished,
-    is_dead,
     not_trained,
     percent,
-    with_spread,
 )
+
+# beside data.json: what is known of the data and no program can see, a sentence a line
+ABOUT = "about.txt"
 
 
 def differences(study: Study) -> dict:
@@ -32,7 +32,9 @@ def differences(study: Study) -> dict:
     stored = study.facts.get("sizes", {})
     if data["phantom"] or f"{IMAGE_SIZE}x{IMAGE_SIZE}" in stored:
         stored = {}
+    about = study.folder.parent / ABOUT
     return {
+        "about": about.read_text(encoding="utf-8").splitlines() if about.exists() else [],
         "paper": paper,
         "hub": PAPER,
         "data": data,
@@ -49,58 +51,26 @@ def differences(study: Study) -> dict:
 def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
     """The numbers that templates/0-summary.j2 and appendix G say, and their items by id. compared:
     what comparisons.compare gives."""
-    mlps = [
-        run
-        for model, runs in study.chosen.items()
-        if model in MODELS and MODELS[model].family == "Linear+ReLU"
-        for run in runs
-        if finished(run)
-    ]
-    implied = {model: paper.implied(model)[0].accuracy for model in paper.SCORES}
-    best = max(implied, key=implied.get)
     count = Counter(verdict.verdict for verdict in verdicts)
     there = [model for model in EVALUATED if model in study.summaries]
     numbers = {
         "trained": len([model for model in study.chosen if model in MODELS]),
         "runs": len(study.runs),
-        "facts": heading(study),
-        "judged": len(verdicts) - count["not run"],
         "verdicts": {word: count[word] for word in BADGES},
-        "dead": sum(map(is_dead, mlps)),
-        "mlps": len(mlps),
-        "best": {
-            "model": best,
-            "accuracy": implied[best],
-            "printed": paper.SCORES[best]["accuracy"],
-        },
-        "patients": _patients(compared),
         "scored": len(there),
-        "repeated_from": [
-            ("Fingerprint of the data", study.runs[0].data["fingerprint"]),
-            ("Records", str(len(study.runs))),
-        ],
-    }
+        "stand_in": study.runs[0].data["source"] != PAPER and not study.runs[0].data["phantom"],
+        "sizes": sorted({run.image_size for runs in study.chosen.values() for run in runs}),
+        "repeated_from": heading(study),
+    } | report_headlines.numbers(study, compared)
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
+    items["records"] = report_evidence.records(study)
     if there:
         title = "Test scores of the evaluated models"
-        drawn = plot("glance", report_figures.glance, title, study, paper.SCORES)
-        items["glance"] = item(study, EVALUATED, plot=drawn)
+        drawn = plot("glance", report_figures_scores.glance, title, study, compared)
+        data = report_data.resplits(study, there, ("given", "image"))
+        items["glance"] = item(study, EVALUATED, plot=drawn, data=data)
         items["scores"] = item(study, EVALUATED, table=_score_table(study, there))
     return numbers, items
-
-
-def _patients(compared: list) -> dict | None:
-    """Model 20's accuracy on splits by image and by patient; None where they cannot be compared."""
-    for row in compared:
-        if row.model == "20" and row.score == "accuracy" and not math.isnan(row.gap):
-            return {
-                "by_image": row.sides["image"].mean(),
-                "by_patient": row.sides["patient"].mean(),
-                "splits": len(row.sides["patient"]),
-                "detectable": row.detectable,
-                "p": row.p,
-            }
-    return None
 
 
 def heading(study: Study) -> list[tuple[str, str]]:
@@ -137,33 +107,24 @@ def _set_aside(study: Study) -> list[tuple[str, str]]:
 def _score_table(study: Study, models: list[str]) -> dict:
     rows = []
     for model in models:
-        spec, summary, implied = MODELS[model], study.summaries[model], paper.implied(model)
-        exact = implied[0].accuracy if len(implied) == 1 else paper.SCORES[model]["accuracy"]
+        spec, summary = MODELS[model], study.summaries[model]
         figure = next(number for number, group in paper.TABLES.items() if model in group)
-        batch = str(spec.batch_size)
-        row = [
-            cell(model, href=f"#fig-{figure}"),
-            spec.family,
-            batch + ", weighted" * spec.class_weight + ", L2" * (spec.weight_decay > 0),
-            f"{len(summary.learned)} of {len(summary.learned) + summary.lost}",
-        ]
-        for key, value in (("f1", paper.SCORES[model]["f1"]), ("accuracy", exact)):
-            low, high = summary.interval[key]
-            inside = round(100 * low, 1) <= round(value, 1) <= round(100 * high, 1)
+        row = [cell(model, href=f"#fig-{figure}")]
+        for key in ("f1", "accuracy"):
+            theirs, (low, high) = printed(model, key), summary.interval[key]
+            inside = round(100 * low, 1) <= round(100 * theirs, 1) <= round(100 * high, 1)
             words = f"{percent(low)}–{percent(high)} {'inside' if inside else 'outside'}"
-            printed = cell(f"{value:.1f}", paper=True)
-            row += [
-                printed,
-                with_spread(summary, key),
-                cell(words, badge="good" if inside else "bad"),
-            ]
-        rows.append([*row, _swing(summary)])
+            badge = cell(words, badge="good" if inside else "bad") if summary.learned else "–"
+            row += [with_range(summary, key), cell(percent(theirs), paper=True), badge]
+        what = f"{spec.family}, {spec.batch_size}" + ", weighted" * spec.class_weight
+        what += ", L2" * (spec.weight_decay > 0)
+        rows.append([*row, those_that_learned(summary.runs)[1], _swing(summary), what])
     f1, accuracy = percent(study.baseline["f1"]), percent(study.baseline["accuracy"])
-    rows.append(["–", "always pneumonia", "–", "–", "–", f1, "–", "–", accuracy, "–", "–"])
+    rows.append(["always pneumonia", f1, "–", "–", accuracy, *["–"] * 5])
     names = (
-        "Model | Class | Batch | >Learned | >F1, paper | >F1, ours | 95 % interval: paper's is"
-        " | >Accuracy, paper, exact | >Accuracy, ours | 95 % interval: paper's is"
-        " | >Swing within a run, points"
+        "Model | >F1, ours | >F1, paper | 95 % interval: paper's is | >Accuracy, ours"
+        " | >Accuracy, paper, exact | 95 % interval: paper's is | >Learned"
+        " | >Swing within a run, points | Class, batch"
     )
     return table(names, rows, sortable=True)
 
@@ -171,12 +132,11 @@ def _score_table(study: Study, models: list[str]) -> dict:
 def _swing(summary: Summary) -> str:
     """How far validation accuracy goes up and down over the last third of a run's epochs: standard
     deviation, and the lowest and highest of any run that learned."""
-    lines = [run.history["validation_accuracy"] for run in summary.learned]
-    ends = list(map(curves.last_third, lines))
+    ends = report_headlines.ends(summary)
     if not ends:
         return "–"
     lowest, highest = min(end.min() for end in ends), max(end.max() for end in ends)
-    deviation = np.mean(list(map(curves.swing, lines)))
+    deviation = np.mean([end.std(ddof=1) for end in ends])
     return f"{100 * deviation:.1f} ({percent(lowest)}–{percent(highest)})"
 
 
@@ -201,9 +161,28 @@ def _engines(study: Study) -> dict:
         seconds = np.array([run.environment.get("seconds", 0) for run in runs])
         epochs = [max(len(run.history["train_loss"]), 1) for run in runs]
         minutes = f"{seconds.sum() / 60:.1f}"
-        rows.append([*key, len(runs), minutes, f"{np.median(seconds / epochs):.2g}"])
+        rows.append([*key, len(runs), minutes, f"{np.median(seconds / epochs):.3g}"])
     names = (
         "Class | Optimizer | Engine | Why | >Image size | Precision | >Runs | >Minutes in all"
         " | >Median seconds an epoch"
     )
     return table(names, rows, sortable=True)
+
+
+def checklist(study: Study) -> dict:
+    """What the answers of templates/appendix-h*.j2 need; empty or None where it is not known."""
+    facts, summary = study.facts, study.summaries.get("20")
+    splits = Counter(name.split("-")[0] for name in study.resplits)
+    seeds = sorted({len(runs) for runs in study.chosen.values()})
+    known = facts.get("patients")
+    keys = {"sensitivity": "recall", "specificity": "specificity"} if summary else {}
+    return {
+        "audit": facts.get("audit"),
+        "counts": facts.get("counts", {}),
+        "overlap": known["overlap"]["test in train"]["all"] if known else None,
+        "given": study.name.endswith("/given"),
+        "image": splits["image"],
+        "patient": splits["patient"],
+        "seeds": "–".join(dict.fromkeys(map(str, (seeds[0], seeds[-1])))),
+        "sensitivity": None,
+    } | {name: with_range(summary, key) for name, key in keys.items()}

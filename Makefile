@@ -14,13 +14,16 @@ WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train shortcuts external report test lint bench dicom clean help
+.PHONY: all train experiments shortcuts external report test lint bench dicom clean help
 .DEFAULT_GOAL := help
 
-all: train shortcuts $(if $(EXTERNAL),external) report
+all: train experiments shortcuts $(if $(EXTERNAL),external) report
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+
+experiments: .venv/ready
+	$(if $(MODELS),,$(BIN)/python scripts/experiments.py $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)" $(filter --skip-unreadable,$(ARGS)))
 
 shortcuts: .venv/ready
 	$(BIN)/python scripts/shortcuts.py $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(filter --skip-unreadable,$(ARGS))
@@ -57,6 +60,7 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records"
+	@echo "make experiments   only those beside the study: why MLPs die, what the image size does"
 	@echo "make shortcuts what can be told without a lung, and what moves the trained models"
 	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"
 	@echo "make test      the tests                make lint      format and style, by ruff"

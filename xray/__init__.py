@@ -41,6 +41,12 @@ Judgement
     claims_effects         the effects: test scores over re-splits, curves over seeds
     claims_conditions      conditions that need more than one effect
     deviations             rules that were changed after results were seen (deviations.txt)
+Experiments beside the study
+    starts                 which MLPs are dead before they learn: a census of starting weights
+    trials                 models of one hidden layer with one thing changed, many side by side
+    experiments            which of them are made, and their records
+    deaths                 the census as probabilities, and held against trained runs
+    swings                 how much of a score is the luck of epoch, seed and split
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
@@ -61,6 +67,7 @@ The report (its words: templates/)
     report_findings        sections 3 to 5
     report_seeing          sections 6.1 and 6.2: floors, changed films
     report_external        section 6.3: another hospital
+    report_experiments     the experiments: why MLPs die, image sizes, the last epoch
     report_appendices      appendices B to H
     report_errors          appendix E: which test images are missed
     report_titles          what is seen in figures and tables, in numbers for their titles
@@ -73,6 +80,7 @@ The report (its words: templates/)
     report_figures_curves  curves by epoch, sizes compared
     report_figures_ranking  ROC, precision-recall and calibration curves
     report_figures_seeing  floors beside models, a learning curve, changed films
+    report_figures_trials  pictures of the experiments
     report_weights         first-layer weights as images, their scale, and over a phantom
     report_pictures        how a figure becomes SVG, and a radiograph a PNG
 """

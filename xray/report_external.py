@@ -110,12 +110,12 @@ def _group_table(films: dict, models: list, groups: dict, owners) -> dict:
     for name, values in others.items():  # the same films for all
         mask = ~np.isnan(values)
         sick = int(films["labels"][mask].sum())
-        row = [f"with {name}", int(mask.sum()) - sick, sick]
+        row = [f"with {name.replace('_', ' ')}", int(mask.sum()) - sick, sick]
         everything = [*logits.values(), *others.values()]
         rows.append(
             row + [_area(one, films["labels"], mask & ~np.isnan(one), owners) for one in everything]
         )
-    heads = [f">{model}" for model in models] + [f">{name}" for name in others]
+    heads = [f">{name.replace('_', ' ')}" for name in [*models, *others]]
     return table("Films | >Normal | >Pneumonia | " + " | ".join(heads), rows)
 
 

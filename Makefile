@@ -6,10 +6,11 @@ MODELS ?=
 SEEDS  ?=
 DEVICE ?=
 OUT    ?= report
+EXTERNAL ?=
 ARGS   ?=
 
 # a variable that is not one of these is a typing error
-KNOWN   := PYTHON DATA SIZE MODELS SEEDS DEVICE OUT ARGS
+KNOWN   := PYTHON DATA SIZE MODELS SEEDS DEVICE OUT EXTERNAL ARGS
 UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 ifneq ($(UNKNOWN),)
 $(error there is no variable $(UNKNOWN); there are $(KNOWN), and make help explains them)
@@ -20,14 +21,27 @@ WHAT = $(if $(MODELS),--model $(MODELS),--all)
 OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train report test lint bench dicom clean help
+.PHONY: all train experiments shortcuts external report test lint bench dicom clean help
 .DEFAULT_GOAL := help
 
+# with ARGS, which they do not know, the experiments beside the study are left to their own targets
 all: .venv/ready
+	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+	$(if $(ARGS)$(MODELS),,$(MAKE) --no-print-directory experiments shortcuts)
+	$(if $(EXTERNAL),$(MAKE) --no-print-directory external)
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" --report $(ARGS)
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+
+experiments: .venv/ready
+	$(if $(MODELS),,$(BIN)/python scripts/experiments.py $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
+
+shortcuts: .venv/ready
+	$(BIN)/python scripts/shortcuts.py $(if $(DATA),--data "$(DATA)") --out "$(OUT)"
+
+external: .venv/ready
+	$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --results "$(OUT)/results"
 
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -63,6 +77,9 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records of OUT"
+	@echo "make experiments   only those beside the study: why MLPs die, what the image size does"
+	@echo "make shortcuts what can be told without a lung, and what moves the trained models"
+	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
 	@echo "make dicom     what predict.py needs for DICOM files, compressed ones too"
@@ -76,4 +93,5 @@ help:
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
 	@echo "  PYTHON=python3.12  what .venv is made with; make clean first, where it is made      (python3)"
+	@echo "  EXTERNAL=FOLDER   labelled films of another hospital, for the report                     (none)"
 	@echo "  ARGS='…'       anything else for the script behind the target"

@@ -19,7 +19,8 @@ NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
 NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5".split()
 APPENDICES = ["claims", "misprints", "beyond", "patients", "errors", "weights", "reproduction"]
 APPENDICES += ["checklists"]
-SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *APPENDICES]
+EXPERIMENTS = ["why-mlps-die", "image-size", "last-epoch"]
+SECTIONS = ["summary", *(f"section-{n}" for n in NUMBERS), *EXPERIMENTS, *APPENDICES]
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,12 @@ Judgement
     claims_effects         the effects: test scores over re-splits, curves over seeds
     claims_conditions      conditions that need more than one effect
     deviations             rules that were changed after results were seen (deviations.txt)
+Experiments beside the study
+    starts                 which MLPs are dead before they learn: a census of starting weights
+    trials                 models of one hidden layer with one thing changed, many side by side
+    experiments            which of them are made, and their records
+    deaths                 the census as probabilities, and held against trained runs
+    swings                 how much of a score is the luck of epoch, seed and split
 Prediction
     predict                a person's images through a trained run
     predict_weights        which run, its weights and its thresholds
@@ -55,12 +61,19 @@ Prediction
     predict_maps           what drove a prediction, pixel by pixel
     predict_evaluate       the model's scores on a person's labelled images
     predict_export         the model for use elsewhere, with its card
+What the models see
+    floors                 what logistic regression tells from little of a film, without a lung
+    changes                test films changed on purpose, shown to trained weights
+    external               trained models on films of another hospital
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made
     report_headlines       the four findings at the top
     report_method          sections 1 and 2
     report_findings        sections 3 to 5
+    report_seeing          sections 6.1 and 6.2: floors, changed films
+    report_external        section 6.3: another hospital
+    report_experiments     the experiments: why MLPs die, image sizes, the last epoch
     report_appendices      appendices B to H
     report_errors          appendix E: which test images are missed
     report_titles          what is seen in figures and tables, in numbers for their titles
@@ -72,6 +85,8 @@ The report (its words: templates/)
     report_figures_scores  a row a model: scores at a glance, re-splits
     report_figures_curves  curves by epoch, sizes compared
     report_figures_ranking  ROC, precision-recall and calibration curves
+    report_figures_seeing  floors beside models, a learning curve, changed films
+    report_figures_trials  pictures of the experiments
     report_weights         first-layer weights as images, their scale, and over a phantom
     report_pictures        how a figure becomes SVG, and a radiograph a PNG
 """

@@ -99,6 +99,13 @@ def last_third(values) -> np.ndarray:
     return values[-math.ceil(len(values) / 3) :]
 
 
+def swing(values) -> float:
+    """How far a curve goes up and down at its end: the standard deviation (n - 1) over its last
+    third; nan for a single epoch."""
+    end = last_third(values)
+    return float(end.std(ddof=1)) if len(end) > 1 else math.nan
+
+
 def distance(curve, others) -> float:
     """How far a curve lies from others: the mean over epochs of |curve - the others' mean|."""
     curve, *others = shared(curve, *others)

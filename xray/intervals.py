@@ -164,3 +164,24 @@ def holm(p: dict) -> dict:
         largest = max(largest, min(1.0, (len(p) - place) * p[name]))
         adjusted[name] = largest
     return {name: adjusted[name] for name in p}
+
+
+def of_difference(logits: list, others: list, labels) -> dict[str, tuple[float, float, float]]:
+    """score -> (the mean score of some runs less that of others on the same images, low, high), its
+    95 % interval over other test images and, where there are several runs, other seeds.
+
+    logits, others: lists of (N,), each of runs that differ in the seed alone. The images are the
+    same, so what both find hard cancels out: the variance is that of the mean difference of their
+    influences, and s²/n of either side's runs is added.
+    """
+    sides = [[influence(one, labels) for one in side] for side in (logits, others)]
+    result = {}
+    for name in set.intersection(*(set(one) for side in sides for one in side)):
+        values = [np.array([one[name][0] for one in side]) for side in sides]
+        parts = [np.mean([one[name][1] for one in side], axis=0) for side in sides]
+        variance = (parts[0] - parts[1]).var() / len(parts[0])
+        variance += sum(side.var(ddof=1) / len(side) for side in values if len(side) > 1)
+        gap = float(values[0].mean() - values[1].mean())
+        reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance)
+        result[name] = gap, gap - reach, gap + reach
+    return result

@@ -21,9 +21,11 @@ from xray import (
     paper,
     report_appendices,
     report_evidence,
+    report_experiments,
     report_findings,
     report_items,
     report_method,
+    report_seeing,
     report_summary,
     report_thresholds,
     report_titles,
@@ -174,8 +176,10 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     method, of_method = report_method.sections(study, sample)
     findings, of_findings = report_findings.sections(study, judged)
     appendix, of_appendix = report_appendices.sections(study, compared)
+    beside, of_beside = report_experiments.sections(study, compared)
     thresholds, of_thresholds = report_thresholds.sections(study)
-    shown = items | of_method | of_findings | of_appendix | of_thresholds
+    seeing, of_seeing = report_seeing.sections(study)
+    shown = items | of_method | of_findings | of_appendix | of_thresholds | of_seeing | of_beside
     return {
         "study": study.name,
         "alone": False,
@@ -193,6 +197,8 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "method": method,
         "findings": findings,
         "appendix": appendix,
+        "seeing": seeing,
+        "experiments": beside,
         "primary": claims.PRIMARY,
         "deviations": len(DEVIATIONS),
         "checklist": report_summary.checklist(study),

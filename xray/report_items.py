@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from xray import report_data
+from xray.data_sources import PAPER
 from xray.report_pictures import data_uri
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
@@ -116,6 +117,15 @@ def report_command(study: Study) -> str:
     return shlex.join(words)
 
 
+def script_command(study: Study, script: str) -> str:
+    """The call of a script in scripts/ that makes records beside a study's runs."""
+    words, folder = ["python", f"scripts/{script}"], study.folder.parents[1]
+    source = study.runs[0].data["source"]
+    words += ["--data", source] if source != PAPER else []
+    words += ["--out", str(folder.parent)] if folder.resolve() != RESULTS else []
+    return shlex.join(words)
+
+
 def plot(name: str, draw, *about) -> dict:
     """What draw(name, *about) drew (report_pictures.draw), kept as figures/<name>.svg too."""
     drawing = draw(name, *about)
@@ -192,6 +202,19 @@ def with_range(summary: Summary, key: str) -> str:
     values = [row[key] for row in summary.scores]
     text = percent(summary.mean[key])
     return f"{text} ({percent(min(values))}–{percent(max(values))})" if len(values) > 1 else text
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """A difference of fractions and its interval in points: "+1.2 (−0.3 to 2.7)"."""
+    numbers = (f"{100 * number:.1f}".replace("-", "−") for number in (value, low, high))
+    middle, low, high = numbers
+    plus = "" if middle.startswith("−") or float(100 * value) == 0 else "+"
+    return f"{plus}{middle} ({low} to {high})"
+
+
+def within(value: float, low: float, high: float) -> str:
+    """A score and its interval in percent: "92.1 (89.6–94.0)"."""
+    return f"{percent(value)} ({percent(low)}–{percent(high)})"
 
 
 NOT_TRAINED = cell("not trained", badge="none")

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Make the experiments beside the study: why MLPs die, and what the image size does.
+
+python scripts/experiments.py
+python scripts/experiments.py --data FOLDER --out DIR
+"""
+
+import argparse
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from xray.data_sources import PAPER  # noqa: E402
+from xray.specs import IMAGE_SIZE  # noqa: E402
+
+
+def fail(message: str):
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def bar(total, initial, label):
+    from tqdm import tqdm
+
+    look = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+    return tqdm(
+        total=total, initial=initial, desc=label, leave=False, disable=None, bar_format=look
+    )
+
+
+def image_size(text: str) -> int:
+    if not re.fullmatch(r"\d{1,4}", text) or int(text) < 4 or int(text) % 4 or int(text) > 4096:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a multiple of 4 from 4 to 4096")
+    return int(text)
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        description="Make the experiments beside the study, those that have no record yet.",
+    )
+    add = parser.add_argument
+    words = f"as for train.py (default: {PAPER}; phantoms where the Hub cannot be reached)"
+    add("--data", metavar="SOURCE", help=words)
+    words = f"the study's, for the largest census of starts (default: {IMAGE_SIZE})"
+    add("--image-size", type=image_size, default=IMAGE_SIZE, metavar="S", help=words)
+    add("--skip-unreadable", action="store_true", help="leave unreadable images out")
+    words = "records go to DIR/results, beside the study's"
+    add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
+    add("--force", action="store_true", help="make again what has a record")
+    parser.error = fail
+    args = parser.parse_args(argv)
+    if args.data is not None and not args.data.strip():
+        fail("--data names no source")
+    return args
+
+
+def make(args) -> None:
+    from xray import experiments, files, results
+    from xray.data_classes import NO_CHOICES
+    from xray.training_jobs import MAX_GRAM, open_source
+
+    source, default = args.data or PAPER, args.data is None
+    load = open_source(source, NO_CHOICES, args.skip_unreadable, default, bar, say)
+    first = load(experiments.SMALL)
+    out = results.place(args.out, first.phantom)
+    data_folder = results.data_folder(out / "results", first.name, first.fingerprint)
+    study = data_folder / first.split
+    study.mkdir(parents=True, exist_ok=True)
+    for name, experiment in experiments.every(args.image_size).items():
+        path, images = study / f"{name}.json", len(first.labels)
+        if name in experiments.OF_ALL_IMAGES and 8 * images**2 > MAX_GRAM:
+            say(f"{name}: left out, the Gram matrix of {images:,} images takes too much memory")
+            continue
+        with files.claim(study, name):
+            if path.exists() and not args.force:
+                files.read_json(path)
+                continue
+            started = time.perf_counter()
+            payload = experiment(load, bar)
+            seconds = time.perf_counter() - started
+            experiments.write(path, payload, first, seconds)
+            say(f"{name}: {seconds:.0f} s; {path}")
+
+
+def main(argv=None) -> None:
+    sys.stdout.reconfigure(errors="backslashreplace")  # any file name can be said
+    args = arguments(argv)
+    try:
+        from xray.data_sources import DataError
+        from xray.results import ResultsError
+
+        make(args)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nstopped; what is finished is kept, the same command goes on")
+        sys.exit(130)
+    except (DataError, ResultsError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or args.out}: cannot be used ({error.strerror or error})")
+
+
+if __name__ == "__main__":
+    main()

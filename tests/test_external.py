@@ -1,0 +1,141 @@
+"""Another hospital: films with columns through trained weights, the scripts, and the chapter."""
+
+import numpy as np
+import pytest
+import samples
+from commands import fails, script
+
+from xray import changes, external, floors, report, results
+from xray.data_sources import DataError
+from xray.study import in_order, read
+
+
+def run(capsys, name: str, *arguments):
+    """A script in this process: (exit code, stdout, stderr)."""
+    try:
+        script(name).main([str(argument) for argument in arguments])
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    return code, *capsys.readouterr()
+
+
+def with_columns(columns, features):
+    import datasets
+
+    count = len(columns["labels"])
+    more = {"view": ["AP", "PA"], "age": [9, 35], "patient": ["a", "b"], "other_model": [0.2, 0.7]}
+    for name, values in more.items():
+        columns[name] = [values[row % 2] for row in range(count)]
+        kind = {str: "string", int: "int32", float: "float32"}[type(values[0])]
+        features[name] = datasets.Value(kind)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A folder with one split alone: 24 films of each class, with columns."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "other-hospital"
+    return samples.parquet(folder, {"test": (24, 24)}, change=with_columns)
+
+
+def test_films_are_read_with_their_columns(elsewhere):
+    films = external.load(str(elsewhere))
+    assert films.name == "other-hospital" and films.labels.sum() == 24 == len(films.labels) / 2
+    assert set(films.columns) == {"view", "age", "patient", "other_model"}
+    assert films.columns["view"][:3] == ["AP", "PA", "AP"]
+    assert films.images(8).shape == (48, 1, 8, 8)
+    assert list(external.references(films.columns)) == ["other_model"]
+    found = external.groups(films.columns, films.labels)
+    assert set(found) == {"view AP", "view PA", "age 0–17", "age 18–39"}
+    assert (found["age 0–17"] == found["view AP"]).all() and found["view AP"].sum() == 24
+
+
+def test_films_of_one_class_or_damaged_are_refused(elsewhere, tmp_path):
+    one = samples.class_folders(tmp_path / "one", {"test": (3, 0)})
+    (one / "test" / "PNEUMONIA").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(DataError):
+        external.load(str(one))
+    bad = samples.class_folders(tmp_path / "bad", {"test": (3, 3)})
+    broken = next((bad / "test" / "NORMAL").iterdir())
+    broken.write_bytes(b"no image")
+    with pytest.raises(DataError, match="skip-unreadable"):
+        external.load(str(bad))
+    assert len(external.load(str(bad), skip_unreadable=True).paths) == 5
+
+
+def test_evaluate_writes_a_record_a_model(elsewhere, records, capsys):
+    code, said, _ = run(capsys, "evaluate", "--data", elsewhere, "--results", records)
+    assert code == 0, said
+    name = next(iter(in_order(records)))
+    [films] = external.read(records / name)
+    assert films["models"] and films["columns"]["age"][:2] == [9, 35]
+    for one in films["models"].values():
+        assert len(one["logits"]) == 48 and np.isfinite(one["logits"]).all()
+        assert (records / name / f"{one['run']}.json").exists()
+    assert len(read(records, name).runs) == len(results.load(records / name))
+
+
+def test_evaluate_says_what_is_wrong(records, tmp_path, capsys):
+    missing = run(capsys, "evaluate", "--data", tmp_path / "none", "--results", records)
+    fails(missing, "none")
+    fails(run(capsys, "evaluate", "--data", tmp_path, "--results", tmp_path / "nothing"), "nothing")
+    for weights in records.rglob("*.safetensors"):
+        weights.unlink()
+    fails(run(capsys, "evaluate", "--data", tmp_path, "--results", records), "weights")
+
+
+def test_shortcuts_are_made_once(study, records, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(floors, "SIZE", 32)
+    out = records.parent
+    arguments = ("shortcuts", "--data", study / "films", "--out", out)
+    code, said, errors = run(capsys, *arguments)
+    assert code == 0, (said, errors)
+    [place] = [path.parent for path in out.rglob("floors.json")]
+    found, moved = floors.read(place), changes.read(place)
+    names = set(found["floors"])
+    assert names == set(floors.FLOORS) | {floors.HEADER}
+    assert all(len(one["test"]) == len(found["labels"]["test"]) for one in found["floors"].values())
+    assert moved["models"] and changes.UNCHANGED in moved["models"][0]["logits"]
+    assert len(moved["labels"]) == len(found["labels"]["test"])
+    before = {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
+    code, said, _ = run(capsys, *arguments)
+    assert code == 0 and "all there" in said
+    assert before == {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
+
+
+def test_scores_count_patients_not_films():
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(100) % 2, 4)  # four films a patient, all but the same
+    logits = np.repeat(labels[::4] + random.normal(0, 1, 100), 4)
+    owners = list(np.repeat(np.arange(100), 4))
+    alone = external.scores(logits, labels, 0.5, None)["roc_auc"]
+    grouped = external.scores(logits, labels, 0.5, owners)["roc_auc"]
+    once = external.scores(logits[::4], labels[::4], 0.5, None)["roc_auc"]
+    assert np.allclose([alone[0], grouped[0]], once[0])
+    assert np.allclose(grouped, once) and alone[1] > grouped[1]
+    threshold = external.scores(logits, labels, 0.5, None)
+    assert threshold["accuracy"][0] == np.mean((logits > 0.5) == labels)
+
+
+def test_pairs_within_patients():
+    logits, labels = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.array([1, 0, 1, 0, 1])
+    share, patients = external.within_patients(logits, labels, ["a", "a", "b", "b", "c"])
+    assert (share, patients) == (0.75, 2)
+
+
+def test_the_chapter_shows_what_there_is(study, records, elsewhere, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(floors, "SIZE", 32)
+    name = next(iter(in_order(records)))
+    without = report.markdown(report.context(read(records, name)), tmp_path)
+    assert "This makes them" in without and "python scripts/shortcuts.py" in without
+    assert "make external" in without
+    assert run(capsys, "shortcuts", "--data", study / "films", "--out", records.parent)[0] == 0
+    assert run(capsys, "evaluate", "--data", elsewhere, "--results", records)[0] == 0
+    content = report.context(read(records, name))
+    for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
+        assert "This makes them" not in page and "make external" not in page
+        for words in ("outside the lung box", "lung box of the other class", "other-hospital"):
+            assert words in page
+        assert "view AP" in page and "other_model" in page.replace("\\", "")
+        assert ("need not see a lung" in page) == content["seeing"]["floors"]["told"]
+        assert ("No floor without lung tells" in page) != content["seeing"]["floors"]["told"]

@@ -1,0 +1,148 @@
+"""Floors and changed films find a shortcut that is planted in phantoms, and none where none is."""
+
+import numpy as np
+import pytest
+import torch
+
+from xray import changes, engine, floors, intervals, models
+from xray.data_phantoms import draw
+from xray.specs import MODELS
+
+SIZE, COUNT = 32, 480  # of films
+INDEX = {"train": np.arange(280), "validation": np.arange(280, 360), "test": np.arange(360, COUNT)}
+TEST = INDEX["test"]
+
+
+@pytest.fixture(scope="module")
+def films():
+    """uint8 (COUNT, SIZE, SIZE) and their labels, half of them 1, without a shortcut."""
+    labels = np.arange(COUNT) % 2
+    return np.stack([draw(n, bool(label), SIZE) for n, label in enumerate(labels)]), labels
+
+
+def with_marker(films, labels):
+    """A bright square in the upper left corner of films with pneumonia."""
+    planted = films.copy()
+    planted[labels == 1, 1:4, 1:4] = 255
+    return planted
+
+
+def with_darker_border(films, labels):
+    """The outermost pixels of films with pneumonia are darker."""
+    planted, ring = films.copy(), floors.ring_mask(SIZE, 0.01)
+    planted[labels == 1] = np.where(ring, planted[labels == 1] // 2 + 1, planted[labels == 1])
+    return planted
+
+
+def area(name, films, labels):
+    """Test AUC of a floor, and its 95 % interval."""
+    found = floors.fit(floors.FLOORS[name](films), labels, INDEX)
+    value = intervals.influence(found["test"], labels[TEST])["roc_auc"][0]
+    return value, *intervals.of_model(found["test"], labels[TEST])["roc_auc"]
+
+
+def test_floors_find_a_marker(films):
+    planted = with_marker(*films)
+    assert area("corners", planted, films[1])[1] > 0.9
+    assert area("outside the lung box", planted, films[1])[1] > 0.9
+
+
+def test_floors_find_a_darker_border(films):
+    planted = with_darker_border(*films)
+    assert area("1 % ring", planted, films[1])[1] > 0.8
+
+
+def test_floors_find_nothing_where_nothing_is(films):
+    for name in ("class prior", "corners", "1 % ring"):
+        value, low, high = area(name, *films)
+        assert low <= 0.5 <= high and value < 0.65, name
+    assert area("lung box alone", *films)[1] > 0.6  # the phantoms' pneumonia is in the lungs
+
+
+def trained(films, labels):
+    """A linear model of the paper, trained for a few epochs."""
+    spec = MODELS["20"]
+    module = models.build(spec, SIZE)
+    split = (
+        torch.from_numpy(films[INDEX["train"]][:, None]),
+        torch.from_numpy(labels[INDEX["train"]]),
+    )
+    split = split[0], split[1].float()
+    held = (
+        torch.from_numpy(films[INDEX["validation"]][:, None]),
+        split[1][: len(INDEX["validation"])],
+    )
+    optimizer = engine.make_optimizer(module, spec, 400.0)
+    for epoch, _ in enumerate(engine.fit(module, optimizer, spec, split, held, seed=0)):
+        if epoch == 30:
+            break
+    return module
+
+
+def moved(films, labels, name):
+    """The change in AUC of a model trained on such films under a change of the test films."""
+    mean = changes.mean_film(films[INDEX["train"]][:, None])
+    logits = changes.answers({"20": trained(films, labels)}, films[TEST], labels[TEST], mean)["20"]
+    before = [logits[changes.UNCHANGED]]
+    return {
+        key: intervals.of_difference([logits[key]], before, labels[TEST])["roc_auc"] for key in name
+    }
+
+
+OTHER, SAME = "outer 10 % of the other class", "outer 10 % of the same class"
+
+
+@pytest.mark.parametrize("plant", [with_marker, with_darker_border])
+def test_changed_films_find_a_shortcut(films, plant):
+    found = moved(plant(*films), films[1], (OTHER, SAME, "JPEG of quality 50"))
+    assert found[OTHER][2] < -0.05, found  # part of the answer goes with the ring
+    for name in (SAME, "JPEG of quality 50"):
+        assert max(map(abs, found[name])) < 0.02, found
+
+
+def test_changed_films_find_none_where_there_is_none(films):
+    found = moved(*films, (OTHER, SAME, "lung box of the other class"))
+    assert max(map(abs, found[OTHER])) < 0.02, found
+    assert found["lung box of the other class"][2] < -0.5, found  # what it sees is in there
+
+
+def test_parts_of_a_film():
+    ring, box, corners = floors.ring_mask(20, 0.1), floors.box_mask(20), floors.corners_mask(20)
+    assert ring.sum() == 20**2 - 16**2 and not ring[2:-2, 2:-2].any()
+    assert box[1:18, 1:19].all() and box.sum() == 17 * 18
+    assert corners.sum() == 4 * 9 and corners[0, 0] and corners[-1, -1] and not corners[0, 10]
+    images = np.zeros((2, 64, 64), np.uint8)
+    images[1, 0, 0] = 200
+    assert floors.thumbnail(images, 4).tolist() == [[0] * 16, [200 / 256] + [0] * 15]
+    shown = floors.region(images, floors.ring_mask(64, 0.01))
+    assert shown.shape == (2, 124) and shown[1, 0] == 50 and not shown[1, 1:].any()
+    assert not floors.region(images, floors.box_mask(64)).any()
+
+
+def test_changes_are_what_they_say():
+    films = np.random.default_rng(0).integers(0, 255, (6, 40, 40)).astype(np.uint8)
+    labels, mean = np.array([0, 1, 0, 1, 1, 1]), np.full((40, 40), 7, np.uint8)
+    made = {name: change() for name, change in changes.every(films, labels, mean).items()}
+    assert all(one.shape == films.shape and one.dtype == np.uint8 for one in made.values())
+    assert (made[changes.UNCHANGED] == films).all()
+    assert (made["shifted 5 % to the right"][:, :, 2:] == films[:, :, :-2]).all()
+    assert (made["shifted 5 % down"][:, 2:] == films[:, :-2]).all()
+    gone = made["outer 10 % taken away"]
+    assert (gone[:, :4] == 7).all() and (gone[:, 4:-4, 4:-4] == films[:, 4:-4, 4:-4]).all()
+    swapped = made["outer 10 % of the other class"]
+    assert (swapped[:, 4:-4, 4:-4] == films[:, 4:-4, 4:-4]).all()
+    for row, film in enumerate(swapped):
+        [donor] = [n for n in range(6) if (film[0] == films[n, 0]).all()]
+        assert labels[donor] != labels[row]
+
+
+def test_of_difference_is_zero_for_the_same_logits_and_finds_a_gap():
+    random = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    good = [labels * 2 - 1 + random.normal(0, 1, 400) for _ in range(3)]
+    bad = [random.normal(0, 1, 400)]
+    assert intervals.of_difference(good[:1], good[:1], labels)["accuracy"] == (0, 0, 0)
+    gap, low, high = intervals.of_difference(good, bad, labels)["roc_auc"]
+    assert 0.3 < low < gap < high < 0.6
+    back = intervals.of_difference(bad, good, labels)["roc_auc"]
+    assert np.allclose(back, (-gap, -high, -low))

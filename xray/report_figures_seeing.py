@@ -1,0 +1,119 @@
+"""Pictures of what the models see: floors beside models, a learning curve, changed films."""
+
+from textwrap import fill
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from xray.report_figures import colour, legend, line, name_rows
+from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
+from xray.specs import MODELS
+from xray.study import percent
+
+PANELS = (("accuracy", "Accuracy, %"), ("roc_auc", "AUC, %"))
+DOT = {"marker": "o", "markersize": 4.5, "linestyle": "none", "markeredgewidth": 0}
+ENLARGED = 12  # points to which the picture of small changes reaches
+BAND = {"linewidth": 4, "alpha": 0.3, "solid_capstyle": "butt"}
+
+
+def floors(name: str, title: str, rows: list[tuple[str, str, dict]]) -> dict:
+    """Accuracy and AUC, a row a floor or model: (its name, colour of COLOURS or a model's id, score
+    -> (value, low, high))."""
+
+    def paint(figure, stacked):
+        axes = figure.subplots(2, 1) if stacked else figure.subplots(1, 2, sharey=True)
+        for axis, (score, heading) in zip(axes, PANELS):
+            for place, (_, kind, scores) in enumerate(rows):
+                value, low, high = (100 * number for number in scores[score])
+                hue = COLOURS[kind] if kind in COLOURS else colour(MODELS[kind], False)
+                axis.plot([low, high], [place, place], color=hue, **BAND)
+                axis.plot(value, place, color=hue, **DOT)
+            axis.set_title(heading)
+            axis.grid(axis="y", visible=False)
+        for axis in axes if stacked else axes[:1]:
+            name_rows(axis, [label for label, _, _ in rows], 0.6)
+        entries = {
+            "floor without any lung": line(color=COLOURS["paper"], **DOT),
+            "other floor": line(color=COLOURS["none"], **DOT),
+            "Linear": line(color=COLOURS["linear"], **DOT),
+            "MLP": line(color=COLOURS["mlp"], **DOT),
+            "CNN": line(color=COLOURS["cnn"], **DOT),
+        }
+        columns = 2 if stacked else 5
+        legend(figure, entries, ncols=columns, columnspacing=1.2, handletextpad=0.4)
+
+    def both(scores):
+        return " and ".join(percent(scores[score][0]) for score, _ in PANELS)
+
+    said = "; ".join(f"{label} {both(scores)}" for label, _, scores in rows)
+    alt = f"{title}. Accuracy and AUC in percent: {said}."
+    wide, narrow = 0.9 + 0.19 * len(rows), 1.5 + 2 * 0.18 * len(rows)
+    return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
+
+
+def learning_curve(name: str, title: str, points: dict[int, tuple], levels: dict) -> dict:
+    """Accuracy over the number of training images; points: images -> (value, low, high). levels:
+    model id -> its accuracy, a line across."""
+    counts = list(points)
+    values = 100 * np.array([points[count] for count in counts])
+
+    def paint(figure, stacked):
+        axis = figure.subplots()
+        hue = COLOURS["ink"]
+        axis.fill_between(counts, values[:, 1], values[:, 2], color=hue, alpha=0.12, linewidth=0)
+        axis.plot(counts, values[:, 0], color=hue, marker="o", markersize=4)
+        for model, level in levels.items():
+            axis.axhline(100 * level, color=colour(MODELS[model], False), linewidth=1.2)
+        axis.set_xscale("log", base=2)
+        marked = counts[::-2][::-1] if stacked else counts
+        axis.set_xticks(marked, [f"{count:,}" for count in marked])
+        axis.minorticks_off()
+        axis.set(xlabel="training images", ylabel="test accuracy, %")
+        entries = {"logistic regression on 16×16 pixels": line(color=hue, marker="o", markersize=4)}
+        entries |= {
+            f"model {model}": line(color=colour(MODELS[model], False), linewidth=1.2)
+            for model in levels
+        }
+        legend(figure, entries, ncols=1 if stacked else 4, columnspacing=1.2)
+
+    said = "; ".join(f"{count:,} images {percent(points[count][0])} %" for count in counts)
+    return draw(name, title, f"{title}: {said}.", (WIDTH, 2.7), (NARROW, 3.2), paint)
+
+
+def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
+    """The change in AUC, a row a change and a mark a model: change -> model -> (value, low,
+    high)."""
+    models = list(dict.fromkeys(model for by_model in found.values() for model in by_model))
+    marks = dict(zip(models, "osD^v"))
+    hues = {model: colour(MODELS[model], False) for model in models}
+
+    def style(model):
+        return {"color": hues[model], "marker": marks[model], "markersize": 4, "linestyle": "none"}
+
+    def paint(figure, stacked):
+        axes = figure.subplots(2, 1) if stacked else figure.subplots(1, 2, sharey=True)
+        for axis in axes:
+            for row, by_model in enumerate(found.values()):
+                for step, (model, change) in enumerate(by_model.items()):
+                    place = row + (step - (len(by_model) - 1) / 2) * 0.15
+                    value, low, high = (100 * number for number in change)
+                    axis.plot([low, high], [place, place], color=hues[model], linewidth=1)
+                    axis.plot(value, place, markeredgewidth=0, **style(model))
+            axis.axvline(0, color=COLOURS["quiet"], linewidth=1)
+            axis.set(xlabel="change in AUC, points")
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axis.grid(axis="y", visible=False)
+        for axis in axes if stacked else axes[:1]:
+            name_rows(axis, [fill(change, 20) if stacked else change for change in found], 0.6)
+        axes[0].set_title("All")
+        axes[1].set_title("Small changes, enlarged")
+        axes[1].set_xlim(-ENLARGED, ENLARGED / 4)
+        entries = {f"model {model}": line(**style(model)) for model in models}
+        columns = 3 if stacked else 5
+        legend(figure, entries, ncols=columns, columnspacing=1.2, handletextpad=0.4)
+
+    first = models[0]
+    said = "; ".join(f"{change} {100 * by[first][0]:+.1f}" for change, by in found.items())
+    alt = f"{title}. Points of AUC for model {first}: {said}."
+    wide, narrow = 0.9 + 0.3 * len(found), 1.7 + 2 * 0.34 * len(found)
+    return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)

@@ -236,7 +236,7 @@ def test_a_run_outlives_a_cache_without_room_for_its_checkpoints(whole, images, 
 @pytest.mark.parametrize(
     "place, words",
     [
-        ("out", ["out/results", "--out"]),
+        ("out", ["study/out", "--out"]),
         ("out/results", ["--out"]),
         ("cache", ["cache", "XRAY_CACHE"]),
         ("cache/images", ["cache/images", "XRAY_CACHE"]),

@@ -5,7 +5,8 @@ from importlib.util import find_spec
 
 LEAST = (3, 11)
 # the packages of requirements.txt that scripts import, by their modules' names
-MODULES = "torch torchvision datasets torchmetrics matplotlib jinja2 scipy sklearn safetensors filelock tqdm"
+MODULES = "torch torchvision datasets torchmetrics matplotlib jinja2 scipy sklearn safetensors"
+MODULES += " filelock tqdm"
 
 
 def problem():

@@ -7,7 +7,7 @@ import numpy as np
 from xray import curves
 from xray.claims_effects import better
 from xray.comparisons import printed
-from xray.effects import SPLITS, Evidence, NotRun
+from xray.effects import ERROR, SPLITS, Evidence, NotRun
 from xray.intervals import wilson
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, Summary, test_share
@@ -53,7 +53,8 @@ def _simplest(study: Study, compared: list) -> dict | None:
 
 def _more_complex(study: Study, compared: list) -> list[dict]:
     """For MLPs and CNNs, the best of them less the best linear model, over image re-splits: the
-    difference and its interval; without classes that have too few re-splits."""
+    difference and its interval; without classes that have too few re-splits. sure: whether it is
+    told from 0 although the best was picked on the same splits (Bonferroni, over the class)."""
     more = {"resplits": study.resplits, "test_share": test_share(study)}
     evidence, best = Evidence(study.chosen, study.facts, **more), {}
     means = {model: values.mean() for model, values in _over_images(compared).items()}
@@ -66,7 +67,9 @@ def _more_complex(study: Study, compared: list) -> list[dict]:
             one = better(evidence, *pair, "accuracy")
         except (KeyError, NotRun):
             continue
+        picked = sum(MODELS[model].family == family for model in means)
         ends = {"mean": one.mean, "low": one.low, "high": one.high, "splits": one.number}
+        ends["sure"] = one.p * picked < ERROR
         found.append({"class": name, "model": pair[0], "linear": pair[1], **ends})
     return found
 

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from xray import results, starts
+from xray import changes, floors, results, starts
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, pixel_step
 
@@ -134,6 +134,31 @@ def counted(accuracy, model, *, seed=0, image_size=64, matched=True, last_relu=T
         counts = {"tp": 0, "tn": 30, "fp": 0, "fn": 70}
     what = {"model": model, "image_size": image_size, "matched": matched, "last_relu": last_relu}
     return what | {"seed": seed} | counts
+
+
+def shortcuts(folder, validation: int, test: int) -> None:
+    """floors.json and changes.json, as scripts/shortcuts.py writes them, in a study's folder: each
+    floor tells the classes apart, no change moves an answer but the lung box of the other class."""
+    random, kept = (
+        np.random.default_rng(0),
+        {"validation": labels(validation), "test": labels(test)},
+    )
+    logits = {
+        part: 3 * found - 1.5 + random.normal(size=len(found)) for part, found in kept.items()
+    }
+    head = {"format": results.FORMAT, "fingerprint": DATA["fingerprint"], "split": "given"}
+    one = {part: floors.packed(values) for part, values in logits.items()}
+    texts = {part: "".join(map(str, found)) for part, found in kept.items()}
+    all_floors = {name: one | {"strength": 0.1, "features": 4} for name in floors.FLOORS}
+    curve = {"curve": {"32": one, "64": one}}
+    floors.write(folder, head | {"labels": texts, "floors": all_floors} | curve)
+    film = np.zeros((8, 8), np.uint8)
+    names = changes.every(np.stack([film] * test), kept["test"], film)
+    answers = dict.fromkeys(names, floors.packed(logits["test"]))
+    answers["lung box of the other class"] = floors.packed(-logits["test"])
+    entry = {"model": "20", "run": "20-seed0", "seed": 0, "image_size": 640, "weights": "0" * 64}
+    models = {"labels": texts["test"], "models": [entry | {"logits": answers}]}
+    results.write_json(folder / "changes.json", head | models)
 
 
 def whole_study(

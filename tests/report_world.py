@@ -69,7 +69,9 @@ def whole(out: Path) -> Path:
     data = records.DATA | {"source": HOSTILE}
     sizes = {"validation": 60, "test": 40}
     records.whole_study(out / "results", seeds=2, facts=facts(**sizes), data=data, **sizes)
-    records.experiments(next((out / "results").glob("*/given")))
+    given = next((out / "results").glob("*/given"))
+    records.experiments(given)
+    records.shortcuts(given, **sizes)
     for split in ("image-0", "image-1", "patient-0", "patient-1"):
         records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
     random = np.random.default_rng(0)

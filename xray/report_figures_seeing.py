@@ -92,13 +92,15 @@ def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
 
     def paint(figure, stacked):
         axes = figure.subplots(2, 1) if stacked else figure.subplots(1, 2, sharey=True)
-        for axis in axes:
+        for axis, (left, right) in zip(axes, ((-100, 100), (-ENLARGED, ENLARGED / 4))):
             for row, by_model in enumerate(found.values()):
                 for step, (model, change) in enumerate(by_model.items()):
                     place = row + (step - (len(by_model) - 1) / 2) * 0.15
                     value, low, high = (100 * number for number in change)
-                    axis.plot([low, high], [place, place], color=hues[model], linewidth=1)
-                    axis.plot(value, place, markeredgewidth=0, **style(model))
+                    if high > left and low < right:  # else an empty path, which no valid page holds
+                        axis.plot([low, high], [place, place], color=hues[model], linewidth=1)
+                    if left < value < right:
+                        axis.plot(value, place, markeredgewidth=0, **style(model))
             axis.axvline(0, color=COLOURS["quiet"], linewidth=1)
             axis.set(xlabel="change in AUC, points")
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -107,7 +109,7 @@ def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
             name_rows(axis, [fill(change, 20) if stacked else change for change in found], 0.6)
         axes[0].set_title("All")
         axes[1].set_title("Small changes, enlarged")
-        axes[1].set_xlim(-ENLARGED, ENLARGED / 4)
+        axes[1].set_xlim(left, right)
         entries = {f"model {model}": line(**style(model)) for model in models}
         columns = 3 if stacked else 5
         legend(figure, entries, ncols=columns, columnspacing=1.2, handletextpad=0.4)

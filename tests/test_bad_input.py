@@ -170,7 +170,7 @@ FOLDERS = {
     "empty test split": "the test split is missing or has no images",
     "no NORMAL to train on": "the train split has no NORMAL image",
     "two validation splits": "two folders are the validation split",
-    "damaged DICOM files": "train/NORMAL/a.dcm (a DICOM file without",
+    "damaged DICOM files": "train/NORMAL/a.dcm (a DICOM f",  # with pydicom or without
     "DICOM of a knee": "NORMAL/knee (no frontal chest film by its tags (BodyPartExamined KNEE))",
     "a link to nowhere": "cannot be read (No such file or directory)",
     "all images of a split unreadable": "3 unreadable images",

@@ -13,6 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
 
 def fail(message: str):
     print("error: " + " ".join(str(message).split()), file=sys.stderr)
@@ -40,7 +46,9 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--model", nargs="+", metavar="ID", help=words)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
     parser.error = fail
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.results = args.results.expanduser()  # OUT=~/x reaches us as it is
+    return args
 
 
 def evaluate(args) -> None:

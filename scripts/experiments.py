@@ -15,6 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
 from xray.data_sources import PAPER  # noqa: E402
 from xray.specs import IMAGE_SIZE  # noqa: E402
 
@@ -64,6 +70,7 @@ def arguments(argv=None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.data is not None and not args.data.strip():
         fail("--data names no source")
+    args.out = args.out.expanduser()  # OUT=~/x reaches us as it is
     return args
 
 

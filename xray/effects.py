@@ -29,7 +29,7 @@ import numpy as np
 
 from xray.intervals import Mean, mean_of, wilson
 from xray.results import SEEDS, Run
-from xray.study import finished, learned
+from xray.study import apart
 
 HOLDS, FAILS, NOISE = "holds", "does not hold", "within noise"
 NOT_TESTED, NOT_RUN = "not tested here", "not run"
@@ -96,7 +96,7 @@ class Evidence:
     def learned(self, *models: str) -> list[dict[int, Run]]:
         """The models' runs that learned, by seed. Raises NotRun where a model has none."""
         groups = self.every(*models)
-        found = [{r.seed: r for r in runs if finished(r) and learned(r)} for runs in groups]
+        found = [{run.seed: run for run in apart(runs)[0]} for runs in groups]
         without = [model for model, runs in zip(models, found) if not runs]
         if without:
             raise NotRun(without, "no run learned: each diverged or gives one answer to all", None)
@@ -125,7 +125,7 @@ class Evidence:
         for name, by_model in self.resplits.items():
             if not name.startswith("image-"):
                 continue
-            row = [[r for r in by_model.get(m, []) if finished(r) and learned(r)] for m in models]
+            row = [apart(by_model.get(model, []))[0] for model in models]
             for model, runs in zip(models, row):
                 there[model] += bool(runs)
             if all(row):

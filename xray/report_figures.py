@@ -16,7 +16,7 @@ from xray import comparisons
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.results import Run
 from xray.specs import MODELS
-from xray.study import Study, finished, learned, percent, seconds_of
+from xray.study import Study, apart, percent, seconds_of
 
 HUE = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
 SCORE_PANELS = (("accuracy", "Accuracy, %"), ("f1", "F1 score, %"))  # a panel each
@@ -33,14 +33,6 @@ def colour(spec, light: bool | None = None) -> str:
     """The hue of a model's class, in the lighter tone where its loss is weighted, or as told."""
     light = spec.class_weight if light is None else light
     return COLOURS[HUE[spec.family] + ("-2" if light else "")]
-
-
-def apart(runs: list[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs that learned, and those that did not: dead, stuck or diverged."""
-    sides = [], []
-    for run in runs:
-        sides[0 if finished(run) and learned(run) else 1].append(run)
-    return sides
 
 
 def how_many(runs_of: dict[str, list[Run]]) -> str:

@@ -4,10 +4,10 @@ back."""
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from xray.report_figures import DASH, apart, how_many, legend, line, swatches
+from xray.report_figures import DASH, how_many, legend, line, swatches
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import IMAGE_SIZE
-from xray.study import percent
+from xray.study import apart, percent
 
 MEAN = {"linewidth": 1.7}
 CROSS = {"marker": "x", "markersize": 5}  # where a run diverged

@@ -11,7 +11,6 @@ from xray.report_figures import (
     HUE,
     PAPER_MARK,
     SCORE_PANELS,
-    apart,
     colour,
     how_many,
     in_words,
@@ -20,7 +19,7 @@ from xray.report_figures import (
 )
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study
+from xray.study import EVALUATED, Study, apart
 
 SEED = {"marker": "o", "linestyle": "none", "markersize": 3, "markeredgewidth": 0}
 OPEN_MARK = PAPER_MARK | {"markerfacecolor": "none", "markersize": 5}  # dots show through it

@@ -13,9 +13,8 @@ from xray.study import (
     RESULTS,
     Study,
     Summary,
+    apart,
     command,
-    finished,
-    learned,
     percent,
     seeds,
     train_command,
@@ -193,7 +192,7 @@ def cell(content, *, href="", badge="", paper=False, code=False, files=()) -> di
 
 def those_that_learned(runs: list) -> tuple[list, str]:
     """Of a model's runs those that learned, and how many of how many, "3 of 5"."""
-    good = [run for run in runs if finished(run) and learned(run)]
+    good, _ = apart(runs)
     return good, f"{len(good)} of {len(runs)}"
 
 

@@ -166,6 +166,14 @@ def learned(run: Run) -> bool:
     return counts["tp"] + counts["tn"] > max(positives, negatives)
 
 
+def apart(runs: list[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs that learned, and those that did not: dead, stuck or diverged."""
+    sides = [], []
+    for run in runs:
+        sides[0 if finished(run) and learned(run) else 1].append(run)
+    return sides
+
+
 def test_share(study: Study) -> float:
     """Test images over training images of the study's splits; the paper's where it has no facts."""
     sizes = study.facts.get("splits") or paper.SPLIT_SIZES

@@ -4,11 +4,12 @@ The spine, to read first: specs, models, engine, data, metrics, results, trainin
 scripts/train.py. A family imports itself and those above it, never one below.
 
 Facts
-    specs                  the paper's 35 models, its rate search, the step that a size takes
+    specs                  the paper's 35 models, its rate search, our Table 3, a size's step
     paper                  what the paper printed, what follows from it, what the report cites
     packages               what the Python that runs a script lacks
 Models and the plain loop
     models                 a spec becomes a torch module: Figs 6 to 8
+    augment                training images moved, turned, scaled, brighter, anew in each epoch
     engine                 fit and predict, batch by batch: any model, any device
 Files
     files                  written whole or not at all, locked, checksummed
@@ -36,6 +37,7 @@ Runs
     training               jobs become records
     training_jobs          what is asked for becomes jobs
     training_record        what a run leaves on disk: checkpoint, weights, record
+    search                 settings for Table 3 tried on validation images
 Judgement
     metrics                logits and labels -> scores and curves over thresholds
     intervals              how far a score or a mean of scores may be from what was measured

@@ -5,13 +5,16 @@ of loss and hits stay on the device until an epoch ends, and convolutions run in
 order.
 """
 
+import math
 from contextlib import nullcontext
 
 import torch
 from torch.nn import functional as F
 
+from xray.augment import augmented, draw
 from xray.models import pixel_weight
 
+WARM_UP = 0.1  # share of the steps of the one-cycle schedule in which the rate rises
 HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -55,13 +58,14 @@ def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> to
 
 
 def make_optimizer(model, spec, pixel_step: float = 1.0) -> torch.optim.Optimizer:
-    """SGD without momentum, or Adam; weight decay applies to every parameter, as in torch.optim.
+    """SGD without momentum, Adam or AdamW; weight decay applies to every parameter, as in
+    torch.optim.
 
     pixel_step: see specs.pixel_step. The learning rate of the weight with one number per pixel is
     multiplied by it and that weight's decay divided by it, so that the decay a step (rate × decay)
     stays the spec's.
     """
-    kind = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}[spec.optimizer]
+    kinds = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
     first = pixel_weight(model)
     others = [parameter for parameter in model.parameters() if parameter is not first]
     scaled = {
@@ -69,7 +73,32 @@ def make_optimizer(model, spec, pixel_step: float = 1.0) -> torch.optim.Optimize
         "lr": spec.learning_rate * pixel_step,
         "weight_decay": spec.weight_decay / pixel_step,
     }
-    return kind([{"params": others}, scaled], lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    groups = [{"params": others}, scaled]
+    options = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
+    return kinds[spec.optimizer](groups, **options)
+
+
+def rate_factor(spec, done: float) -> float:
+    """What the learning rate is multiplied by when this share (0-1) of all steps is done: 1, or in
+    the one-cycle schedule up from 0 to 1 and down to 0 along half a cosine (after Smith 2018)."""
+    if spec.schedule == "constant":
+        return 1.0
+    if done < WARM_UP:
+        return done / WARM_UP
+    return (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def kept_epoch(spec, history) -> int:
+    """The epoch, from 0, whose weights a run keeps: its last, or with patience that of the lowest
+    validation loss."""
+    losses = history["validation_loss"]
+    return losses.index(min(losses)) if spec.patience else len(losses) - 1
+
+
+def is_over(spec, history) -> bool:
+    """Whether a run with patience ends here: none of its last `patience` epochs was its best."""
+    waited = len(history["validation_loss"]) - 1 - kept_epoch(spec, history)
+    return bool(spec.patience) and waited >= spec.patience
 
 
 def _autocast(device: torch.device, precision: str):
@@ -88,21 +117,32 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
     lists; one that holds k epochs, with model and optimizer as they stood then, goes on from epoch
     k. tick: called after each batch. Losses are BCE with logits, pos_weight from the training
     labels, means over images (section 2.3 ii). The training loss and accuracy are those of each
-    batch before its step. A loss that is not finite is yielded like any other.
+    batch before its step. A loss that is not finite is yielded like any other. With patience a run
+    ends early (is_over); to keep the weights of kept_epoch is the caller's.
     """
     history = history or {key: [] for key in HISTORY}
     images, labels = train
     device = labels.device
     weight = torch.tensor(pos_weight(spec, labels), device=device)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    batches = -(-len(labels) // spec.batch_size)
     for epoch in range(len(history["train_loss"]), spec.epochs):
         model.train()
         order = batch_order(len(labels), seed, epoch).to(images.device)
         loss_sum = torch.zeros((), device=device)
         hits = torch.zeros((), device=device)
-        in_order = labels[order.to(device)].split(spec.batch_size)
-        for rows, batch_labels in zip(order.split(spec.batch_size), in_order):
+        of_labels = labels[order.to(device)].split(spec.batch_size)
+        changes = None
+        if spec.augment or spec.flip:
+            changes = draw(spec, len(labels), seed, epoch).to(device).split(spec.batch_size)
+        for i, (rows, batch_labels) in enumerate(zip(order.split(spec.batch_size), of_labels)):
+            factor = rate_factor(spec, (epoch * batches + i + 0.5) / (spec.epochs * batches))
+            for group, rate in zip(optimizer.param_groups, rates):
+                group["lr"] = rate * factor
+            batch = _batch(images, rows, device)
+            batch = batch if changes is None else augmented(batch, changes[i])
             with _autocast(device, precision):
-                logits = model(_batch(images, rows, device))
+                logits = model(batch)
             loss = F.binary_cross_entropy_with_logits(
                 logits.float(), batch_labels, pos_weight=weight
             )
@@ -123,6 +163,8 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
         for key, value in zip(HISTORY, figures.tolist()):
             history[key].append(value)
         yield history
+        if is_over(spec, history):
+            return
 
 
 @torch.no_grad()

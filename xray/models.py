@@ -1,23 +1,26 @@
-"""A spec becomes a torch module: the structures of the paper's Figs 6 to 8."""
+"""A spec becomes a torch module: the structures of the paper's Figs 6 to 8, and one of our own."""
 
 import math
 
 import torch
 from torch import nn
 
-from xray.specs import IMAGE_SIZE, ModelSpec
+from xray.specs import IMAGE_SIZE, ModelSpec, is_flat
 
 
 class LinearNet(nn.Module):
-    """Flatten, then Linear layers; with `relu`, a ReLU after each, the last one too (Fig 7)."""
+    """Flatten, then Linear layers; with `relu`, a ReLU after each, the last one too (Fig 7) but
+    where `last_relu` is False."""
 
-    def __init__(self, image_size: int, hidden_layers: int, hidden_units: int, relu: bool = False):
+    def __init__(
+        self, image_size: int, hidden_layers: int, hidden_units: int, relu=False, last_relu=True
+    ):
         super().__init__()
         widths = [image_size * image_size] + [hidden_units] * hidden_layers + [1]
         layers = [nn.Flatten()]
         for inputs, outputs in zip(widths, widths[1:]):
             layers.append(nn.Linear(inputs, outputs))
-            if relu:
+            if relu and (last_relu or outputs > 1):
                 layers.append(nn.ReLU())
         self.layer_stack = nn.Sequential(*layers)
 
@@ -30,10 +33,11 @@ class TinyVGG(nn.Module):
 
     A block lists its layers as Fig 8 does. Its second ReLU is taken after the pooling, not before
     it: the largest of four and the cut at 0 can change places without a bit of difference to the
-    output or any gradient, and the ReLU then meets a quarter of the pixels.
+    output or any gradient, and the ReLU then meets a quarter of the pixels. With `batch_norm`,
+    which the paper does not use, each convolution's output is normalised before its ReLU.
     """
 
-    def __init__(self, image_size: int, filters: int, kernel_size: int):
+    def __init__(self, image_size: int, filters: int, kernel_size: int, batch_norm: bool = False):
         super().__init__()
 
         def block(channels):
@@ -49,12 +53,49 @@ class TinyVGG(nn.Module):
         self.block_2 = block(filters)
         features = filters * (image_size // 4) ** 2
         self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(features, 1))
+        if batch_norm:
+            self.norms = nn.ModuleList(nn.BatchNorm2d(filters) for _ in range(4))
 
     def forward(self, images):
-        value = images
-        for first, relu, second, last_relu, pool in (self.block_1, self.block_2):
-            value = last_relu(pool(second(relu(first(value)))))
+        value, norms = images, getattr(self, "norms", [nn.Identity()] * 4)
+        for number, block in enumerate((self.block_1, self.block_2)):
+            first, relu, second, last_relu, pool = block
+            value = relu(norms[2 * number](first(value)))
+            value = last_relu(pool(norms[2 * number + 1](second(value))))
         return self.classifier(value).squeeze(1)
+
+
+class ResNet(nn.Module):
+    """A small residual net, not of the paper: a convolution of stride 2, three stages that halve
+    the image and of which the second and third double the filters, the mean over all pixels, one
+    Linear layer.
+
+    A stage is relu(norm(conv(relu(norm(conv(x))))) + shortcut(x)), where the shortcut is the mean
+    of each 2×2 pixels and a 1×1 convolution (He et al. 2016; the mean: He et al. 2019).
+    """
+
+    def __init__(self, filters: int):
+        super().__init__()
+
+        def conv(inputs, outputs, kernel, stride=1):
+            layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+            return [layer, nn.BatchNorm2d(outputs)]
+
+        self.stem = nn.Sequential(*conv(1, filters, 5, stride=2), nn.ReLU())
+        self.stages, self.shortcuts = nn.ModuleList(), nn.ModuleList()
+        inputs = filters
+        for outputs in (filters, 2 * filters, 4 * filters):
+            body = [*conv(inputs, outputs, 3, stride=2), nn.ReLU(), *conv(outputs, outputs, 3)]
+            self.stages.append(nn.Sequential(*body))
+            self.shortcuts.append(nn.Sequential(nn.AvgPool2d(2), *conv(inputs, outputs, 1)))
+            inputs = outputs
+        self.classifier = nn.Linear(inputs, 1)
+
+    def forward(self, images):
+        value = self.stem(images)
+        for stage, shortcut in zip(self.stages, self.shortcuts):
+            value = torch.relu(stage(value) + shortcut(value))
+        return self.classifier(value.mean((2, 3))).squeeze(1)
 
 
 def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="cpu") -> nn.Module:
@@ -64,17 +105,21 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
     alike, from the seed alone: drawn on the CPU in layer order, so the same seed gives the same
     weights on every device, and models of one structure start alike. device="meta" builds the
     structure without weights. Raises ValueError where image_size is not a positive multiple of 4
-    (the CNN halves it twice).
+    (the CNN halves it twice; 16, a ResNet).
     """
-    if image_size < 4 or image_size % 4:
-        why = "it must be a positive multiple of 4"
+    halved = 16 if spec.family == "ResNet" else 4
+    if image_size < halved or image_size % halved:
+        why = f"it must be a positive multiple of {halved}"
         raise ValueError(f"image size {image_size} does not fit: {why}")
     with torch.device("meta"):
         if spec.family == "CNN":
-            model = TinyVGG(image_size, spec.hidden_units, spec.kernel_size)
+            about = spec.hidden_units, spec.kernel_size, spec.batch_norm
+            model = TinyVGG(image_size, *about)
+        elif spec.family == "ResNet":
+            model = ResNet(spec.hidden_units)
         else:
-            relu = spec.family == "Linear+ReLU"
-            model = LinearNet(image_size, spec.hidden_layers, spec.hidden_units, relu)
+            about = spec.hidden_layers, spec.hidden_units, spec.family == "Linear+ReLU"
+            model = LinearNet(image_size, *about, spec.last_relu)
     if str(device) == "meta":
         return model
     model.to_empty(device="cpu")
@@ -84,7 +129,10 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
                 bound = 1 / math.sqrt(layer.weight[0].numel())
                 layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
+                if layer.bias is not None:
+                    layer.bias.uniform_(-bound, bound, generator=generator)
+            elif isinstance(layer, nn.BatchNorm2d):
+                layer.reset_parameters()
     return model.to(device)
 
 
@@ -111,7 +159,7 @@ def step_cost(spec: ModelSpec, image_size: int, width: int = 4) -> tuple[float, 
     written and read: five times its width.
     """
     batch, pixels, units = spec.batch_size, image_size**2, spec.hidden_units
-    if spec.family != "CNN":
+    if is_flat(spec):
         return batch * pixels + 8 * units * pixels, 2 * 2 * batch * pixels * units
     square = spec.kernel_size**2
     products = batch * pixels * square * (2 * units + 3 * units**2 + 2 * 3 * units**2 / 4)

@@ -19,10 +19,9 @@ from xray import metrics, models, predict_likeness, results
 from xray.data_sources import PAPER, shown
 from xray.metrics import SENSITIVITY
 from xray.results import ResultsError, Run
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.specs import KNOWN
 from xray.study import in_order, train_command
 
-KNOWN = MODELS | LEARNING_RATE_SEARCH
 DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand
 
 
@@ -125,7 +124,7 @@ def _command(model, seed, size, best, place) -> str:
     source = str(facts.get("source", PAPER))
     if best is not None:
         source, split, seed = best.data["source"], best.split, best.seed
-        size = best.image_size if best.image_size != IMAGE_SIZE else size
+        size = best.image_size if best.image_size != KNOWN[model].image_size else size
     hub = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
     here = source.startswith("phantom") or hub or Path(source).exists()
     options = [*facts.get("options", []), *["--seeds", str(seed)] * (seed is not None)]

@@ -31,7 +31,7 @@ from xray.files import (  # noqa: F401  (also of this module's interface)
     shown,
     write_json,
 )
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec, pixel_step
+from xray.specs import KNOWN, ModelSpec, matched_step
 
 PARTS = ("validation", "test")
 SEEDS = 3  # from which the spread over seeds can be told
@@ -49,7 +49,7 @@ class Run:
         in fp32, whatever precision trained; both empty for a diverged run.
     """
 
-    spec: ModelSpec  # as trained: with other epochs than MODELS[spec.id] where shortened
+    spec: ModelSpec  # as trained: with other epochs than KNOWN[spec.id] where shortened
     seed: int
     image_size: int  # pixels a side
     split: str  # "given", "image-<seed>" or "patient-<seed>"
@@ -58,7 +58,7 @@ class Run:
     engine: str  # "direct" or "gram"
     engine_reason: str  # why that one, as a sentence, or "forced"
     precision: str  # "fp32", "tf32" or "bf16"
-    # specs.pixel_step of the image size; 1 elsewhere than at 640 is a step that was not matched
+    # specs.matched_step; 1 elsewhere than at the spec's size is a step that was not matched
     pixel_step: float
     status: str  # "finished" or "diverged"
     history: dict
@@ -71,34 +71,34 @@ class Run:
     @property
     def matched(self) -> bool:
         """Whether the layer with one weight per pixel took the paper's step (specs.pixel_step)."""
-        return self.pixel_step == pixel_step(self.image_size)
+        return self.pixel_step == matched_step(self.spec, self.image_size)
 
     @property
     def differs(self) -> list[str]:
-        """What sets this run apart from the paper's, in words; empty where nothing does."""
-        paper = (MODELS | LEARNING_RATE_SEARCH)[self.spec.id]
+        """What sets this run apart from what its table says, in words; empty where nothing does."""
+        told = KNOWN[self.spec.id]
         notes = ["synthetic images (phantoms)"] if self.data["phantom"] else []
-        if self.image_size != IMAGE_SIZE:
+        if self.image_size != told.image_size:
             step = "matched steps" if self.matched else "steps that are not matched to them"
             size = f"{self.image_size}×{self.image_size} pixels"
-            notes.append(f"{size} instead of {IMAGE_SIZE}×{IMAGE_SIZE}, with {step}")
-        if self.spec.epochs != paper.epochs:
-            notes.append(f"{self.spec.epochs} epochs instead of {paper.epochs}")
+            notes.append(f"{size} instead of {told.image_size}×{told.image_size}, with {step}")
+        if self.spec.epochs != told.epochs:
+            notes.append(f"{self.spec.epochs} epochs instead of {told.epochs}")
         return notes
 
 
 def run_name(
     spec: ModelSpec, seed: int, image_size: int, precision: str = "fp32", forced_engine: str = ""
 ) -> str:
-    """The file name, without suffix, of a run, without what the paper fixes: "26b-seed0".
+    """The file name, without suffix, of a run, without what its table fixes: "26b-seed0".
 
     In "26b-seed0-64px-matched" the last word keeps apart from records that an earlier version made,
     at a reduced size, without specs.pixel_step.
     """
     parts = [spec.id, f"seed{seed}"]
-    if image_size != IMAGE_SIZE:
+    if image_size != spec.image_size:
         parts.append(f"{image_size}px-matched")
-    if spec.epochs != (MODELS | LEARNING_RATE_SEARCH)[spec.id].epochs:
+    if spec.epochs != KNOWN[spec.id].epochs:
         parts.append(f"{spec.epochs}epochs")
     parts += [word for word in (precision, forced_engine) if word and word != "fp32"]
     return "-".join(parts)
@@ -224,7 +224,7 @@ def load(folder: Path) -> list[Run]:
         runs += load_compact(path.parent).values()
     if not runs:
         raise ResultsError(f"{folder}: holds no run; train something first")
-    order = list(MODELS | LEARNING_RATE_SEARCH).index
+    order = list(KNOWN).index
     return sorted(runs, key=lambda run: (order(run.spec.id), run.split, run.seed, str(run.file)))
 
 
@@ -240,7 +240,7 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
     groups, there = defaultdict(list), Counter()
     for run in runs:
         forced = run.engine_reason == "forced"
-        whole = run.spec.epochs == (MODELS | LEARNING_RATE_SEARCH)[run.spec.id].epochs
+        whole = run.spec.epochs == KNOWN[run.spec.id].epochs
         setting = run.spec.family, run.image_size, run.matched, run.precision, forced
         groups[run.spec.id, whole, run.spec.epochs, setting].append(run)
     for (_, whole, _, setting), group in groups.items():
@@ -255,7 +255,7 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
     best = {}
     for key in sorted(groups, key=nearness):
         best[key[0]] = sorted(groups[key], key=lambda run: run.seed)
-    order = list(MODELS | LEARNING_RATE_SEARCH)
+    order = list(KNOWN)
     return {name: best[name] for name in sorted(best, key=order.index)}
 
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from xray.files import shown
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import KNOWN
 
-KNOWN = MODELS | LEARNING_RATE_SEARCH
 PARTS = ("validation", "test")
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -59,9 +58,15 @@ def spec(value) -> None:
     kernel = value.kernel_size is None if known.kernel_size is None else whole(value.kernel_size, 1)
     _need(kernel and (value.kernel_size or 0) <= 31, "spec.kernel_size")
     _need(isinstance(value.class_weight, bool), "spec.class_weight")
-    _need(value.optimizer in ("SGD", "Adam"), "spec.optimizer")
+    _need(value.optimizer in ("SGD", "Adam", "AdamW"), "spec.optimizer")
     _need(number(value.learning_rate, 0), "spec.learning_rate")
     _need(number(value.weight_decay, 0), "spec.weight_decay")
+    _need(whole(value.image_size, 4, LARGEST_SIZE), "spec.image_size")
+    _need(value.schedule in ("constant", "one-cycle"), "spec.schedule")
+    _need(whole(value.patience, 0), "spec.patience")
+    _need(number(value.augment, 0), "spec.augment")
+    for name in ("flip", "batch_norm", "last_relu"):
+        _need(isinstance(getattr(value, name), bool), f"spec.{name}")
 
 
 def run(value, whole_record: bool):

@@ -88,12 +88,12 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
     model = models.build(spec, job.image_size, job.seed, device)
     model = model.to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, spec, job.pixel_step)
-    history, seconds, status = {key: [] for key in engine.HISTORY}, [], "finished"
+    history, seconds, status, best = {key: [] for key in engine.HISTORY}, [], "finished", {}
     path = training_record.checkpoint_path(job, data, desk.cache)
     if (stored := training_record.read_checkpoint(path)) is not None:
         tensors, progress = stored
         history, seconds = progress["history"], progress["epoch_seconds"]
-        training_record.restore(model, optimizer, tensors)
+        best = training_record.restore(model, optimizer, tensors)
     batches = -(-len(train[1]) // spec.batch_size)
     steps = desk.bar(total=spec.epochs * batches, initial=len(seconds) * batches, label=job.name)
     options = history, job.precision, steps.update
@@ -107,12 +107,16 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
             break
         loss, accuracy = last["train_loss"], last["validation_accuracy"]
         steps.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
+        if spec.patience and engine.kept_epoch(spec, history) == len(seconds) - 1:
+            best = {key: value.clone() for key, value in model.state_dict().items()}
         if len(seconds) < spec.epochs:
             progress = {"history": history, "epoch_seconds": seconds}
-            state = training_record.state_of(model, optimizer)
+            state = training_record.state_of(model, optimizer, best)
             training_record.keep_checkpoint(path, state, progress, desk.note)
         started = time.perf_counter()
     steps.close()
+    if best:
+        model.load_state_dict(best)
     logits = {}
     if status == "finished":  # in fp32 always: bf16 would round them to 8 bits
         test = engine.place(data.test, "cpu")[0]

@@ -12,14 +12,17 @@ from pathlib import Path
 from xray import results
 from xray.specs import (
     IMAGE_SIZE,
+    KNOWN,
     LEARNING_RATE_SEARCH,
     MANY_SEEDS,
     MODELS,
     RESPLIT,
     RESPLIT_CNN,
+    TABLE_3,
     WHOLE_RECORDS,
     ModelSpec,
-    pixel_step,
+    is_flat,
+    matched_step,
     trains_in_sample_space,
 )
 
@@ -65,7 +68,7 @@ class Job:
 
     @property
     def pixel_step(self) -> float:
-        return pixel_step(self.image_size)
+        return matched_step(self.spec, self.image_size)
 
     @property
     def name(self) -> str:
@@ -84,9 +87,12 @@ def has_record(job: Job) -> bool:
     return job.record.exists() and results.load_run(job.record) is not None
 
 
-def choose_specs(models: list[str] | None, epochs: int | None = None) -> list[ModelSpec]:
-    """The specs of these models, each once, or of the study, at these epochs. Raises OrderError."""
-    known = MODELS | LEARNING_RATE_SEARCH
+def choose_specs(
+    models: list[str] | None, epochs: int | None = None, beyond: bool = False
+) -> list[ModelSpec]:
+    """The specs of these models, each once, or of the study, at these epochs. beyond: of Table 3
+    too. Raises OrderError."""
+    known = KNOWN if models or beyond else MODELS | LEARNING_RATE_SEARCH
     for name in models or ():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(MODELS)[:4]
@@ -140,11 +146,14 @@ def _check(order: Order, specs: list[ModelSpec], again: tuple) -> None:
 def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     """The jobs of a call, in the order of the paper. load(image_size) gives the Data. note(text):
     called with what a person should be told. Raises OrderError."""
-    again = (RESPLIT + RESPLIT_CNN) if order.models else RESPLIT
+    again = (RESPLIT + RESPLIT_CNN + tuple(TABLE_3)) if order.models else RESPLIT
     _check(order, specs, again)
-    cnn_size = order.image_size or (IMAGE_SIZE if order.device != "cpu" else CPU_CNN_SIZE)
-    flat_size = order.image_size or IMAGE_SIZE
-    data = load(flat_size if any(spec.family != "CNN" for spec in specs) else cnn_size)
+
+    def size_of(spec):
+        reduced = spec.family == "CNN" and spec.image_size == IMAGE_SIZE and order.device == "cpu"
+        return order.image_size or (CPU_CNN_SIZE if reduced else spec.image_size)
+
+    data = load(max(map(size_of, specs)))
     if data.facts.get("made"):  # its own splits are those that were asked for
         order = replace(order, split="given")
     folder = results.place(order.out, data.phantom) / "results"
@@ -153,8 +162,7 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     flat_precision = "fp32" if order.precision == "auto" else order.precision
 
     def job(spec, seed, split, keep, compact=False, engine=order.engine):
-        cnn = spec.family == "CNN"
-        size, precision = (cnn_size, cnn_precision) if cnn else (flat_size, flat_precision)
+        size, precision = size_of(spec), flat_precision if is_flat(spec) else cnn_precision
         chosen = choose_engine(spec, len(data.labels))
         if engine != "auto" and trains_in_sample_space(spec):
             chosen = engine, "forced"
@@ -175,12 +183,12 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
         for spec in specs
         if spec.id in again
         for number in range(resplits)
-        for kind in ("image", "patient")
+        for kind in (("patient",) if spec.id in TABLE_3 else ("image", "patient"))
         for seed in order.seeds or [0]
     ]
     if order.models is None and order.engine == "auto":
         # Fig 28 compares durations: all three by the direct loop, alike
-        alike = {"image_size": cnn_size, "precision": cnn_precision}
+        alike = {"image_size": size_of(MODELS["26b"]), "precision": cnn_precision}
         jobs += [
             replace(job(spec, 0, order.split, keep=False, engine="direct"), **alike)
             for spec in specs

@@ -207,24 +207,27 @@ def forget_checkpoint(checkpoint: Path) -> None:
         checkpoint.unlink(missing_ok=True)
 
 
-def state_of(model, optimizer) -> dict:
-    """Name -> tensor of a model and its optimizer, for write_checkpoint."""
+def state_of(model, optimizer, best: dict) -> dict:
+    """Name -> tensor of a model, its optimizer and its best epoch's weights so far (a state_dict,
+    or empty), for write_checkpoint."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
     return tensors
 
 
-def restore(model, optimizer, tensors: dict) -> None:
-    """Put back what state_of gave."""
-    state, moved = {}, {}
+def restore(model, optimizer, tensors: dict) -> dict:
+    """Put back what state_of gave; returns the best epoch's weights."""
+    states, moved = {"model": {}, "best": {}}, {}
     for name, tensor in tensors.items():
         kind, rest = name.split(".", 1)
-        if kind == "model":
-            state[rest] = tensor
-        else:
+        if kind == "optimizer":
             index, key = rest.split(".", 1)
             moved.setdefault(int(index), {})[key] = tensor
-    model.load_state_dict(state)
+        else:
+            states[kind][rest] = tensor
+    model.load_state_dict(states["model"])
     if moved:
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moved})
+    return states["best"]

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Try settings for Table 3's rows, on training and validation images alone; one line a trial.
+
+python scripts/search.py --data FOLDER
+python scripts/search.py --data FOLDER --row 31 33
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from xray import packages  # noqa: E402
+
+if problem := packages.problem():
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+from xray.data_sources import PAPER  # noqa: E402
+
+
+def fail(message: str):
+    print("error: " + " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def say(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def bar(total, initial, label):
+    from tqdm import tqdm
+
+    look = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+    return tqdm(
+        total=total, initial=initial, desc=label, leave=False, disable=None, bar_format=look
+    )
+
+
+def arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        description="Try settings for Table 3's rows on validation images, those not tried yet.",
+    )
+    add = parser.add_argument
+    add("--data", metavar="SOURCE", help=f"as for train.py (default: {PAPER})")
+    add("--row", nargs="+", metavar="ID", help="only the trials of these rows")
+    words = "the record goes to DIR/results, beside the study's"
+    add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
+    parser.error = fail
+    args = parser.parse_args(argv)
+    args.out = args.out.expanduser()
+    return args
+
+
+def search(args) -> None:
+    import torch
+
+    from xray import engine, results
+    from xray import search as trials
+    from xray.data_classes import NO_CHOICES
+    from xray.training_jobs import choose_precision, open_source
+    from xray.training_record import keep_freed_memory
+
+    if unknown := [row for row in args.row or () if row not in trials.TRIALS]:
+        fail(f"--row {unknown[0]}: nothing is tried there; rows are {', '.join(trials.TRIALS)}")
+    keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = choose_precision("auto", device, say)
+    load = open_source(args.data or PAPER, NO_CHOICES, False, args.data is None, bar, say)
+    specs = trials.asked(args.row)
+    first = load(specs[0].image_size)
+    out = results.place(args.out, first.phantom)
+    study = results.data_folder(out / "results", first.name, first.fingerprint) / first.split
+    done = [trial["spec"] for trial in trials.read(study)]
+    todo = [spec for spec in specs if asdict(spec) not in done]
+    say(f"trials: {len(specs)} asked for, {len(specs) - len(todo)} made before; {study}")
+    for number, spec in enumerate(todo, 1):
+        data = load(spec.image_size)
+        parts = [engine.place(part, device) for part in (data.train, data.validation)]
+        steps = spec.epochs * -(-len(data.train.labels) // spec.batch_size)
+        shown = bar(total=steps, initial=0, label=f"trial {number} of {len(todo)}")
+        found = trials.try_one(spec, *parts, precision, device, shown.update)
+        shown.close()
+        trials.write(study, found)
+        what = f"{spec.id} rate {spec.learning_rate:g}, decay {spec.weight_decay:g}"
+        what += f", augmentation {spec.augment:g}"
+        scores = f"validation loss {found['validation_loss']:.4f}"
+        scores += (
+            f", accuracy {found['validation_accuracy']:.1%}, AUC {found['validation_auc']:.4f}"
+        )
+        say(f"[{number}/{len(todo)}] {what}: {scores} ({found['seconds']:.0f} s)")
+
+
+def main(argv=None) -> None:
+    args = arguments(argv)
+    from xray.data_sources import DataError
+    from xray.results import ResultsError
+
+    try:
+        search(args)
+    except KeyboardInterrupt:
+        say("\nstopped; the trials made are kept, and the same command goes on")
+        sys.exit(130)
+    except (DataError, ResultsError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or args.out}: cannot be used ({error.strerror or error})")
+
+
+if __name__ == "__main__":
+    main()

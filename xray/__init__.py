@@ -76,6 +76,7 @@ The report (its words: templates/)
     report_seeing          sections 6.1 and 6.2: floors, changed films
     report_external        section 6.3: another hospital
     report_experiments     the experiments: why MLPs die, image sizes, the last epoch
+    report_beyond          chapter 7: Table 3, what each of its changes is worth
     report_appendices      appendices B to H
     report_errors          appendix E: which test images are missed
     report_titles          what is seen in figures and tables, in numbers for their titles
@@ -89,6 +90,7 @@ The report (its words: templates/)
     report_figures_ranking  ROC, precision-recall and calibration curves
     report_figures_seeing  floors beside models, a learning curve, changed films
     report_figures_trials  pictures of the experiments
+    report_figures_beyond  Table 3's ladder, accuracy over time
     report_weights         first-layer weights as images, their scale, and over a phantom
     report_pictures        how a figure becomes SVG, and a radiograph a PNG
 """

@@ -20,6 +20,7 @@ from xray import (
     comparisons,
     paper,
     report_appendices,
+    report_beyond,
     report_evidence,
     report_experiments,
     report_findings,
@@ -179,7 +180,9 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     beside, of_beside = report_experiments.sections(study, compared)
     thresholds, of_thresholds = report_thresholds.sections(study)
     seeing, of_seeing = report_seeing.sections(study)
+    beyond, of_beyond = report_beyond.sections(study)
     shown = items | of_method | of_findings | of_appendix | of_thresholds | of_seeing | of_beside
+    shown |= of_beyond
     return {
         "study": study.name,
         "alone": False,
@@ -199,6 +202,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "appendix": appendix,
         "seeing": seeing,
         "experiments": beside,
+        "beyond": beyond,
         "primary": claims.PRIMARY,
         "deviations": len(DEVIATIONS),
         "checklist": report_summary.checklist(study),

@@ -24,6 +24,10 @@ def records(study: Study) -> dict:
     for key, runs in groups.items():
         lost = sum(not finished(run) for run in runs)
         rows.append([key[0], len(runs), _linked(runs), *key[1:], lost or "–"])
+    for model, runs in study.beyond.items():
+        about = runs[0].image_size, runs[0].precision, runs[0].engine, "shown"
+        lost = sum(not finished(run) for run in runs)
+        rows.append([model, len(runs), _linked(runs), *about, lost or "–"])
     for protocol in ("image", "patient"):
         runs = _resplit(study, protocol)
         if runs:
@@ -40,9 +44,10 @@ def _shown(study: Study, run: Run) -> bool:
 
 def _resplit(study: Study, protocol: str) -> list[Run]:
     found = []
-    for name, chosen in study.resplits.items():
-        if name.startswith(protocol):
-            found += [run for runs in chosen.values() for run in runs]
+    for split in (study.resplits, study.beyond_resplits):
+        for name, chosen in split.items():
+            if name.startswith(protocol):
+                found += [run for runs in chosen.values() for run in runs]
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from xray import report_data
 from xray.data_sources import PAPER
 from xray.report_pictures import data_uri
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.specs import KNOWN
 from xray.study import (
     RESULTS,
     Study,
@@ -80,11 +80,11 @@ def commands(runs: list) -> list[str]:
     splits, image size and all else that it can be told."""
     by_setting, groups = defaultdict(list), defaultdict(list)
     for run in runs:
-        paper = (MODELS | LEARNING_RATE_SEARCH)[run.spec.id]
+        told = KNOWN[run.spec.id]
         options = []
-        if run.image_size != IMAGE_SIZE or run.spec.family == "CNN":
+        if run.image_size != told.image_size or run.spec.family == "CNN":
             options += ["--image-size", str(run.image_size)]
-        if run.spec.epochs != paper.epochs:
+        if run.spec.epochs != told.epochs:
             options += ["--epochs", str(run.spec.epochs)]
         if run.precision != "fp32":
             options += ["--precision", run.precision]

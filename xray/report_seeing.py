@@ -54,7 +54,7 @@ def _scored(logits, labels) -> dict:
     return unknown | {name: (values[name][0], *ends[name]) for name in values}
 
 
-def _best(found: dict) -> str:
+def best_floor(found: dict) -> str:
     """The floor without lung that is most often right on the validation images."""
     labels = found["labels"]["validation"]
     there = [name for name in floors.WITHOUT_LUNG if name in found["floors"]]
@@ -116,7 +116,7 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
     """Each model's accuracy less that of the best floor without lung, and of the thumbnail: on the
     given split, and over re-splits."""
     labels = found["labels"]["test"]
-    numbers, items = {"best": _best(found), "above": []}, {}
+    numbers, items = {"best": best_floor(found), "above": []}, {}
     resplits = {name: floors.read(study.folder.parent / name) for name in study.resplits}
     for name, floor in (("margins", numbers["best"]), ("margins-thumbnail", floors.CURVE)):
         rows = []

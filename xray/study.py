@@ -3,7 +3,7 @@
 import math
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from xray import intervals, metrics, paper, results
 from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, ModelSpec
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, TABLE_3, ModelSpec
 
 EVALUATED = tuple(model for model in MODELS if model in paper.SCORES)  # Figs 20, 23 and 25
 
@@ -39,7 +39,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Study:
-    """All that is known of one study. `chosen`: the runs that the report shows (results.select)."""
+    """All that is known of one study. `chosen`: the runs that the report shows (results.select).
+
+    Table 3's runs are kept apart, in `beyond`: no claim of the paper's is about them.
+    """
 
     name: str  # "<data>/<split>"
     folder: Path
@@ -50,6 +53,8 @@ class Study:
     baseline: dict  # metrics.always_pneumonia on the test split; empty without a finished run
     # "image-0" -> model -> runs, of sibling folders of the same data
     resplits: dict[str, dict[str, list[Run]]]
+    beyond: dict[str, list[Run]] = field(default_factory=dict)  # as `chosen`
+    beyond_resplits: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
 
 
 def in_order(folder: Path, wanted: str | None = None) -> dict[str, Path]:
@@ -110,7 +115,7 @@ def read(folder: Path, name: str, progress=None) -> Study:
         raise ResultsError(f"{place}: {why}")
     facts_file = place.parent / "data.json"
     facts = results.read_facts(facts_file) if facts_file.exists() else {}
-    chosen = results.select(runs)
+    chosen, beyond = _two_kinds(results.select(runs))
     tell(f"scoring {len(runs)} runs")
     summaries = {
         model: summarise(chosen[model])
@@ -119,8 +124,17 @@ def read(folder: Path, name: str, progress=None) -> Study:
     }
     labels = next((run.labels["test"] for run in runs if finished(run)), None)
     baseline = {} if labels is None else metrics.always_pneumonia(labels)
-    siblings = _siblings(place, tell)
-    return Study(name, place, runs, chosen, facts, summaries, baseline, siblings)
+    both = {split: _two_kinds(found) for split, found in _siblings(place, tell).items()}
+    siblings, beyond_siblings = ({k: v[i] for k, v in both.items() if v[i]} for i in (0, 1))
+    of_paper = [run for run in runs if run.spec.id not in TABLE_3] or runs
+    about = name, place, of_paper, chosen, facts, summaries, baseline, siblings
+    return Study(*about, beyond, beyond_siblings)
+
+
+def _two_kinds(chosen: dict[str, list[Run]]) -> tuple[dict, dict]:
+    """The paper's models and Table 3's."""
+    ours = {model: runs for model, runs in chosen.items() if model in TABLE_3}
+    return {model: runs for model, runs in chosen.items() if model not in ours}, ours
 
 
 def _siblings(place: Path, tell) -> dict:
@@ -210,12 +224,13 @@ def summarise(runs: list[Run]) -> Summary:
 
 def describe(spec: ModelSpec) -> str:
     """A model in a few words, such as "CNN, 10 filters 3×3, weighted, L2"."""
-    if spec.family == "CNN":
-        words = [f"CNN, {spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}"]
+    if spec.family in ("CNN", "ResNet"):
+        filters = f"{spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}"
+        words = [f"{spec.family}, {filters}"]
     else:
         layers = f"{spec.hidden_layers} hidden layer{'s' * (spec.hidden_layers > 1)}"
         words = [f"{spec.family}, {layers}, {spec.hidden_units} units"]
-    words += ["weighted"] * spec.class_weight + ["Adam"] * (spec.optimizer != "SGD")
+    words += ["weighted"] * spec.class_weight + [spec.optimizer] * (spec.optimizer != "SGD")
     return ", ".join(words + ["L2"] * (spec.weight_decay > 0))
 
 

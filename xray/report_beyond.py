@@ -1,0 +1,244 @@
+"""Numbers and tables of chapter 7: Table 3, and what each of its changes is worth."""
+
+import math
+
+import numpy as np
+
+from xray import external, floors, intervals, models, search
+from xray import report_figures_beyond as figures
+from xray.report_data import text
+from xray.report_items import item, plot, signed, table, those_that_learned, within
+from xray.report_seeing import best_floor
+from xray.results import Run
+from xray.specs import CHANGES, KNOWN, TABLE_3
+from xray.study import EVALUATED, Study, apart, finished, on_test, percent, seconds_of, test_share
+
+SCORES = ("accuracy", "roc_auc", "f1")
+WORDS = {
+    "optimizer": "{}",
+    "learning_rate": "rate {:g}",
+    "weight_decay": "decay {:g}",
+    "schedule": "{} schedule",
+    "patience": "the epoch of the lowest validation loss is kept",
+    "augment": "augmentation, strength {:g}",
+    "batch_norm": "batch normalisation",
+    "family": "a {}",
+    "hidden_units": "{} filters",
+    "image_size": "{0}×{0} pixels",
+    "epochs": "{} epochs",
+    "flip": "half of the films mirrored",
+    "last_relu": "no ReLU after the output",
+}
+
+
+def sections(study: Study) -> tuple[dict, dict]:
+    """The numbers that templates/7-beyond.j2 says, and its items by id."""
+    ours = {model: runs for model, runs in study.beyond.items() if any(map(finished, runs))}
+    missing = [model for model in TABLE_3 if model not in ours]
+    if not ours:
+        return {}, {"ladder": item(study, runs=[], missing=missing)}
+    before = {CHANGES[model][0]: True for model in ours} | dict.fromkeys(ours)
+    shown = {model: ours.get(model) or study.chosen.get(model, []) for model in KNOWN}
+    shown = {model: shown[model] for model in shown if model in before and shown[model]}
+    rows = [_row(model, runs, shown) for model, runs in shown.items()]
+    numbers = {"best": min(ours, key=lambda model: _validation_loss(ours[model]))}
+    numbers["scores"] = {row["model"]: row for row in rows}
+    lines, numbers["floor"] = _lines(study)
+    drawn = plot("ladder", figures.ladder, "Table 3 on the test split", rows, lines)
+    runs = [run for group in shown.values() for run in group]
+    about = {"table": _ladder_table(rows), "data": _data(rows), "runs": runs, "missing": missing}
+    items = {"ladder": item(study, plot=drawn, **about)}
+    timed = _timed(study, rows)
+    drawn = plot("per-second", figures.per_second, "Accuracy and time of training", timed)
+    data = text(["model", "class", "core_seconds", "accuracy"], timed)
+    items["per-second"] = item(study, plot=drawn, data=data, runs=runs, missing=[])
+    numbers["apart"], splits = _resplit(study)
+    if splits:
+        items["beyond-resplits"] = splits
+    numbers["trials"], tried = _search(study)
+    if tried:
+        items["search"] = tried
+    numbers["external"], elsewhere = _elsewhere(study, shown)
+    if elsewhere:
+        items["beyond-elsewhere"] = elsewhere
+    return numbers, items
+
+
+def _validation_loss(runs: list[Run]) -> float:
+    """The mean over runs of the validation loss of the weights that were kept."""
+    losses = [run.history["validation_loss"] for run in runs if finished(run)]
+    kept = [min(one) if run.spec.patience else one[-1] for run, one in zip(runs, losses)]
+    return float(np.mean(kept))
+
+
+def _row(model: str, runs: list[Run], shown: dict) -> dict:
+    """What the ladder says of a model. means and each: score -> mean, and a value a run that
+    learned; gain: of accuracy against the model that it changes (value, low, high), or None."""
+    good, lost = apart(runs)
+    scores = [on_test(run) for run in good]
+    each = {key: [one[key] for one in scores] for key in SCORES}
+    before, change = CHANGES.get(model, ("", {}))
+    against, _ = apart(shown.get(before, []))
+    gain = None
+    if good and against:
+        labels = good[0].labels["test"]
+        logits = ([run.logits["test"] for run in side] for side in (good, against))
+        gain = intervals.of_difference(*logits, labels)["accuracy"]
+        same = against[0].image_size == good[0].image_size
+        change = {key: value for key, value in change.items() if key != "image_size" or not same}
+    words = ", ".join(WORDS[key].format(value) for key, value in change.items() if key in WORDS)
+    module = models.build(runs[0].spec, runs[0].image_size, device="meta")
+    return {
+        "model": model,
+        "family": runs[0].spec.family,
+        "before": before,
+        "change": words,
+        "size": runs[0].image_size,
+        "parameters": models.parameter_count(module),
+        "seconds": float(np.median([_core_seconds(run) for run in runs])),
+        "epochs": sorted({len(run.history["validation_loss"]) for run in runs}),
+        "each": each,
+        "means": {key: float(np.mean(value)) if value else math.nan for key, value in each.items()},
+        "validation_loss": _validation_loss(runs),
+        "gain": gain,
+        "learned": those_that_learned(runs)[1],
+    }
+
+
+def _core_seconds(run: Run) -> float:
+    return seconds_of(run) * run.environment.get("threads", 1)
+
+
+def _ladder_table(rows: list[dict]) -> dict:
+    made = []
+    for row in rows:
+        values = row["each"]["accuracy"]
+        score = f"{percent(min(values))}–{percent(max(values))}" if len(values) > 1 else ""
+        what = f"{row['before']} with {row['change']}" if row["before"] else "the paper's"
+        made.append(
+            [row["model"], what, f"{row['size']}", f"{row['parameters']:,}"]
+            + [f"{row['seconds']:,.0f}", f"{row['validation_loss']:.3f}"]
+            + [percent(row["means"]["accuracy"]), score, percent(row["means"]["roc_auc"], 2)]
+            + [percent(row["means"]["f1"]), signed(*row["gain"]) if row["gain"] else "–"]
+            + [row["learned"]]
+        )
+    names = "Model | What it is | >Pixels a side | >Parameters | >Core seconds | >Validation loss"
+    names += " | >Accuracy, % | >Lowest–highest | >AUC, % | >F1, % | >Gain in accuracy | >Learned"
+    return table(names, made)
+
+
+def _data(rows: list[dict]) -> str:
+    names = ["model", "run", *SCORES]
+    found = [
+        [row["model"], place, *values]
+        for row in rows
+        for place, values in enumerate(zip(*(row["each"][key] for key in SCORES)))
+    ]
+    return text(names, found)
+
+
+def _lines(study: Study) -> tuple[dict, float | None]:
+    """What the ladder is held against: words -> accuracy; and the floor's own."""
+    found = {"the paper's best": figures.PAPERS_BEST}
+    seen = floors.read(study.folder)
+    if not seen:
+        return found, None
+    logits = seen["floors"][best_floor(seen)]["test"]
+    floor = float(np.mean((logits > 0) == seen["labels"]["test"]))
+    return found | {"the best floor without lung": floor}, floor
+
+
+def _timed(study: Study, rows: list[dict]) -> list[tuple]:
+    """(model, class, core seconds of a run, mean accuracy) of the paper's tested models and Table
+    3's."""
+    found = []
+    for model in EVALUATED:
+        if model in study.summaries and study.summaries[model].learned:
+            runs = study.summaries[model].learned
+            seconds = float(np.median([_core_seconds(run) for run in runs]))
+            about = KNOWN[model].family, seconds, study.summaries[model].mean["accuracy"]
+            found.append((model, *about))
+    ours = [row for row in rows if row["before"] and row["each"]["accuracy"]]
+    return found + [
+        (row["model"], row["family"], row["seconds"], row["means"]["accuracy"]) for row in ours
+    ]
+
+
+def _resplit(study: Study) -> tuple[dict, dict | None]:
+    """Over re-splits by patient: model -> its mean accuracy and AUC (intervals.Mean) and its runs;
+    and the table, the paper's best of each class beside."""
+    asked = dict.fromkeys(
+        model for by_model in study.beyond_resplits.values() for model in by_model
+    )
+    found, rows, used = {}, [], []
+    for model in [*("20", "21", "22b"), *asked] if asked else ():
+        splits = study.beyond_resplits if model in asked else study.resplits
+        runs = {
+            name: apart(by_model.get(model, []))[0]
+            for name, by_model in splits.items()
+            if name.startswith("patient")
+        }
+        runs = {name: group for name, group in runs.items() if group}
+        if len(runs) < 2:
+            continue
+        scores = [[on_test(run) for run in group] for group in runs.values()]
+        one = {}
+        for key in ("accuracy", "roc_auc"):
+            values = [float(np.mean([row[key] for row in group])) for group in scores]
+            one[key] = intervals.mean_of(values, test_share(study))
+        found[model] = one | {"splits": len(runs), "runs": sum(map(len, runs.values()))}
+        used += [run for group in runs.values() for run in group]
+        numbers = [within(m.mean, m.low, m.high) for m in one.values()]
+        rows.append([model, KNOWN[model].family, *numbers, len(runs), found[model]["runs"]])
+    if not any(model in asked for model in found):
+        return {}, None
+    names = "Model | Class | >Accuracy, % | >AUC, % | >Splits | >Runs that learned"
+    return found, item(study, table=table(names, rows), runs=used, missing=[])
+
+
+def _search(study: Study) -> tuple[dict, dict | None]:
+    trials = search.read(study.folder)
+    if not trials:
+        return {}, None
+    best = {}
+    for trial in trials:
+        row = trial["spec"]["id"]
+        if row not in best or trial["validation_loss"] < best[row]["validation_loss"]:
+            best[row] = trial
+    rows = []
+    for trial in trials:
+        spec, row = trial["spec"], trial["spec"]["id"]
+        rows.append(
+            [row, f"{spec['learning_rate']:g}", f"{spec['weight_decay']:g}", f"{spec['augment']:g}"]
+            + [spec["hidden_units"], spec["epochs"], trial["epoch"]]
+            + [f"{trial['validation_loss']:.4f}", percent(trial["validation_accuracy"])]
+            + [percent(trial["validation_auc"], 2), "lowest loss" if trial is best[row] else ""]
+        )
+    names = "Row | >Rate | >Decay | >Augmentation | >Filters | >Epochs | >Kept | >Validation loss"
+    shown = table(f"{names} | >Accuracy, % | >AUC, % | Of the row's", rows)
+    again = item(study, table=shown, runs=[], missing=[])
+    return {"count": len(trials), "rows": len(best)}, again
+
+
+def _elsewhere(study: Study, shown: dict) -> tuple[list[dict], dict | None]:
+    """Table 3 on films of another hospital, each model with weights: AUC here and there."""
+    numbers, rows = [], []
+    for films in external.read(study.folder):
+        owners = external.patients(films["columns"])
+        areas = {}
+        for model, runs in shown.items():
+            one = films["models"].get(model)
+            run = next((run for run in runs if one and run.file.stem == one["run"]), None)
+            if run is None:
+                continue
+            there = external.scores(one["logits"], films["labels"], 0.0, owners)["roc_auc"]
+            here = external.scores(run.logits["test"], run.labels["test"], 0.0, None)["roc_auc"]
+            areas[model] = {"here": here, "there": there}
+            rows.append([films["name"], model, within(*here), within(*there)])
+        if any(model in TABLE_3 for model in areas):
+            numbers.append({"name": films["name"], "areas": areas})
+    if not numbers:
+        return [], None
+    names = "Films | Model | >AUC on this study's test films, % | >AUC on those films, %"
+    runs = [runs[0] for model, runs in shown.items() if model in numbers[0]["areas"]]
+    return numbers, item(study, table=table(names, rows), runs=runs, missing=[])

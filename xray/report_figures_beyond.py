@@ -1,0 +1,73 @@
+"""Pictures of chapter 7: Table 3's ladder, and accuracy over the time that it took."""
+
+from textwrap import fill
+
+from xray import paper
+from xray.comparisons import printed
+from xray.report_figures import HUE, legend, line, name_rows, time_words
+from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
+from xray.study import percent
+
+PAPERS_BEST = max(printed(model, "accuracy") for model in paper.SCORES)
+MEAN = {"marker": "o", "markersize": 6, "linestyle": "none", "markeredgewidth": 0}
+EACH = {"marker": "o", "markersize": 3, "linestyle": "none", "markeredgewidth": 0, "alpha": 0.5}
+STYLES = ("--", ":")
+
+
+def _hue(family: str) -> str:
+    return COLOURS[HUE[family]] if family in HUE else COLOURS["ink"]
+
+
+def ladder(name: str, title: str, rows: list[dict], lines: dict[str, float]) -> dict:
+    """Test accuracy, a row a model (report_beyond): the mean, and each run; lines: words -> an
+    accuracy to hold it against."""
+
+    def paint(figure, stacked):
+        axis = figure.subplots()
+        for place, row in enumerate(rows):
+            hue, values = _hue(row["family"]), [100 * v for v in row["each"]["accuracy"]]
+            axis.plot(values, [place] * len(values), color=hue, **EACH)
+            if values:
+                axis.plot(100 * row["means"]["accuracy"], place, color=hue, **MEAN)
+        for value, style in zip(lines.values(), STYLES):
+            axis.axvline(100 * value, color=COLOURS["quiet"], linewidth=1.2, linestyle=style)
+        names = [f"{row['model']}  {row['change'] or row['family']}" for row in rows]
+        name_rows(axis, [fill(label, 26 if stacked else 60) for label in names])
+        axis.set(xlabel="test accuracy, %")
+        entries = {"mean of the runs": line(color=COLOURS["ink"], **MEAN)}
+        entries["a run"] = line(color=COLOURS["ink"], **EACH)
+        for words, style in zip(lines, STYLES):
+            entries[words] = line(color=COLOURS["quiet"], linewidth=1.2, linestyle=style)
+        legend(figure, entries, ncols=1 if stacked else 4, columnspacing=1.2)
+
+    said = "; ".join(f"{row['model']} {percent(row['means']['accuracy'])}" for row in rows)
+    held = ", ".join(f"{words} {percent(value)}" for words, value in lines.items())
+    alt = f"{title}. Mean accuracy in percent: {said}. Held against {held}."
+    wide, narrow = 1.0 + 0.3 * len(rows), 1.6 + 0.45 * len(rows)
+    return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
+
+
+def per_second(name: str, title: str, points: list[tuple]) -> dict:
+    """Mean test accuracy over the time of one run, on a log scale: (model, class, core seconds,
+    accuracy)."""
+
+    def paint(figure, stacked):
+        axis = figure.subplots()
+        for model, family, seconds, accuracy in points:
+            axis.plot(seconds, 100 * accuracy, color=_hue(family), **MEAN)
+            beside = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
+            axis.annotate(model, (seconds, 100 * accuracy), color=COLOURS["quiet"], **beside)
+        axis.set_xscale("log")
+        axis.set(xlabel="seconds of training × processor cores", ylabel="test accuracy, %")
+        classes = dict.fromkeys(family for _, family, _, _ in points)
+        names = {"Linear+ReLU": "MLP"}
+        entries = {
+            names.get(family, family): line(color=_hue(family), **MEAN) for family in classes
+        }
+        legend(figure, entries, ncols=2 if stacked else 4, columnspacing=1.2)
+
+    said = "; ".join(
+        f"{model} {percent(accuracy)} in {time_words(seconds)}"
+        for model, _, seconds, accuracy in points
+    )
+    return draw(name, title, f"{title}: {said}.", (WIDTH, 3.2), (NARROW, 3.4), paint)

@@ -67,7 +67,7 @@ def arguments(argv=None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("images", nargs="*", metavar="IMAGE", help="image files, or folders of them")
-    words = "one of the 35 (default: 26b, or the next best with weights at hand)"
+    words = "one of the 35, or of Table 3 (default: 36, or the next best with weights at hand)"
     add("--model", metavar="ID", help=words)
     words = "where records and weights lie (default: report/results)"
     add("--results", type=Path, default=RESULTS, metavar="DIR", help=words)
@@ -104,6 +104,7 @@ def told(answer: dict, thresholds) -> list[str]:
     from xray.data_sources import shown
 
     decision, other = answer["decision"] or "no decision (the model is dead)", []
+    decision += ", unsure" * answer["unsure"]
     decides, sensitive = thresholds.decision, thresholds.sensitive
     if decides and decides is not thresholds.paper:
         other.append(f"{answer['decision_paper']} at 0.5")
@@ -125,6 +126,8 @@ def told(answer: dict, thresholds) -> list[str]:
 
 def header(chosen, thresholds) -> list[str]:
     """What is used, and how it decides."""
+    from scipy.special import expit
+
     run = chosen.run
     size = f"{run.image_size}×{run.image_size} pixels"
     lines = [f"model {run.spec.id}, seed {run.seed}, {size}, study {chosen.study}"]
@@ -134,7 +137,13 @@ def header(chosen, thresholds) -> list[str]:
     if thresholds.decision:
         above = f"{thresholds.decision.probability:.3f} ({thresholds.reason})"
         decision = f"pneumonia where the probability is above {above}"
-    return lines + [f"decision: {decision}"]
+    lines.append(f"decision: {decision}")
+    if thresholds.unsure:
+        band = (float(expit(logit / thresholds.temperature)) for logit in thresholds.unsure)
+        low, high = (f"{end:.3f}" for end in band)
+        why = "where validation films of both classes lie (all but 2 % of each at either end)"
+        lines.append(f"unsure: between {low} and {high}, {why}")
+    return lines
 
 
 def told_of_export(exported: dict) -> str:

@@ -1,12 +1,13 @@
 """Made-up runs for tests: plausible histories and logits from a seeded generator, no training."""
 
 import zlib
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from xray import changes, floors, results, starts
+from xray import changes, floors, results, search, starts
 from xray.results import Run
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, pixel_step
+from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
 
 DATA = dict.fromkeys(("name", "source"), "made-up")
 DATA |= {"fingerprint": "0123456789abcdef" * 4, "phantom": False, "skipped": 0}
@@ -61,7 +62,7 @@ def run(
     """A made-up run of `model`; `skill` is how far the classes' logits lie apart in standard
     deviations.
     """
-    spec = spec or (MODELS | LEARNING_RATE_SEARCH)[model]
+    spec = spec or KNOWN[model]
     random = np.random.default_rng([seed, zlib.crc32(model.encode())])
     true = {"validation": labels(validation), "test": labels(test)}
     logits = {
@@ -82,7 +83,7 @@ def run(
     engine = engine or ("direct" if spec.family == "CNN" or spec.optimizer == "Adam" else "gram")
     seconds = seconds or (600 if spec.family == "CNN" else 20 if engine == "gram" else 90) + seed
     what = spec, seed, image_size, split, dict(data or DATA)
-    how = engine, "forced" if forced else "made up", "fp32", pixel_step(image_size)
+    how = engine, "forced" if forced else "made up", "fp32", matched_step(spec, image_size)
     history = {key: np.asarray(v).tolist() for key, v in history.items()}
     found = "diverged" if diverged else "finished", history, logits, true
     return Run(*what, *how, *found, _environment(seed, float(seconds), epochs), weights or {})
@@ -174,3 +175,18 @@ def whole_study(
     for model in ("27b", "28b"):
         if model not in leave_out:
             save(folder, run(model, 0, engine="direct", forced=True, **settings), facts, "direct")
+
+
+def beyond(folder, study, seeds: int = 2, **settings) -> None:
+    """Runs of Table 3 under a results folder, each row a little better than the last, re-splits of
+    36 and a search of two trials in its study."""
+    for place, model in enumerate(TABLE_3):
+        own = {"image_size": KNOWN[model].image_size, "skill": 2.5 + place / 2}
+        for seed in range(seeds):
+            save(folder, run(model, seed, **own | settings))
+    for split in ("patient-0", "patient-1"):
+        save(folder, run("36", 0, split=split, image_size=128, skill=4, **settings))
+    for rate, loss in ((1e-3, 0.3), (3e-3, 0.2)):
+        figures = {"validation_loss": loss, "validation_accuracy": 0.9, "validation_auc": 0.95}
+        trial = {"spec": asdict(replace(KNOWN["31"], learning_rate=rate)), "seed": 0} | figures
+        search.write(study, trial | {"epochs": 60, "epoch": 60, "seconds": 1.0})

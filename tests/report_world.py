@@ -72,6 +72,7 @@ def whole(out: Path) -> Path:
     given = next((out / "results").glob("*/given"))
     records.experiments(given)
     records.shortcuts(given, **sizes)
+    records.beyond(out / "results", given, data=data, **sizes)
     for split in ("image-0", "image-1", "patient-0", "patient-1"):
         records.save(out / "results", records.run("20", 0, split=split, data=data, **sizes))
     random = np.random.default_rng(0)

@@ -69,3 +69,22 @@ def test_a_model_with_one_answer_decides_nothing():
 def test_one_class_of_validation_images_leaves_the_papers_rule():
     thresholds = predict_weights.thresholds(made_up("20", [1.0, 2, 3], [0, 0, 0]))
     assert thresholds.sensitive is None and thresholds.decision is thresholds.paper
+
+
+def test_the_probability_is_calibrated_on_the_validation_images():
+    logits = np.repeat([-4.0, 4.0], 100)  # right in nine of ten, whatever the logit claims
+    labels = np.tile(np.arange(10) == 0, 20).astype(int)
+    labels[100:] = 1 - labels[100:]
+    found = predict_weights.thresholds(made_up("20", logits, labels), 0.8)
+    assert found.temperature == pytest.approx(4 / np.log(9), rel=1e-3)
+    assert found.decision.logit == pytest.approx(found.temperature * np.log(4))
+    assert found.decision.probability == pytest.approx(0.8)
+
+
+def test_an_answer_is_unsure_where_both_classes_lie():
+    logits = np.concatenate([np.arange(-100, 0), np.arange(-10, 90)]).astype(float)
+    labels = np.repeat([0, 1], 100)
+    low, high = predict_weights.thresholds(made_up("20", logits, labels)).unsure
+    assert low == pytest.approx(-8) and high == pytest.approx(-3)
+    apart = np.where(labels == 1, 5.0 + logits % 3, -5.0 - logits % 3)
+    assert predict_weights.thresholds(made_up("20", apart, labels)).unsure is None

@@ -159,3 +159,33 @@ def test_pos_weight_is_negatives_over_positives_or_1():
     labels = torch.tensor([1.0, 1, 1, 0])
     assert engine.pos_weight(MODELS["14"], labels) == pytest.approx(1 / 3)
     assert engine.pos_weight(MODELS["0"], labels) == 1
+
+
+def test_the_one_cycle_schedule_rises_and_falls_and_a_constant_one_does_not():
+    spec = spec_like("26b", schedule="one-cycle")
+    assert [engine.rate_factor(spec, share) for share in (0, 0.05, 0.1)] == [0, 0.5, 1]
+    assert engine.rate_factor(spec, 0.55) == pytest.approx(0.5)
+    assert engine.rate_factor(spec, 1) == pytest.approx(0)
+    assert engine.rate_factor(MODELS["26b"], 0.7) == 1
+
+
+def test_the_rate_of_each_step_is_the_schedules():
+    spec = spec_like("20", epochs=2, batch_size=5, learning_rate=0.1, schedule="one-cycle")
+    data, rates = engine.place(split(10)), []
+    model = models.build(spec, SIZE)
+    optimizer = engine.make_optimizer(model, spec, 4.0)
+    seen = lambda: rates.append([group["lr"] for group in optimizer.param_groups])  # noqa: E731
+    list(engine.fit(model, optimizer, spec, data, data, 0, tick=seen))
+    expected = [engine.rate_factor(spec, share) for share in (1 / 8, 3 / 8, 5 / 8, 7 / 8)]
+    assert [rate for rate, _ in rates] == pytest.approx([0.1 * factor for factor in expected])
+    assert [rate for _, rate in rates] == pytest.approx([0.4 * factor for factor in expected])
+
+
+def test_patience_counts_from_the_lowest_validation_loss():
+    spec, losses = spec_like("26b", patience=2), [3.0, 1.0, 2.0]
+    history = {"validation_loss": losses}
+    assert engine.kept_epoch(spec, history) == 1 and not engine.is_over(spec, history)
+    history = {"validation_loss": [*losses, 1.5]}
+    assert engine.is_over(spec, history)
+    assert engine.kept_epoch(MODELS["26b"], history) == 3
+    assert not engine.is_over(MODELS["26b"], history)

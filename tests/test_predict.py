@@ -34,7 +34,9 @@ def test_an_image_gets_the_logit_that_training_stored_for_it(study, capsys, name
         row = next(row for path, row in order.items() if image["image"].endswith(path))
         stored = run.logits["test"][row]
         assert image["logit"] == pytest.approx(float(stored), abs=2e-5)
-        assert image["probability"] == pytest.approx(1 / (1 + np.exp(-float(stored))), abs=1e-5)
+        warm = found["thresholds"]["temperature"]
+        probability = 1 / (1 + np.exp(-float(stored) / warm))
+        assert image["probability"] == pytest.approx(probability, abs=1e-5)
         assert image["decision_paper"] == ("PNEUMONIA" if image["logit"] > 0 else "NORMAL")
     assert len({image["logit"] for image in found["images"]}) > 1
     assert "no medical device" in found["notice"]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from xray import models
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import CHANGES, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
 
 # Tables 1 and 2 read column by column, so that a slip in the specs' rows cannot be a slip here too.
 IDS = [str(i) for i in range(26)] + [f"{i}b" for i in range(20, 29)]
@@ -41,6 +41,31 @@ def test_there_are_35_models_1040_epochs_and_ten_more_for_the_search():
     assert {(spec.hidden_layers, spec.learning_rate) for spec in LEARNING_RATE_SEARCH.values()} == {
         (layers, rate) for layers in (2, 3) for rate in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
     }
+
+
+def test_each_row_of_table_3_differs_from_the_one_before_in_what_it_says():
+    for name, (before, change) in CHANGES.items():
+        old, new = KNOWN[before].__dict__, TABLE_3[name].__dict__
+        assert {key for key in new if new[key] != old[key]} - {"id"} <= change.keys()
+        assert all(new[key] == value for key, value in change.items())
+    assert len(KNOWN) == 35 + 10 + len(TABLE_3)
+
+
+def test_table_3_keeps_to_small_nets_and_only_what_it_says_has_batch_norm():
+    for name, spec in TABLE_3.items():
+        model = models.build(spec, spec.image_size, device="meta")
+        if name != "38":
+            assert models.parameter_count(model) < 1_000_000
+        assert any("BatchNorm" in layer for layer in layers(model)) == spec.batch_norm
+        assert models.build(spec, 32)(torch.rand(3, 1, 32, 32)).shape == (3,)
+    assert layers(models.build(TABLE_3["38"], 8)) == layers(models.build(MODELS["28b"], 8))[:-1]
+
+
+def test_a_resnet_has_no_weight_per_pixel_so_its_step_is_the_same_at_any_size():
+    assert matched_step(TABLE_3["36"], 64) == 1
+    assert matched_step(TABLE_3["31"], 32) == 4 and matched_step(MODELS["26b"], 64) == 100
+    with pytest.raises(ValueError, match="multiple of 16"):
+        models.build(TABLE_3["36"], 24)
 
 
 def layers(module):

@@ -10,7 +10,7 @@ import torch
 
 from xray import results, training, training_record
 from xray.data import Data
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import KNOWN, MODELS
 from xray.training import Desk
 from xray.training_jobs import Job
 
@@ -62,7 +62,7 @@ def load(size, split="given"):
 
 def job(folder, name, seed=0, engine="direct", **changes):
     spec = replace(
-        (MODELS | LEARNING_RATE_SEARCH)[name],
+        KNOWN[name],
         **{"epochs": 3, "batch_size": 8, "learning_rate": 1e-5} | changes,
     )
     return Job(
@@ -128,7 +128,7 @@ def test_a_finished_run_is_left_alone_unless_forced(tmp_path):
     assert len(work([one], tmp_path, force=True)) == 1 and one.record.stat().st_mtime_ns != before
 
 
-@pytest.mark.parametrize("name", ["11", "19", "20"])
+@pytest.mark.parametrize("name", ["11", "19", "20", "34"])
 def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, name):
     [whole] = work([job(tmp_path / "a", name)], tmp_path / "a")
 
@@ -151,6 +151,18 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
     assert len(progress["history"]["train_loss"]) == 2
     [resumed] = work([job(tmp_path / "b", name)], tmp_path / "b")
     assert content(resumed) == content(whole)
+
+
+def test_a_run_with_patience_ends_early_and_keeps_its_best_epoch(tmp_path):
+    hot = {"learning_rate": 0.03, "schedule": "constant", "batch_size": 8}
+    [run] = work([job(tmp_path / "a", "32", epochs=40, patience=4, **hot)], tmp_path / "a")
+    losses = run.history["validation_loss"]
+    kept = int(np.argmin(losses))
+    assert len(losses) == kept + 1 + 4 < 40
+    short = job(tmp_path / "b", "32", epochs=kept + 1, patience=0, **hot)
+    [until] = work([short], tmp_path / "b")
+    assert until.logits["test"].tolist() == run.logits["test"].tolist()
+    assert until.history["validation_loss"] == losses[: kept + 1]
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):

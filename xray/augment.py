@@ -18,7 +18,8 @@ COLUMNS = 7
 
 def draw(spec, n: int, seed: int, epoch: int) -> torch.Tensor:
     """What is done to each of n images in epoch 0, 1, ...: float32 (n, COLUMNS), CPU: shifts right
-    and down, rotation (radians), log of the scale, contrast, brightness, flip (1 or -1)."""
+    and down (halves of a side), rotation (radians), log of the scale, contrast, brightness, flip
+    (-1 where left and right are exchanged, else 1)."""
     generator = torch.Generator().manual_seed(2**40 + seed * 1_000_003 + epoch)
     drawn = 2 * torch.rand(n, COLUMNS, generator=generator) - 1
     flip = torch.where(drawn[:, 6] < 0, -1.0, 1.0) if spec.flip else torch.ones(n)
@@ -30,10 +31,11 @@ def augmented(images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     """images: float32 (N, 1, S, S) in 0-1; drawn: rows of `draw`, on their device. -> the same
     shape and range; what comes from outside of an image is black."""
     right, down, angle, scale, contrast, brightness, flip = drawn.unbind(1)
-    size = scale.exp()
-    cos, sin = angle.cos() * size, angle.sin() * size
-    rows = torch.stack([cos * flip, -sin, right]), torch.stack([sin * flip, cos, down])
-    theta = torch.stack(rows).permute(2, 0, 1)  # (N, 2, 3)
+    # where in the image each pixel of the result comes from
+    cos, sin = angle.cos() / scale.exp(), angle.sin() / scale.exp()
+    across = torch.stack([flip * cos, flip * sin, -flip * (cos * right + sin * down)])
+    along = torch.stack([-sin, cos, sin * right - cos * down])
+    theta = torch.stack([across, along]).permute(2, 0, 1)  # (N, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, align_corners=False)
     mean = moved.mean((2, 3), keepdim=True)

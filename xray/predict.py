@@ -63,13 +63,16 @@ def answers(
 
 
 def _answer(path: Path, film: Ready, logit: float, thresholds: Thresholds) -> dict:
+    band = thresholds.unsure
+
     def decision(threshold):
         return threshold and ("PNEUMONIA" if logit > threshold.logit else "NORMAL")
 
     return {
         "image": str(path),
-        "probability": float(expit(logit)),
+        "probability": float(expit(logit / thresholds.temperature)),
         "logit": logit,
+        "unsure": bool(band and band[0] < logit < band[1]),
         "decision": decision(thresholds.decision),
         "decision_paper": decision(thresholds.paper),
         "decision_sensitive": decision(thresholds.sensitive),
@@ -92,8 +95,9 @@ def _draw_map(target: Path, film: Ready, answer: dict, run: Run, module, base) -
     if (total > 0) != (answer["decision"] == "PNEUMONIA"):
         reason = f"its sum, {total:+.2f} over a baseline of {base.score:.2f}, opposes the decision"
         return parts | {"map_reason": reason}
+    decided = answer["decision"] + ", unsure" * answer["unsure"]
     lines = [
-        f"model {run.spec.id}: probability {answer['probability']:.3f}, {answer['decision']}",
+        f"model {run.spec.id}: probability {answer['probability']:.3f}, {decided}",
         f"the map's sum is {total:+.2f}; it starts from {base.score:.2f} ({base.what})",
         NOTICE,
     ]

@@ -111,6 +111,8 @@ def card(chosen: Chosen, thresholds: Thresholds, file: str) -> str:
         structure=describe(run.spec),
         thresholds=[(one, _shares(run, one)) for one in asked if one],
         decision=thresholds.decision,
+        temperature=thresholds.temperature,
+        unsure=thresholds.unsure,
         reason=thresholds.reason,
         images=len(labels),
         positives=int(labels.sum()),

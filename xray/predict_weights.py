@@ -22,7 +22,9 @@ from xray.results import ResultsError, Run
 from xray.specs import KNOWN
 from xray.study import in_order, train_command
 
-DEFAULTS = ("26b", "22b", "22", "20")  # the paper's best model, else the next with weights at hand
+# Table 3's best by validation, the paper's best, else the next with weights at hand
+DEFAULTS = ("36", "26b", "22b", "22", "20")
+SURE = 0.98  # share of either class's validation images that lie outside of the band of the unsure
 
 
 class PredictError(ValueError):
@@ -193,10 +195,11 @@ class Threshold(NamedTuple):
     logit: float
     sensitivity: float  # on the validation images, fractions; nan where a class has none
     specificity: float
+    temperature: float
 
     @property
     def probability(self) -> float:
-        return float(expit(self.logit))
+        return float(expit(self.logit / self.temperature))
 
 
 class Thresholds(NamedTuple):
@@ -204,6 +207,11 @@ class Thresholds(NamedTuple):
     sensitive: Threshold | None  # finds SENSITIVITY of validation's pneumonia; None where of no use
     decision: Threshold | None  # the one that decides; None for a dead model
     reason: str  # why that one, in words
+    # the probability is sigmoid(logit / temperature), fitted to the validation images
+    temperature: float = 1.0
+    # logits between which an answer is unsure: below the first lie at most 2 % of validation's
+    # pneumonia, above the second at most 2 % of its normal images; None where they do not overlap
+    unsure: tuple[float, float] | None = None
 
 
 def thresholds(run: Run, probability: float | None = None) -> Thresholds:
@@ -215,6 +223,7 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
     paper's.
     """
     stored, labels = run.logits["validation"], run.labels["validation"]
+    warm = metrics.temperature(stored, labels) if len(stored) else 1.0
 
     def threshold(name, logit):
         positive = stored > logit
@@ -222,13 +231,14 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
             positive[labels == label].mean() if (labels == label).any() else math.nan
             for label in (1, 0)
         )
-        return Threshold(name, float(logit), float(found), float(1 - called))
+        return Threshold(name, float(logit), float(found), float(1 - called), warm)
 
     paper, sensitive = threshold("paper", 0.0), None
     why = "cannot be had from the validation images"
     if len(stored) and (stored == stored[0]).all():
         dead = f"it gave all {len(stored)} validation images the same logit, {stored[0]:g}"
         return Thresholds(paper, None, None, f"none: the model is dead, {dead}")
+    more = warm, _unsure(stored, labels)
     try:
         logit = metrics.threshold_at_sensitivity(stored, labels, SENSITIVITY)
         found = threshold("sensitive", logit)
@@ -237,14 +247,24 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
     except ValueError:
         pass
     if probability is not None:
-        own = threshold("given", math.log(probability / (1 - probability)))
-        return Thresholds(paper, sensitive, own, "a threshold of your own")
+        own = threshold("given", warm * math.log(probability / (1 - probability)))
+        return Thresholds(paper, sensitive, own, "a threshold of your own", *more)
     if sensitive is None:
         reason = f"the paper's rule; one that finds {SENSITIVITY:.0%} of pneumonia {why}"
-        return Thresholds(paper, None, paper, reason)
+        return Thresholds(paper, None, paper, reason, *more)
     called = 1 - sensitive.specificity
     reason = (
         f"it found {sensitive.sensitivity:.0%} of pneumonia on the validation images, and called "
         f"{called:.0%} of the normal ones pneumonia"
     )
-    return Thresholds(paper, sensitive, sensitive, reason)
+    return Thresholds(paper, sensitive, sensitive, reason, *more)
+
+
+def _unsure(stored, labels) -> tuple[float, float] | None:
+    """See Thresholds.unsure."""
+    try:
+        low = metrics.threshold_at_sensitivity(stored, labels, SURE)
+        high = -metrics.threshold_at_sensitivity(-stored, 1 - labels, SURE)
+    except ValueError:
+        return None
+    return (low, high) if low < high else None

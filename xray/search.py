@@ -28,7 +28,17 @@ TRIALS: dict[str, list[dict]] = {
         for decay in (1e-2, 1e-1)
     ],
     "33": [{"augment": strength} for strength in (0.5, 1.0, 1.5)],
-    "36": [{"learning_rate": rate, "weight_decay": 0.1} for rate in (1e-3, 3e-3, 1e-2)],
+    "35": [{"learning_rate": rate} for rate in (1e-3, 3e-3, 1e-2)],
+    "36": [
+        {"learning_rate": 1e-3, "weight_decay": 0.1} | change
+        for change in (
+            {},
+            {"learning_rate": 3e-3},
+            {"augment": 1.5},
+            {"epochs": 60},
+            {"hidden_units": 48},
+        )
+    ],
 }
 
 

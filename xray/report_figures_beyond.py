@@ -2,6 +2,8 @@
 
 from textwrap import fill
 
+from matplotlib.ticker import NullFormatter
+
 from xray import paper
 from xray.comparisons import printed
 from xray.report_figures import HUE, legend, line, name_rows, time_words
@@ -58,6 +60,8 @@ def per_second(name: str, title: str, points: list[tuple]) -> dict:
             beside = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
             axis.annotate(model, (seconds, 100 * accuracy), color=COLOURS["quiet"], **beside)
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set(xlabel="seconds of training × processor cores", ylabel="test accuracy, %")
         classes = dict.fromkeys(family for _, family, _, _ in points)
         names = {"Linear+ReLU": "MLP"}

@@ -9,7 +9,7 @@ from scipy import stats
 
 from xray import curves, metrics, paper
 from xray.results import Run
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
+from xray.specs import IMAGE_SIZE, KNOWN, MODELS
 from xray.study import Study, counts_on_test, finished, learned
 
 PROTOCOLS = ("image", "patient")
@@ -139,7 +139,7 @@ def sizes_compared(study: Study) -> list[Standing]:
     paper's epochs, how well the latter stand for the former."""
     found = []
     for model, chosen in study.chosen.items():
-        spec = (MODELS | LEARNING_RATE_SEARCH)[model]
+        spec = KNOWN[model]
         matched = [run for run in chosen if finished(run) and run.matched]
         full = [run for run in study.runs if run.spec == spec and run.image_size == IMAGE_SIZE]
         full = list(filter(finished, full))

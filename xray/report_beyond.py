@@ -6,7 +6,9 @@ import numpy as np
 
 from xray import external, floors, intervals, models, search
 from xray import report_figures_beyond as figures
+from xray.engine import kept_epoch
 from xray.report_data import text
+from xray.report_figures import time_words
 from xray.report_items import item, plot, signed, table, those_that_learned, within
 from xray.report_seeing import best_floor
 from xray.results import Run
@@ -16,8 +18,8 @@ from xray.study import EVALUATED, Study, apart, finished, on_test, percent, seco
 SCORES = ("accuracy", "roc_auc", "f1")
 WORDS = {
     "optimizer": "{}",
-    "learning_rate": "rate {:g}",
-    "weight_decay": "decay {:g}",
+    "learning_rate": "rate {:.0e}",
+    "weight_decay": "decay {:.0e}",
     "schedule": "{} schedule",
     "patience": "the epoch of the lowest validation loss is kept",
     "augment": "augmentation, strength {:g}",
@@ -37,9 +39,12 @@ def sections(study: Study) -> tuple[dict, dict]:
     missing = [model for model in TABLE_3 if model not in ours]
     if not ours:
         return {}, {"ladder": item(study, runs=[], missing=missing)}
-    before = {CHANGES[model][0]: True for model in ours} | dict.fromkeys(ours)
-    shown = {model: ours.get(model) or study.chosen.get(model, []) for model in KNOWN}
-    shown = {model: shown[model] for model in shown if model in before and shown[model]}
+    shown = {}  # each model after the one that it changes
+    for model, runs in ours.items():
+        before, _ = CHANGES[model]
+        if before in study.chosen:
+            shown.setdefault(before, study.chosen[before])
+        shown[model] = runs
     rows = [_row(model, runs, shown) for model, runs in shown.items()]
     numbers = {"best": min(ours, key=lambda model: _validation_loss(ours[model]))}
     numbers["scores"] = {row["model"]: row for row in rows}
@@ -66,9 +71,9 @@ def sections(study: Study) -> tuple[dict, dict]:
 
 def _validation_loss(runs: list[Run]) -> float:
     """The mean over runs of the validation loss of the weights that were kept."""
-    losses = [run.history["validation_loss"] for run in runs if finished(run)]
-    kept = [min(one) if run.spec.patience else one[-1] for run, one in zip(runs, losses)]
-    return float(np.mean(kept))
+    done = [run for run in runs if finished(run)]
+    losses = [run.history["validation_loss"][kept_epoch(run.spec, run.history)] for run in done]
+    return float(np.mean(losses)) if losses else math.nan
 
 
 def _row(model: str, runs: list[Run], shown: dict) -> dict:
@@ -87,6 +92,8 @@ def _row(model: str, runs: list[Run], shown: dict) -> dict:
         same = against[0].image_size == good[0].image_size
         change = {key: value for key, value in change.items() if key != "image_size" or not same}
     words = ", ".join(WORDS[key].format(value) for key, value in change.items() if key in WORDS)
+    words = words.replace("e-0", "e-")
+    seconds = float(np.median([_core_seconds(run) for run in runs]))
     module = models.build(runs[0].spec, runs[0].image_size, device="meta")
     return {
         "model": model,
@@ -95,7 +102,8 @@ def _row(model: str, runs: list[Run], shown: dict) -> dict:
         "change": words,
         "size": runs[0].image_size,
         "parameters": models.parameter_count(module),
-        "seconds": float(np.median([_core_seconds(run) for run in runs])),
+        "seconds": seconds,
+        "time": time_words(seconds),
         "epochs": sorted({len(run.history["validation_loss"]) for run in runs}),
         "each": each,
         "means": {key: float(np.mean(value)) if value else math.nan for key, value in each.items()},

@@ -19,7 +19,7 @@ from xray.report_items import (
     those_that_learned,
     with_range,
 )
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import KNOWN, LEARNING_RATE_SEARCH, MODELS
 from xray.study import (
     Study,
     finished,
@@ -137,7 +137,7 @@ def _deaths(study: Study) -> dict:
     lost, rest = _not_learned(study), defaultdict(lambda: [0, 0, 0])
     rows = []
     for model, counts in lost.items():
-        family = (MODELS | LEARNING_RATE_SEARCH)[model].family
+        family = KNOWN[model].family
         if family == "Linear+ReLU" or counts[0]:
             rows.append([model, *_share_lost(*counts), family])
         else:

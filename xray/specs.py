@@ -138,7 +138,7 @@ CHANGES: dict[str, tuple[str, dict]] = {
         {
             "image_size": 64,
             "optimizer": "AdamW",
-            "learning_rate": 3e-3,
+            "learning_rate": 1e-3,
             "weight_decay": 0.01,
             "schedule": "one-cycle",
         },

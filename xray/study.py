@@ -127,7 +127,7 @@ def read(folder: Path, name: str, progress=None) -> Study:
     both = {split: _two_kinds(found) for split, found in _siblings(place, tell).items()}
     siblings, beyond_siblings = ({k: v[i] for k, v in both.items() if v[i]} for i in (0, 1))
     of_paper = [run for run in runs if run.spec.id not in TABLE_3] or runs
-    about = name, place, of_paper, chosen, facts, summaries, baseline, siblings
+    about = name, place, of_paper, chosen or beyond, facts, summaries, baseline, siblings
     return Study(*about, beyond, beyond_siblings)
 
 

@@ -1,0 +1,72 @@
+"""Chapter 7: Table 3 held against what it changes; the paper's own claims are left alone."""
+
+import numpy as np
+import pytest
+import records
+import report_world
+
+from xray import report, report_beyond, study
+from xray.specs import KNOWN, TABLE_3
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    out = report_world.whole(tmp_path_factory.mktemp("beyond"))
+    return study.read(out / "results", study.choose(out / "results")[0])
+
+
+def test_table_3_is_kept_apart_from_the_papers_models(world):
+    assert list(world.beyond) == list(TABLE_3) and not set(TABLE_3) & set(world.chosen)
+    assert {run.spec.id for run in world.runs} == set(world.chosen)
+    assert all(set(by_model) == {"36"} for by_model in world.beyond_resplits.values())
+    alone = {"chosen": world.chosen, "resplits": world.resplits}
+    assert not any("36" in by_model for by_model in alone["resplits"].values())
+
+
+def test_each_row_is_held_against_the_model_that_it_changes(world):
+    numbers, items = report_beyond.sections(world)
+    rows = numbers["scores"]
+    assert list(rows) == ["26b", "31", "32", "33", "34", "35", "36", "37", "28b", "38"]
+    assert [rows[model]["before"] for model in ("26b", "31", "32", "38")] == [
+        "",
+        "26b",
+        "31",
+        "28b",
+    ]
+    gain, low, high = rows["33"]["gain"]
+    means = [rows[model]["means"]["accuracy"] for model in ("33", "32")]
+    assert gain == pytest.approx(means[0] - means[1]) and low <= gain <= high
+    assert "rate 1e-3" in rows["31"]["change"] or "rate 3e-3" in rows["31"]["change"]
+    assert rows["34"]["change"] == "batch normalisation"
+    assert rows["36"]["parameters"] < 1_000_000
+    assert [row[0]["text"] for row in items["ladder"]["table"]["rows"]] == list(rows)
+
+
+def test_the_best_is_that_of_the_lowest_validation_loss(world):
+    numbers, _ = report_beyond.sections(world)
+    losses = {model: row["validation_loss"] for model, row in numbers["scores"].items()}
+    assert numbers["best"] == min(TABLE_3, key=losses.get)
+    kept = [min(run.history["validation_loss"]) for run in world.beyond["36"]]
+    assert losses["36"] == pytest.approx(np.mean(kept))
+
+
+def test_the_search_says_which_trial_its_row_carries(world):
+    numbers, items = report_beyond.sections(world)
+    assert numbers["trials"] == {"count": 2, "rows": 1}
+    marks = [row[-1]["text"] for row in items["search"]["table"]["rows"]]
+    assert marks == ["", "lowest loss"]
+
+
+def test_a_study_of_the_paper_alone_names_the_command(tmp_path):
+    records.save(tmp_path, records.run("20"))
+    found = study.read(tmp_path, study.choose(tmp_path)[0])
+    numbers, items = report_beyond.sections(found)
+    assert numbers == {} and "--model 31 32" in items["ladder"]["command"]
+
+
+def test_a_study_of_table_3_alone_has_a_report(tmp_path):
+    spec = KNOWN["36"]
+    records.save(tmp_path / "results", records.run("36", image_size=spec.image_size))
+    found = study.read(tmp_path / "results", study.choose(tmp_path / "results")[0])
+    report.write(found, tmp_path)
+    assert "Beyond the paper" in (tmp_path / "index.html").read_text()

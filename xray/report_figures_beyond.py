@@ -49,9 +49,9 @@ def ladder(name: str, title: str, rows: list[dict], lines: dict[str, float]) -> 
     return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
 
 
-def per_second(name: str, title: str, points: list[tuple]) -> dict:
+def per_second(name: str, title: str, points: list[tuple], lines: dict[str, float]) -> dict:
     """Mean test accuracy over the time of one run, on a log scale: (model, class, core seconds,
-    accuracy)."""
+    accuracy). lines: as in `ladder`."""
 
     def paint(figure, stacked):
         axis = figure.subplots()
@@ -59,6 +59,8 @@ def per_second(name: str, title: str, points: list[tuple]) -> dict:
             axis.plot(seconds, 100 * accuracy, color=_hue(family), **MEAN)
             beside = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
             axis.annotate(model, (seconds, 100 * accuracy), color=COLOURS["quiet"], **beside)
+        for value, style in zip(lines.values(), STYLES):
+            axis.axhline(100 * value, color=COLOURS["quiet"], linewidth=1.2, linestyle=style)
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
@@ -68,7 +70,9 @@ def per_second(name: str, title: str, points: list[tuple]) -> dict:
         entries = {
             names.get(family, family): line(color=_hue(family), **MEAN) for family in classes
         }
-        legend(figure, entries, ncols=2 if stacked else 4, columnspacing=1.2)
+        for words, style in zip(lines, STYLES):
+            entries[words] = line(color=COLOURS["quiet"], linewidth=1.2, linestyle=style)
+        legend(figure, entries, ncols=2 if stacked else 6, columnspacing=1.2)
 
     said = "; ".join(
         f"{model} {percent(accuracy)} in {time_words(seconds)}"

@@ -167,6 +167,8 @@ def header(encoded: bytes) -> list[float]:
 # ---- logistic regression
 
 
+# two threads take ten times as long for such small products as one does
+@threadpool_limits.wrap(limits=1)
 def fit(features: np.ndarray, labels: np.ndarray, index: dict[str, np.ndarray]) -> dict:
     """Logistic regression on the training rows, its L2 penalty the one of STRENGTHS with the lowest
     log loss on the validation rows.
@@ -181,9 +183,7 @@ def fit(features: np.ndarray, labels: np.ndarray, index: dict[str, np.ndarray]) 
     best, lowest = {}, np.inf
     for strength in STRENGTHS:
         model.C = strength
-        # two threads wait for each other ten times as long as one takes for such small products
-        with warnings.catch_warnings(), threadpool_limits(1):
-            # one that is not quite at its end is a floor as well
+        with warnings.catch_warnings():  # one that is not quite at its end is a floor as well
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(part["train"], labels[index["train"]])
         chances = model.predict_proba(part["validation"])[:, 1]

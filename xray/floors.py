@@ -19,7 +19,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
 from xray.data_sources import SPLITS
@@ -167,8 +166,6 @@ def header(encoded: bytes) -> list[float]:
 # ---- logistic regression
 
 
-# two threads take ten times as long for such small products as one does
-@threadpool_limits.wrap(limits=1)
 def fit(features: np.ndarray, labels: np.ndarray, index: dict[str, np.ndarray]) -> dict:
     """Logistic regression on the training rows, its L2 penalty the one of STRENGTHS with the lowest
     log loss on the validation rows.

@@ -40,6 +40,8 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     references, groups = _references(films, owners), external.groups(films["columns"], labels)
     outside = [found[model][2]["roc_auc"] for model in models]
     inside = [found[model][0]["roc_auc"][0] for model in models]
+    right = [found[model][2]["accuracy"][0] for model in models]
+    without = [name for name in of_floors if name in floors.WITHOUT_LUNG]
     numbers = {
         "films": len(labels),
         "pneumonia": int(labels.sum()),
@@ -48,6 +50,8 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
         "highest": max(outside)[0],
         "lowest_inside": min(inside),
         "highest_inside": max(inside),
+        "accuracies": (min(right), max(right)),
+        "turned": [name for name in without if of_floors[name][2]["roc_auc"][2] < 0.5],
         "at_chance": bool(np.median([low for _, low, _ in outside]) <= 0.5),
         "references": references,
         "within": _within(films, models, owners),

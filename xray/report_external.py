@@ -37,7 +37,10 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     rows = [row for model in models for row in _side_by_side(model, *found[model])]
     rows += [_side_by_side(name, *three)[0] for name, three in of_floors.items()]
     names = "Model or floor | Score | >Given split | >No shared patient | >Elsewhere"
-    references, groups = _references(films, owners), external.groups(films["columns"], labels)
+    references, groups = (
+        _references(films, models, owners),
+        external.groups(films["columns"], labels),
+    )
     outside = [found[model][2]["roc_auc"] for model in models]
     inside = [found[model][0]["roc_auc"][0] for model in models]
     right = [found[model][2]["accuracy"][0] for model in models]
@@ -228,13 +231,16 @@ def _span(films: dict, models: list, mask) -> tuple[float, float]:
     return min(areas), max(areas)
 
 
-def _references(films: dict, owners) -> dict:
+def _references(films: dict, models: list, owners) -> dict:
+    """Another model -> of how many films its probability is known, its AUC on these, and the lowest
+    and the highest AUC of any of the models."""
     found = {}
     for name, values in external.references(films["columns"]).items():
         mask = ~np.isnan(values)
         mine = [one for one, inside in zip(owners, mask) if inside] if owners else None
         area = external.scores(values[mask], films["labels"][mask], 0.5, mine)["roc_auc"]
         found[name] = {"films": int(mask.sum()), "area": area}
+        found[name]["models"] = _span(films, models, mask)
     return found
 
 

@@ -59,6 +59,20 @@ def test_floors_find_nothing_where_nothing_is(films):
     assert area("lung box alone", *films)[1] > 0.6  # the phantoms' pneumonia is in the lungs
 
 
+def test_floors_answer_for_other_films_as_for_their_own_and_are_misled(films):
+    planted, labels = with_marker(*films), films[1]
+    fitted = {
+        name: floors.fit(floors.FLOORS[name](planted), labels, INDEX)
+        for name in ("histogram", "corners", floors.CURVE)
+    }
+    again = floors.elsewhere(fitted, planted[TEST], [])
+    for name, one in fitted.items():
+        assert np.allclose(again[name], one["test"], atol=1e-3), name
+    elsewhere = with_marker(films[0], 1 - labels)  # there it marks the normal films
+    misled = floors.elsewhere(fitted, elsewhere[TEST], [])["corners"]
+    assert intervals.influence(misled, labels[TEST])["roc_auc"][0] < 0.1
+
+
 def trained(films, labels):
     """A linear model of the paper, trained for a few epochs."""
     spec = MODELS["20"]

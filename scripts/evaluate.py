@@ -92,10 +92,10 @@ def show_floors(folder: Path, films, place: Path) -> None:
     from xray.training_record import environment
 
     known = floors.read(folder).get("floors", {})
-    found = floors.elsewhere(known, films.images(floors.SIZE)[:, 0], films.encoded)
-    if not found:
+    if not any("weights" in one for one in known.values()):
         say(f"floors: none with weights in {folder}; scripts/shortcuts.py --force makes them")
         return
+    found = floors.elsewhere(known, films.images(floors.SIZE)[:, 0], films.encoded)
     external.write_floors(place, found, environment("cpu"))
     owners = external.patients(films.columns)
     for name in (floors.HEADER, *floors.RESPLIT):

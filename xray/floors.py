@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -137,7 +137,7 @@ def headers(source, paths: list[str]) -> np.ndarray | None:
     """What files tell before they are decoded, float32 (N, 5), see `header`.
 
     source: what data.find gives; paths: of all images, in the data's order. None where not each
-    file can be asked. Raises DataError as reading the source does.
+    file can be asked, as one in DICOM. Raises DataError as reading the source does.
     """
     with tempfile.TemporaryDirectory() as temporary:
         splits, *_ = source.open(Path(temporary) / "arrow", SIZE)
@@ -150,7 +150,10 @@ def headers(source, paths: list[str]) -> np.ndarray | None:
         found = []
         for path in paths:
             read, row = there[path].pop(0)
-            found.append(header(read(row)))
+            try:
+                found.append(header(read(row)))
+            except UnidentifiedImageError:
+                return None
         return np.array(found, np.float32)
 
 
@@ -212,10 +215,8 @@ def elsewhere(floors: dict, images: np.ndarray, encoded: list[bytes]) -> dict[st
     found = {}
     for name, one in floors.items():
         if "weights" in one:
-            what = name == HEADER
-            features = (
-                np.array([header(file) for file in encoded]) if what else FLOORS[name](images)
-            )
+            of_files = name == HEADER
+            features = np.array(list(map(header, encoded))) if of_files else FLOORS[name](images)
             found[name] = (features @ one["weights"][:-1] + one["weights"][-1]).astype(np.float32)
     return found
 

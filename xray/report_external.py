@@ -37,10 +37,8 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     rows = [row for model in models for row in _side_by_side(model, *found[model])]
     rows += [_side_by_side(name, *three)[0] for name, three in of_floors.items()]
     names = "Model or floor | Score | >Given split | >No shared patient | >Elsewhere"
-    references, groups = (
-        _references(films, models, owners),
-        external.groups(films["columns"], labels),
-    )
+    references = _references(films, models, owners)
+    groups = external.groups(films["columns"], labels)
     outside = [found[model][2]["roc_auc"] for model in models]
     inside = [found[model][0]["roc_auc"][0] for model in models]
     right = [found[model][2]["accuracy"][0] for model in models]
@@ -64,17 +62,14 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     areas = _areas(found, of_floors, references)
     title = f"AUC on {films['name']} beside this study's own films"
     drawn = plot(f"external-{place}", report_figures_seeing.external, title, areas)
-    shown = {"table": table(names, rows), "runs": list(runs.values())}
-    items = {
-        f"external-{place}": _made(study, films, plot=drawn, data=_area_data(areas), **shown),
-        f"external-groups-{place}": _made(
-            study, films, table=_group_table(films, models, groups, owners)
-        ),
-        f"external-scores-{place}": _made(
-            study, films, table=_score_table(films, runs, groups, owners)
-        ),
+    shown = {"plot": drawn, "table": table(names, rows), "data": _area_data(areas)}
+    by_group = _group_table(films, models, groups, owners)
+    every = _score_table(films, runs, groups, owners)
+    return numbers, {
+        f"external-{place}": _made(study, films, **shown, runs=list(runs.values())),
+        f"external-groups-{place}": _made(study, films, table=by_group),
+        f"external-scores-{place}": _made(study, films, table=every),
     }
-    return numbers, items
 
 
 def _areas(found: dict, of_floors: dict, references: dict) -> list[tuple]:
@@ -137,10 +132,9 @@ def _of_model(study: Study, run, films: dict, owners) -> tuple[dict, dict, dict]
 
 def _of_floors(study: Study, films: dict, owners) -> dict[str, tuple[dict, dict, dict]]:
     """Floor -> the same as `_of_model`, for those that re-splits have, and the file's header."""
-    given = floors.read(study.folder)
+    given, found = floors.read(study.folder), {}
     by_patient = [name for name in study.resplits if name.startswith("patient")]
     others = [floors.read(study.folder.parent / name) for name in by_patient]
-    found = {}
     for name in (floors.HEADER, *floors.RESPLIT):
         if name in films["floors"] and name in given.get("floors", {}):
             apart = [
@@ -148,9 +142,8 @@ def _of_floors(study: Study, films: dict, owners) -> dict[str, tuple[dict, dict,
                 for one in others
                 if name in one.get("floors", {})
             ]
-            inside = external.scores(
-                given["floors"][name]["test"], given["labels"]["test"], 0.0, None
-            )
+            mine = given["floors"][name]["test"], given["labels"]["test"]
+            inside = external.scores(*mine, 0.0, None)
             outside = external.scores(films["floors"][name], films["labels"], 0.0, owners)
             found[name] = inside, _apart(study, apart), outside
     return found

@@ -217,7 +217,8 @@ def elsewhere(floors: dict, images: np.ndarray, encoded: list[bytes]) -> dict[st
         if "weights" in one:
             of_files = name == HEADER
             features = np.array(list(map(header, encoded))) if of_files else FLOORS[name](images)
-            found[name] = (features @ one["weights"][:-1] + one["weights"][-1]).astype(np.float32)
+            logits = features.astype(np.float64) @ one["weights"][:-1] + one["weights"][-1]
+            found[name] = logits.astype(np.float32)
     return found
 
 

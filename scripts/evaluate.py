@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Show the trained models of a study labelled films of another hospital. Trains nothing.
+"""Show a study's trained models and floors labelled films of another hospital. Trains nothing.
 
 python scripts/evaluate.py --data FOLDER
 python scripts/evaluate.py --data FOLDER --study DATA/SPLIT --model 20 22b
@@ -32,8 +32,9 @@ def say(words: str) -> None:
 def arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
-        description="Show the trained models of a study labelled films of another hospital; the "
-        "report tells how they did. Trains nothing.",
+        description="Show the trained models of a study, and its floors (logistic regression on "
+        "little of a film), labelled films of another hospital; the report tells how they did. "
+        "Trains nothing.",
     )
     add = parser.add_argument
     words = "the films: parquet files or class folders, in one split or several"
@@ -81,7 +82,26 @@ def evaluate(args) -> None:
         value, low, high = external.scores(logits, films.labels, cut, owners)["roc_auc"]
         seconds = time.perf_counter() - started
         say(f"model {model}: AUC {value:.3f} ({low:.3f} to {high:.3f}), {seconds:.1f} s")
+    show_floors(folder, films, place)
     say(f"records in {place}; python scripts/report.py shows them")
+
+
+def show_floors(folder: Path, films, place: Path) -> None:
+    """The floors of the study in `folder` that have weights, on the films; a record in `place`."""
+    from xray import external, floors
+    from xray.training_record import environment
+
+    known = floors.read(folder).get("floors", {})
+    if not any("weights" in one for one in known.values()):
+        say(f"floors: none with weights in {folder}; scripts/shortcuts.py --force makes them")
+        return
+    found = floors.elsewhere(known, films.images(floors.SIZE)[:, 0], films.encoded)
+    external.write_floors(place, found, environment("cpu"))
+    owners = external.patients(films.columns)
+    for name in (floors.HEADER, *floors.RESPLIT):
+        if name in found:
+            value, low, high = external.scores(found[name], films.labels, 0.0, owners)["roc_auc"]
+            say(f"{name}: AUC {value:.3f} ({low:.3f} to {high:.3f})")
 
 
 def main(argv=None) -> None:

@@ -65,6 +65,8 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 def make(args) -> None:
+    from threadpoolctl import threadpool_limits
+
     from xray import floors, results
     from xray.data_classes import NO_CHOICES
     from xray.training_jobs import open_source
@@ -74,8 +76,9 @@ def make(args) -> None:
     first = load(floors.SIZE)
     out = results.place(args.out, first.phantom)
     place = results.data_folder(out / "results", first.name, first.fingerprint)
-    make_floors(args, place, first, load)
-    change_films(args, place / "given", load)
+    with threadpool_limits(1):  # for such small products two threads take up to 20 times as long
+        make_floors(args, place, first, load)
+        change_films(args, place / "given", load)
 
 
 def make_floors(args, place: Path, first, load) -> None:

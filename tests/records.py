@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from xray import changes, floors, results, search, starts
+from xray import changes, external, floors, results, search, starts
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
 
@@ -160,6 +160,28 @@ def shortcuts(folder, validation: int, test: int) -> None:
     entry = {"model": "20", "run": "20-seed0", "seed": 0, "image_size": 640, "weights": "0" * 64}
     models = {"labels": texts["test"], "models": [entry | {"logits": answers}]}
     results.write_json(folder / "changes.json", head | models)
+
+
+def elsewhere(study, models, name: str = "other-hospital") -> external.Films:
+    """Records of 80 films of another hospital, as scripts/evaluate.py writes them, in a study's
+    folder: the models' first runs are at chance there, another model is not, and the floors tell
+    the classes apart the wrong way round."""
+    random, truth = np.random.default_rng(1), np.arange(80) % 2
+    columns = {"view": ["AP", "PA"], "age": [9, 35], "sex": ["F", "M"]}
+    columns = {name: [two[row // 2 % 2] for row in range(80)] for name, two in columns.items()}
+    columns["patient"] = [f"p{row // 3}" for row in range(80)]
+    columns["other_model"] = [
+        0.2 + 0.5 * label if row > 9 else None for row, label in enumerate(truth)
+    ]
+    paths = [f"{row}.png" for row in range(80)]
+    films = external.Films(name, "89abcdef" * 8, paths, truth, columns, [])
+    place = external.write_films(study, films, name).parent
+    for model in models:
+        run = results.load_run(next(iter(sorted(study.glob(f"{model}-seed0*.json")))))
+        external.write_model(place, run, random.normal(size=80).astype(np.float32), {})
+    turned = {floor: random.normal(size=80) - 2 * truth for floor in floors.FLOORS}
+    external.write_floors(place, turned, {})
+    return films
 
 
 def whole_study(

@@ -88,6 +88,7 @@ def whole(out: Path) -> Path:
         for beside in path.parent.glob(f"{model}-seed?.json"):
             beside.unlink()
         path.with_suffix(".safetensors").write_bytes(content)
+    records.elsewhere(given, ("20", "21", "22b"), HOSTILE)
     found = study.read(out / "results", study.choose(out / "results")[0])
     report.write(found, out)
     return out

@@ -1,11 +1,15 @@
 """Another hospital: films with columns through trained weights, the scripts, and the chapter."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
+import records as made_up
 import samples
 from commands import fails, script
 
-from xray import changes, external, floors, report, results
+from xray import changes, external, floors, intervals, report, results
 from xray.data_sources import DataError
 from xray.study import in_order, read
 
@@ -69,6 +73,7 @@ def test_evaluate_writes_a_record_a_model(elsewhere, records, capsys):
     name = next(iter(in_order(records)))
     [films] = external.read(records / name)
     assert films["models"] and films["columns"]["age"][:2] == [9, 35]
+    assert films["floors"] == {}
     for one in films["models"].values():
         assert len(one["logits"]) == 48 and np.isfinite(one["logits"]).all()
         assert (records / name / f"{one['run']}.json").exists()
@@ -131,6 +136,9 @@ def test_the_chapter_shows_what_there_is(study, records, elsewhere, tmp_path, ca
     assert "make external" in without
     assert run(capsys, "shortcuts", "--data", study / "films", "--out", records.parent)[0] == 0
     assert run(capsys, "evaluate", "--data", elsewhere, "--results", records)[0] == 0
+    [there] = external.read(records / name)
+    assert set(there["floors"]) == set(floors.FLOORS) | {floors.HEADER}
+    assert all(len(one) == 48 and np.isfinite(one).all() for one in there["floors"].values())
     content = report.context(read(records, name))
     for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
         assert "This makes them" not in page and "make external" not in page
@@ -139,3 +147,64 @@ def test_the_chapter_shows_what_there_is(study, records, elsewhere, tmp_path, ca
         assert "view AP" in page and "other_model" in page.replace("\\", "")
         assert ("need not see a lung" in page) == content["seeing"]["floors"]["told"]
         assert ("No floor without lung tells" in page) != content["seeing"]["floors"]["told"]
+
+
+@pytest.fixture(scope="module")
+def section(tmp_path_factory):
+    """A study of two models with re-splits by patient, and 80 films of another hospital: its
+    context and what lies beside it of these films."""
+    folder = tmp_path_factory.mktemp("section") / "results"
+    for model in ("20", "22b"):
+        made_up.save(folder, made_up.run(model))
+        for number in range(2):
+            made_up.save(folder, made_up.run(model, number, split=f"patient-{number}"))
+    [given] = folder.glob("*/given")
+    for place in (given, *given.parent.glob("patient-*")):
+        made_up.shortcuts(place, validation=120, test=60)
+    made_up.elsewhere(given, ("20", "22b"))
+    [films] = external.read(given)
+    return report.context(read(folder, next(iter(in_order(folder))))), films
+
+
+def test_the_picture_holds_home_no_shared_patient_and_elsewhere(section):
+    content, films = section
+    item, [one] = content["shown"]["external-1"], content["seeing"]["external"]
+    rows = {row.pop("model_or_floor"): row for row in csv.DictReader(io.StringIO(item["data"]))}
+    names = ["model 20", "model 22b", *floors.RESPLIT, "other model, 70 films"]
+    assert sorted(rows) == sorted(names)
+    run = made_up.run("20")
+    places = {"given": (run.logits["test"], run.labels["test"])}
+    places["elsewhere"] = films["models"]["20"]["logits"], films["labels"]
+    for place, about in places.items():
+        area = intervals.influence(*about)["roc_auc"][0]
+        assert float(rows["model 20"][f"auc_{place}"]) == pytest.approx(area, abs=1e-4)
+        assert float(rows["model 20"][f"auc_{place}_low"]) < area
+    apart = [made_up.run("20", number) for number in range(2)]
+    apart = [intervals.influence(run.logits["test"], run.labels["test"]) for run in apart]
+    mean = np.mean([each["roc_auc"][0] for each in apart])
+    assert float(rows["model 20"]["auc_apart"]) == pytest.approx(mean, abs=1e-4)
+    assert rows["other model, 70 films"]["auc_given"] == ""
+    assert float(rows["other model, 70 films"]["auc_elsewhere"]) == 1
+    assert item["plot"]["narrow"] and "chance is 50" in item["plot"]["inline"]
+    assert all(name in item["plot"]["alt"] for name in names)
+    assert one["at_chance"] and one["references"]["other_model"]["films"] == 70
+
+
+def test_floors_that_mislead_elsewhere_are_named(section, tmp_path):
+    content, _ = section
+    [one] = content["seeing"]["external"]
+    assert one["turned"] == [name for name in floors.RESPLIT if name in floors.WITHOUT_LUNG]
+    for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
+        said = " ".join(page.split())
+        assert "the wrong way round there" in said and "the models' AUC is" in said.replace(
+            "&#39;", "'"
+        )
+        assert "at chance" in said and "nan" not in said.split()
+    rows = content["shown"]["external-1"]["table"]["rows"]
+    assert [row[0]["text"] for row in rows[-len(floors.RESPLIT) :]] == list(floors.RESPLIT)
+    groups = content["shown"]["external-groups-1"]["table"]
+    assert [c["name"] for c in groups["columns"]][-3:] == [
+        "outside the lung box",
+        floors.CURVE,
+        "other model",
+    ]

@@ -63,10 +63,10 @@ def test_the_control_and_the_sizes_are_told(made):
     ]
     said = " ".join(text.split())
     assert "by +10.0 points (95 % interval +10.0 to +10.0)" in said
-    assert "model 20 scores 70.0 % with" in said and "and 90.0 % where" in said
+    assert "model 20 learns nothing with" in said and "and scores 90.0 % where" in said
     assert cells(content, "size-steps")[:2] == [
         ["20", "matched", "90.0", "90.0"],
-        ["20", "not matched", "70.0", "70.0"],
+        ["20", "not matched", "– (0 of 1)", "– (0 of 1)"],
     ]
 
 

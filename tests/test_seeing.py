@@ -1,8 +1,12 @@
 """Floors and changed films find a shortcut that is planted in phantoms, and none where none is."""
 
+import io
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from xray import changes, engine, floors, intervals, models
 from xray.data_phantoms import draw
@@ -57,6 +61,34 @@ def test_floors_find_nothing_where_nothing_is(films):
         value, low, high = area(name, *films)
         assert low <= 0.5 <= high and value < 0.65, name
     assert area("lung box alone", *films)[1] > 0.6  # the phantoms' pneumonia is in the lungs
+
+
+def test_floors_answer_for_other_films_as_for_their_own_and_are_misled(films):
+    planted, labels = with_marker(*films), films[1]
+    fitted = {
+        name: floors.fit(floors.FLOORS[name](planted), labels, INDEX)
+        for name in ("histogram", "corners", floors.CURVE)
+    }
+    again = floors.elsewhere(fitted, planted[TEST], [])
+    for name, one in fitted.items():
+        assert np.allclose(again[name], one["test"], atol=1e-3), name
+    elsewhere = with_marker(films[0], 1 - labels)  # there it marks the normal films
+    misled = floors.elsewhere(fitted, elsewhere[TEST], [])["corners"]
+    assert intervals.influence(misled, labels[TEST])["roc_auc"][0] < 0.1
+
+
+def test_files_whose_header_is_not_an_images_have_no_such_floor():
+    film = io.BytesIO()
+    Image.fromarray(np.zeros((6, 9), np.uint8)).save(film, "JPEG")
+    files = [film.getvalue(), bytes(128) + b"DICM"]
+
+    def source(count):
+        split = SimpleNamespace(paths=["a", "b"][:count], read=files.__getitem__)
+        return SimpleNamespace(open=lambda *_: ({"train": split}, [], []))
+
+    assert floors.headers(source(1), ["a"])[0, :4].tolist() == [len(files[0]), 9, 6, 1]
+    assert floors.headers(source(2), ["a", "b"]) is None
+    assert floors.headers(source(1), ["a", "a"]) is None
 
 
 def trained(films, labels):

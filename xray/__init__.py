@@ -66,7 +66,7 @@ Prediction
 What the models see
     floors                 what logistic regression tells from little of a film, without a lung
     changes                test films changed on purpose, shown to trained weights
-    external               trained models on films of another hospital
+    external               trained models and floors on films of another hospital
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made

@@ -1,7 +1,9 @@
-"""The trained models on labelled films of another hospital, on which none was trained.
+"""The trained models and the floors on labelled films of another hospital, on which none was
+trained.
 
     RESULTS/<data>/<split>/external/<name>/films.json    names, labels and columns of the films
     RESULTS/<data>/<split>/external/<name>/<model>.json  a model's logits, in the films' order
+    RESULTS/<data>/<split>/external/<name>/floors.json   the floors' logits, likewise
 
 Columns are what the source says of each film beside its label, such as view, sex and age. No pixel
 is kept.
@@ -132,20 +134,34 @@ def write_model(folder: Path, run, logits, environment: dict) -> Path:
     return path
 
 
+def write_floors(folder: Path, logits: dict[str, np.ndarray], environment: dict) -> Path:
+    """What the study's floors say of the films: floor -> (N,). Raises OSError."""
+    path = Path(folder) / "floors.json"
+    kept = {name: packed(values) for name, values in logits.items()}
+    write_json(path, {"format": FORMAT, "floors": kept, "environment": environment})
+    return path
+
+
 def read(study: Path) -> list[dict]:
     """What lies beside a study: for each other data set its films.json, labels as int64 (N,), with
-    models: model -> dict of run, seed, image_size and logits (N,). Raises ResultsError."""
+    models: model -> dict of run, seed, image_size and logits (N,), and floors: floor -> logits.
+    Raises ResultsError."""
     found = []
     for path in sorted(Path(study).glob("external/*/films.json")):
         films = read_json(path)
-        films["labels"], films["models"] = digits(films["labels"]), {}
+        films |= {"labels": digits(films["labels"]), "models": {}, "floors": {}}
         for other in sorted(path.parent.glob("*.json")):
-            if other != path:
-                one = read_json(other)
-                one["logits"] = unpacked(one["logits"])
-                if len(one["logits"]) != len(films["labels"]):
-                    raise ResultsError(f"{other}: of other films than {path}; evaluate again")
-                films["models"][one["model"]] = one
+            one = {} if other == path else read_json(other)
+            if "model" in one:
+                films["models"][one["model"]] = one | {"logits": unpacked(one["logits"])}
+            elif "floors" in one:
+                films["floors"] = {name: unpacked(text) for name, text in one["floors"].items()}
+        of_models = [one["logits"] for one in films["models"].values()]
+        for logits in [*of_models, *films["floors"].values()]:
+            if len(logits) != len(films["labels"]):
+                raise ResultsError(
+                    f"{path.parent}: of other films than {path.name}; evaluate again"
+                )
         found.append(films)
     return found
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -134,11 +134,10 @@ RESPLIT = ("1 % ring", "corners", "outside the lung box", "lung box alone", CURV
 
 
 def headers(source, paths: list[str]) -> np.ndarray | None:
-    """What files tell before they are decoded, float32 (N, 5): bytes, width, height, channels, and
-    of a JPEG the sum of its quantisation tables, which is its quality.
+    """What files tell before they are decoded, float32 (N, 5), see `header`.
 
     source: what data.find gives; paths: of all images, in the data's order. None where not each
-    file can be asked. Raises DataError as reading the source does.
+    file can be asked, as one in DICOM. Raises DataError as reading the source does.
     """
     with tempfile.TemporaryDirectory() as temporary:
         splits, *_ = source.open(Path(temporary) / "arrow", SIZE)
@@ -151,11 +150,16 @@ def headers(source, paths: list[str]) -> np.ndarray | None:
         found = []
         for path in paths:
             read, row = there[path].pop(0)
-            found.append(_header(read(row)))
+            try:
+                found.append(header(read(row)))
+            except UnidentifiedImageError:
+                return None
         return np.array(found, np.float32)
 
 
-def _header(encoded: bytes) -> list[float]:
+def header(encoded: bytes) -> list[float]:
+    """An image file's bytes, width, height, channels, and of a JPEG the sum of its quantisation
+    tables, which is its quality."""
     with Image.open(io.BytesIO(encoded)) as image:
         tables = getattr(image, "quantization", {})
         quality = sum(sum(table) for table in tables.values())
@@ -170,7 +174,8 @@ def fit(features: np.ndarray, labels: np.ndarray, index: dict[str, np.ndarray]) 
     log loss on the validation rows.
 
     features: (N, F), scaled here to mean 0 and deviation 1 over the training rows. labels: (N,),
-    index: split -> rows. Gives strength, and validation and test: logits, float32.
+    index: split -> rows. Gives strength; validation and test: logits, float32; weights, float64
+    (F + 1,): of the features as they are, and last the bias.
     """
     scaler = StandardScaler().fit(features[index["train"]])
     part = {name: scaler.transform(features[rows]) for name, rows in index.items()}
@@ -186,7 +191,9 @@ def fit(features: np.ndarray, labels: np.ndarray, index: dict[str, np.ndarray]) 
         if loss < lowest:
             logits = {name: model.decision_function(part[name]) for name in ("validation", "test")}
             logits = {name: values.astype(np.float32) for name, values in logits.items()}
-            best, lowest = {"strength": strength} | logits, loss
+            weights = model.coef_[0] / scaler.scale_
+            weights = np.append(weights, model.intercept_ - weights @ scaler.mean_)
+            best, lowest = {"strength": strength, "weights": weights} | logits, loss
     return best
 
 
@@ -200,12 +207,28 @@ def learning_curve(features: np.ndarray, labels: np.ndarray, index: dict) -> dic
     return {count: fit(features, labels, index | {"train": rows[:count]}) for count in counts}
 
 
+def elsewhere(floors: dict, images: np.ndarray, encoded: list[bytes]) -> dict[str, np.ndarray]:
+    """The logits that floors with weights give other films, float32 (N,), by floor.
+
+    floors: as `read` gives them. images: uint8 (N, SIZE, SIZE); encoded: their files.
+    """
+    found = {}
+    for name, one in floors.items():
+        if "weights" in one:
+            of_files = name == HEADER
+            features = np.array(list(map(header, encoded))) if of_files else FLOORS[name](images)
+            logits = features.astype(np.float64) @ one["weights"][:-1] + one["weights"][-1]
+            found[name] = logits.astype(np.float32)
+    return found
+
+
 # ---- records
 
 
 def record(data, features: dict[str, np.ndarray]) -> dict:
     """The floors of one split of the data, as floors.json keeps them; features: name -> (N, F) of
-    all images. Of a re-split, RESPLIT's alone, without validation logits and learning curve."""
+    all images. Of a re-split, RESPLIT's alone, without validation logits, weights and learning
+    curve."""
     given = data.split == "given"
     names = [name for name in features if given or name in RESPLIT]
     found = {name: fit(features[name], data.labels, data.index) for name in names}
@@ -214,7 +237,8 @@ def record(data, features: dict[str, np.ndarray]) -> dict:
     parts = ("validation", "test") if given else ("test",)
     labels = {part: data.labels[data.index[part]] for part in parts}
     payload["labels"] = {part: "".join(map(str, values)) for part, values in labels.items()}
-    payload["floors"] = {name: _packed(one, parts) for name, one in found.items()}
+    kept = (*parts, "weights") if given else parts
+    payload["floors"] = {name: _packed(one, kept) for name, one in found.items()}
     if given:
         lines = learning_curve(features[CURVE], data.labels, data.index)
         if lines:
@@ -231,7 +255,7 @@ def write(folder: Path, payload: dict) -> Path:
 
 
 def read(folder: Path) -> dict:
-    """What lies in a study's folder: labels, floors and curve (`fit`'s logits again as arrays), or
+    """What lies in a study's folder: labels, floors and curve (what `fit` gave, float32), or
     {} where nothing does. Raises ResultsError."""
     path = Path(folder) / "floors.json"
     if not path.exists():
@@ -264,5 +288,5 @@ def _packed(one: dict, parts) -> dict:
 
 
 def _unpacked(one: dict) -> dict:
-    parts = [part for part in ("validation", "test") if part in one]
+    parts = [part for part in ("validation", "test", "weights") if part in one]
     return one | {part: unpacked(one[part]) for part in parts}

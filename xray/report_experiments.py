@@ -4,8 +4,6 @@ size does, and how much of a score is the luck of the last epoch."""
 import math
 from dataclasses import astuple, fields
 
-import numpy as np
-
 from xray import deaths, experiments, report_data, report_figures_trials, swings
 from xray.intervals import mean_of
 from xray.metrics import count_scores
@@ -214,28 +212,31 @@ def _sizes(study: Study, records: dict) -> tuple[dict | None, dict]:
     found = {}
     for run in records["sizes"]["runs"]:
         of = found.setdefault(run["model"], {}).setdefault(run["matched"], {})
-        of.setdefault(run["image_size"], []).append(_accuracy(run))
+        of.setdefault(run["image_size"], []).append((_accuracy(run), _beats_constant(run)))
     title = "Test accuracy over image sizes, with matched steps and without"
     drawn = plot("size-steps", report_figures_trials.over_sizes, title, found)
     sizes = sorted({size for of in found.values() for values in of.values() for size in values})
     rows = [
         [model, "matched" if matched else "not matched"]
-        + [plus_minus(100 * np.array(values.get(size, [])), 1) for size in sizes]
+        + [_those_that_learned(values.get(size, [])) for size in sizes]
         for model, of in found.items()
         for matched, values in of.items()
     ]
     names = "Model | Step | >" + " | >".join(f"{size}×{size}" for size in sizes)
-    matched, not_matched = (found["20"][matched] for matched in (True, False))
-    numbers = {
-        "smallest": sizes[0],
-        "largest": sizes[-1],
-        "matched": float(np.mean(matched[sizes[0]])),
-        "not_matched": float(np.mean(not_matched[sizes[0]])),
-        "full": float(np.mean(matched[sizes[-1]])),
-    }
+    by_step = {step: report_figures_trials.of_learned(found["20"][step]) for step in (True, False)}
+    numbers = {"smallest": sizes[0], "largest": sizes[-1], "full": by_step[True].get(sizes[-1])}
+    numbers["matched"] = by_step[True].get(sizes[0])
+    numbers["not_matched"] = by_step[False].get(sizes[0])
     data = _runs_data(records["sizes"]["runs"])
     shown = _made(study, plot=drawn, table=table(names, rows), data=data)
     return numbers, {"size-steps": shown}
+
+
+def _those_that_learned(runs: list[tuple[float, bool]]) -> str:
+    """Their mean accuracy in percent, and of how many runs where some did not learn."""
+    good = [100 * accuracy for accuracy, learned in runs if learned]
+    lost = f" ({len(good)} of {len(runs)})" if len(good) < len(runs) else ""
+    return plus_minus(good, 1) + lost
 
 
 # ---- the luck of the last epoch

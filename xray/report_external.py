@@ -1,54 +1,101 @@
-"""Numbers and tables of section 6.3: the trained models on films of another hospital, beside this
-study's own."""
+"""Numbers, tables and the picture of section 6.3: the trained models, and the floors, on films of
+another hospital, beside this study's own."""
 
 import math
 import shlex
 
 import numpy as np
 
-from xray import external, intervals, predict_weights
-from xray.report_items import item, report_command, table, within
+from xray import external, floors, intervals, predict_weights, report_figures_seeing
+from xray.report_data import text
+from xray.report_items import item, plot, report_command, table, within
 from xray.results import load_run
 from xray.specs import MODELS
-from xray.study import RESULTS, Study, finished, learned, percent
+from xray.study import RESULTS, Study, finished, learned, test_share
+
+FILMS = report_figures_seeing.FILMS
+IN_GROUPS = ("outside the lung box", floors.CURVE)  # the floors that are shown group by group
 
 
 def sections(study: Study) -> tuple[list[dict], dict]:
     """The numbers that section 6.3 of templates/5-what-they-see.j2 says, and its items by id."""
     numbers, items = [], {}
     for place, films in enumerate(external.read(study.folder), 1):
-        labels, owners = films["labels"], external.patients(films["columns"])
-        models = [model for model in MODELS if model in films["models"]]
-        runs = {
-            model: load_run(study.folder / f"{films['models'][model]['run']}.json")
-            for model in models
-        }
-        found = {model: _elsewhere(study, runs[model], films, owners) for model in models}
-        rows = [row for model in models for row in _side_by_side(model, *found[model])]
-        names = "Model | Score | >Given split | >No shared patient | >Elsewhere"
-        own = {"table": table(names, rows), "runs": list(runs.values())}
-        items[f"external-{place}"] = _made(study, films, **own)
-        groups = external.groups(films["columns"], labels)
-        by_group = _group_table(films, models, groups, owners)
-        items[f"external-groups-{place}"] = _made(study, films, table=by_group)
-        every = _score_table(films, runs, groups, owners)
-        items[f"external-scores-{place}"] = _made(study, films, table=every)
-        outside = [found[model][2]["roc_auc"] for model in models]
-        inside = [found[model][0]["roc_auc"][0] for model in models]
-        young = next((name for name in groups if name.startswith("age ")), "")
-        first = {"name": films["name"], "place": place, "films": len(labels)}
-        first |= {"pneumonia": int(labels.sum()), "patients": len(set(owners)) if owners else 0}
-        areas = {"lowest": min(outside)[0], "highest": max(outside)[0]}
-        areas |= {"lowest_inside": min(inside), "highest_inside": max(inside)}
-        areas |= {"at_chance": np.median([low for _, low, _ in outside]) <= 0.5}
-        numbers.append(
-            first
-            | areas
-            | {"references": _references(films, owners), "youngest": young, "ages": bool(young)}
-            | {"within": _within(films, models, owners)}
-            | {"spans": {name: _span(films, models, mask) for name, mask in groups.items()}}
-        )
+        one, shown = _section(study, films, str(place))
+        numbers.append(one | {"name": films["name"], "place": str(place)})
+        items |= shown
     return numbers, items
+
+
+def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
+    labels, owners = films["labels"], external.patients(films["columns"])
+    models = [model for model in MODELS if model in films["models"]]
+    records = {model: f"{films['models'][model]['run']}.json" for model in models}
+    runs = {model: load_run(study.folder / records[model]) for model in models}
+    found = {model: _of_model(study, runs[model], films, owners) for model in models}
+    of_floors = _of_floors(study, films, owners)
+    rows = [row for model in models for row in _side_by_side(model, *found[model])]
+    rows += [_side_by_side(name, *three)[0] for name, three in of_floors.items()]
+    names = "Model or floor | Score | >Given split | >No shared patient | >Elsewhere"
+    references = _references(films, models, owners)
+    groups = external.groups(films["columns"], labels)
+    outside = [found[model][2]["roc_auc"] for model in models]
+    inside = [found[model][0]["roc_auc"][0] for model in models]
+    right = [found[model][2]["accuracy"][0] for model in models]
+    without = [name for name in of_floors if name in floors.WITHOUT_LUNG]
+    numbers = {
+        "films": len(labels),
+        "pneumonia": int(labels.sum()),
+        "patients": len(set(owners)) if owners else 0,
+        "lowest": min(outside)[0],
+        "highest": max(outside)[0],
+        "lowest_inside": min(inside),
+        "highest_inside": max(inside),
+        "accuracies": (min(right), max(right)),
+        "turned": [name for name in without if of_floors[name][2]["roc_auc"][2] < 0.5],
+        "at_chance": bool(np.median([low for _, low, _ in outside]) <= 0.5),
+        "references": references,
+        "within": _within(films, models, owners),
+        "spans": {name: _span(films, models, mask) for name, mask in groups.items()},
+        "floors": {name: (one[0]["roc_auc"], one[2]["roc_auc"]) for name, one in of_floors.items()},
+    }
+    areas = _areas(found, of_floors, references)
+    title = f"AUC on {films['name']} beside this study's own films"
+    drawn = plot(f"external-{place}", report_figures_seeing.external, title, areas)
+    shown = {"plot": drawn, "table": table(names, rows), "data": _area_data(areas)}
+    by_group = _group_table(films, models, groups, owners)
+    every = _score_table(films, runs, groups, owners)
+    return numbers, {
+        f"external-{place}": _made(study, films, **shown, runs=list(runs.values())),
+        f"external-groups-{place}": _made(study, films, table=by_group),
+        f"external-scores-{place}": _made(study, films, table=every),
+    }
+
+
+def _areas(found: dict, of_floors: dict, references: dict) -> list[tuple]:
+    """The picture's rows: name, colour or model, and AUC by films."""
+    rows = [(f"model {model}", model, three) for model, three in found.items()]
+    for name, three in of_floors.items():
+        rows.append((name, "paper" if name in floors.WITHOUT_LUNG else "none", three))
+    made = [
+        (name, kind, {films: one["roc_auc"] for films, one in zip(FILMS, three) if one})
+        for name, kind, three in rows
+    ]
+    for name, one in references.items():
+        label = f"{name.replace('_', ' ')}, {one['films']} films"
+        made.append((label, "ink", {"elsewhere": one["area"]}))
+    return made
+
+
+def _area_data(areas: list[tuple]) -> str:
+    names = ["model_or_floor"]
+    names += [f"auc_{films}{end}" for films in FILMS for end in ("", "_low", "_high")]
+    unknown = (math.nan,) * 3
+    rows = [
+        [name, *(part for films in FILMS for part in by_films.get(films, unknown))]
+        for name, _, by_films in areas
+    ]
+    return text(names, rows)
 
 
 def _made(study: Study, films: dict, **parts) -> dict:
@@ -67,30 +114,59 @@ def _cut(run) -> float:
     return threshold.logit if threshold else 0.0
 
 
-def _elsewhere(study: Study, run, films: dict, owners) -> tuple[dict, dict, dict]:
-    """Scores on the given test split; mean AUC and accuracy over the re-splits by patient; scores
-    elsewhere."""
+def _of_model(study: Study, run, films: dict, owners) -> tuple[dict, dict, dict]:
+    """Scores on the given test split, over the re-splits by patient, and elsewhere; see `_apart`
+    and external.scores."""
     logits, cut = films["models"][run.spec.id]["logits"], _cut(run)
     apart = [
-        intervals.influence(one.logits["test"], one.labels["test"])
+        (one.logits["test"], one.labels["test"])
         for name, by_model in study.resplits.items()
         if name.startswith("patient")
         for one in by_model.get(run.spec.id, [])
         if finished(one) and learned(one)
     ]
-    keys = ("roc_auc", "accuracy") if apart else ()
-    means = {key: float(np.mean([one[key][0] for one in apart])) for key in keys}
     inside = external.scores(run.logits["test"], run.labels["test"], cut, None)
-    return inside, means, external.scores(logits, films["labels"], cut, owners)
+    outside = external.scores(logits, films["labels"], cut, owners)
+    return inside, _apart(study, apart), outside
+
+
+def _of_floors(study: Study, films: dict, owners) -> dict[str, tuple[dict, dict, dict]]:
+    """Floor -> the same as `_of_model`, for those that re-splits have, and the file's header."""
+    given, found = floors.read(study.folder), {}
+    by_patient = [name for name in study.resplits if name.startswith("patient")]
+    others = [floors.read(study.folder.parent / name) for name in by_patient]
+    for name in (floors.HEADER, *floors.RESPLIT):
+        if name in films["floors"] and name in given.get("floors", {}):
+            apart = [
+                (one["floors"][name]["test"], one["labels"]["test"])
+                for one in others
+                if name in one.get("floors", {})
+            ]
+            mine = given["floors"][name]["test"], given["labels"]["test"]
+            inside = external.scores(*mine, 0.0, None)
+            outside = external.scores(films["floors"][name], films["labels"], 0.0, owners)
+            found[name] = inside, _apart(study, apart), outside
+    return found
+
+
+def _apart(study: Study, pairs: list[tuple]) -> dict:
+    """AUC and accuracy, by the paper's rule, over re-splits by patient: mean, low, high; {} for
+    fewer than two. pairs: test logits and labels, one a run."""
+    scored = [intervals.influence(logits, labels) for logits, labels in pairs]
+    keys = ("roc_auc", "accuracy") if len(scored) > 1 else ()
+    means = {
+        key: intervals.mean_of([one[key][0] for one in scored], test_share(study)) for key in keys
+    }
+    return {key: (one.mean, one.low, min(1.0, one.high)) for key, one in means.items()}
 
 
 SCORES = {"roc_auc": "AUC", "accuracy": "accuracy", "recall": "sensitivity"}
 SCORES |= {"specificity": "specificity", "brier": "Brier score"}
 
 
-def _side_by_side(model: str, inside: dict, apart: dict, outside: dict) -> list[list]:
+def _side_by_side(name: str, inside: dict, apart: dict, outside: dict) -> list[list]:
     return [
-        [model, words, within(*inside[key]), percent(apart.get(key, math.nan))]
+        [name, words, within(*inside[key]), within(*apart[key]) if key in apart else "–"]
         + [within(*outside[key])]
         for key, words in SCORES.items()
     ]
@@ -99,6 +175,7 @@ def _side_by_side(model: str, inside: dict, apart: dict, outside: dict) -> list[
 def _group_table(films: dict, models: list, groups: dict, owners) -> dict:
     everyone = {"all": np.ones(len(films["labels"]), bool)} | groups
     logits = {model: films["models"][model]["logits"] for model in models}
+    logits |= {name: films["floors"][name] for name in IN_GROUPS if name in films["floors"]}
     others = external.references(films["columns"])
     rows = []
     for name, mask in everyone.items():
@@ -115,7 +192,7 @@ def _group_table(films: dict, models: list, groups: dict, owners) -> dict:
         rows.append(
             row + [_area(one, films["labels"], mask & ~np.isnan(one), owners) for one in everything]
         )
-    heads = [f">{name.replace('_', ' ')}" for name in [*models, *others]]
+    heads = [f">{name.replace('_', ' ')}" for name in [*logits, *others]]
     return table("Films | >Normal | >Pneumonia | " + " | ".join(heads), rows)
 
 
@@ -147,13 +224,16 @@ def _span(films: dict, models: list, mask) -> tuple[float, float]:
     return min(areas), max(areas)
 
 
-def _references(films: dict, owners) -> dict:
+def _references(films: dict, models: list, owners) -> dict:
+    """Another model -> of how many films its probability is known, its AUC on these, and the lowest
+    and the highest AUC of any of the models."""
     found = {}
     for name, values in external.references(films["columns"]).items():
         mask = ~np.isnan(values)
         mine = [one for one, inside in zip(owners, mask) if inside] if owners else None
         area = external.scores(values[mask], films["labels"][mask], 0.5, mine)["roc_auc"]
         found[name] = {"films": int(mask.sum()), "area": area}
+        found[name]["models"] = _span(films, models, mask)
     return found
 
 

@@ -1,5 +1,7 @@
-"""Pictures of what the models see: floors beside models, a learning curve, changed films."""
+"""Pictures of what the models see: floors beside models, a learning curve, changed films, films of
+another hospital."""
 
+import math
 from textwrap import fill
 
 import numpy as np
@@ -13,6 +15,12 @@ from xray.study import percent
 PANELS = (("accuracy", "Accuracy, %"), ("roc_auc", "AUC, %"))
 DOT = {"marker": "o", "markersize": 4.5, "linestyle": "none", "markeredgewidth": 0}
 ENLARGED = 12  # points to which the picture of small changes reaches
+# of what films an AUC is -> words, mark
+FILMS = {
+    "given": ("this study's test films", {"marker": "o"}),
+    "apart": ("re-splits without a shared patient", {"marker": "s"}),
+    "elsewhere": ("the other hospital's films", {"marker": "D"}),
+}
 BAND = {"linewidth": 4, "alpha": 0.3, "solid_capstyle": "butt"}
 
 
@@ -118,4 +126,36 @@ def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
     said = "; ".join(f"{change} {100 * by[first][0]:+.1f}" for change, by in found.items())
     alt = f"{title}. Points of AUC for model {first}: {said}."
     wide, narrow = 0.9 + 0.3 * len(found), 1.7 + 2 * 0.34 * len(found)
+    return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
+
+
+def external(name: str, title: str, rows: list[tuple[str, str, dict]]) -> dict:
+    """AUC at home and elsewhere, a row a model or floor: (its name, colour of COLOURS or a model's
+    id, key of FILMS -> (value, low, high)); nan is left out."""
+
+    def style(films, hue):
+        look = FILMS[films][1] | {"color": hue, "markersize": 4.2, "linestyle": "none"}
+        return look | ({} if films == "elsewhere" else {"markerfacecolor": COLOURS["page"]})
+
+    def paint(figure, stacked):
+        axis = figure.subplots()
+        axis.axvline(50, color=COLOURS["quiet"], linewidth=1)
+        for place, (_, kind, areas) in enumerate(rows):
+            hue = COLOURS[kind] if kind in COLOURS else colour(MODELS[kind], False)
+            for lane, films in zip((-0.24, 0, 0.24), FILMS):
+                value, low, high = (100 * one for one in areas.get(films, (math.nan,) * 3))
+                if not math.isnan(value):
+                    axis.plot([low, high], [place + lane] * 2, color=hue, linewidth=1.2)
+                    axis.plot(value, place + lane, **style(films, hue))
+        name_rows(axis, [fill(label, 20) if stacked else label for label, _, _ in rows], 0.6)
+        axis.set(xlabel="AUC, %; chance is 50", xlim=(None, 100))
+        entries = {words: line(**style(key, COLOURS["ink"])) for key, (words, _) in FILMS.items()}
+        legend(figure, entries, ncols=1 if stacked else 3, columnspacing=1.2)
+
+    def said(areas):
+        known = {films: one[0] for films, one in areas.items() if not math.isnan(one[0])}
+        return ", ".join(f"{percent(known[films])} on {FILMS[films][0]}" for films in known)
+
+    alt = f"{title}. AUC in percent: {'; '.join(f'{row[0]} {said(row[2])}' for row in rows)}."
+    wide, narrow = 0.9 + 0.3 * len(rows), 1.3 + 0.38 * len(rows)
     return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)

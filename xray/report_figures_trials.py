@@ -63,10 +63,11 @@ def dead_starts(name: str, title: str, rows: dict[str, dict[int, Share]], wide: 
 
 
 def over_sizes(name: str, title: str, found: dict) -> dict:
-    """Test accuracy over image sizes, a panel a model: with matched steps and without.
+    """Test accuracy over image sizes, a panel a model: with matched steps and without; lines are
+    means of the runs that learned.
 
-    found: model -> matched (bool) -> image size -> accuracies in 0-1, one a run; an MLP's are
-    without its last ReLU.
+    found: model -> matched (bool) -> image size -> for each run its accuracy in 0-1 and whether it
+    learned; an MLP's are without its last ReLU.
     """
     mlps = [model for model in found if MODELS[model].family == "Linear+ReLU"]
     less = {model: " without the last" * (model in mlps) for model in found}
@@ -78,13 +79,15 @@ def over_sizes(name: str, title: str, found: dict) -> dict:
         for axis, (model, of) in zip(axes, found.items()):
             hue = colour(MODELS[model])
             for matched, values in of.items():
-                there = sorted(values)
-                means = [100 * np.mean(values[size]) for size in there]
-                axis.plot(there, means, color=hue, linestyle="solid" if matched else DASH)
-                face = {"markerfacecolor": hue if matched else COLOURS["page"]}
-                for size in there:
-                    dots = 100 * np.array(values[size])
-                    axis.plot([size] * len(dots), dots, "o", color=hue, **SEED, **face)
+                means, look = of_learned(values), {"linestyle": "solid" if matched else DASH}
+                if means:  # else an empty path, which no valid page holds
+                    level = [100 * mean for mean in means.values()]
+                    axis.plot(list(means), level, color=hue, **look)
+                for size, runs in values.items():
+                    for accuracy, learned in runs:
+                        tone = hue if learned else COLOURS["none"]
+                        face = {"markerfacecolor": tone if matched else COLOURS["page"]}
+                        axis.plot(size, 100 * accuracy, "o", color=tone, **SEED, **face)
             axis.set_xscale("log", base=2)
             axis.set_xticks(sizes, [str(size) for size in sizes])
             axis.minorticks_off()
@@ -92,22 +95,30 @@ def over_sizes(name: str, title: str, found: dict) -> dict:
             axis.set_xlabel("image size, pixels a side")
         for axis in axes if stacked else axes[:1]:
             axis.set_ylabel("test accuracy, %")
-        grey = {"color": COLOURS["quiet"]}
+        ink, dot = {"color": COLOURS["ink"]}, {"linestyle": "none", "marker": "o"} | SEED
         entries = {
-            "matched steps": line(**grey),
-            "the paper's step at every size": line(**grey, linestyle=DASH),
-            "a seed": line(**grey, linestyle="none", marker="o", **SEED),
+            "matched steps": line(**ink),
+            "the paper's step at every size": line(**ink, linestyle=DASH),
+            "a seed": line(**ink, **dot),
+            "one that did not learn": line(color=COLOURS["none"], **dot),
         }
-        legend(figure, entries, ncols=1 if stacked else 3)
+        legend(figure, entries, ncols=1 if stacked else 4, columnspacing=1.4)
 
     words = [
         f"model {model}, {'matched' if matched else 'not matched'}: "
-        + ", ".join(f"{100 * np.mean(values[size]):.1f} % at {size}" for size in sorted(values))
+        + ", ".join(f"{100 * mean:.1f} % at {size}" for size, mean in of_learned(values).items())
         for model, of in found.items()
         for matched, values in of.items()
     ]
     tall = 1.0 + 2.3 * len(found)
     return draw(name, title, f"{title}. {'; '.join(words)}.", (WIDTH, 2.9), (NARROW, tall), paint)
+
+
+def of_learned(values: dict) -> dict[int, float]:
+    """Image size, from the smallest up -> mean accuracy of the runs that learned, if any; values:
+    as `over_sizes` has them."""
+    good = {size: [one for one, learned in values[size] if learned] for size in sorted(values)}
+    return {size: float(np.mean(accuracies)) for size, accuracies in good.items() if accuracies}
 
 
 def swings(name: str, title: str, found: list[Swing]) -> dict:

@@ -84,7 +84,9 @@ def _floors(study: Study) -> tuple[dict, dict]:
     numbers, margins = _margins(study, found, models)
     shown = {"plot": drawn, "table": _floor_table(found, rows), "data": _floor_data(found, rows)}
     items = {"floors": _made(study, models, **shown)} | margins
+    right = [study.summaries[model].mean["accuracy"] for model in models]
     numbers |= {"scored": scored, "models": models, "thumbnail": floors.CURVE}
+    numbers["accuracies"] = (min(right), max(right)) if right else None
     numbers["box"], numbers["told"] = floors.BOX, scored[numbers["best"]]["roc_auc"][1] > 0.5
     numbers["curve"] = {
         count: _scored(one["test"], labels)["accuracy"] for count, one in found["curve"].items()
@@ -116,16 +118,17 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
     """Each model's accuracy less that of the best floor without lung, and of the thumbnail: on the
     given split, and over re-splits."""
     labels = found["labels"]["test"]
-    numbers, items = {"best": best_floor(found), "above": []}, {}
+    numbers, items = {"best": best_floor(found), "above": [], "spans": {}}, {}
     resplits = {name: floors.read(study.folder.parent / name) for name in study.resplits}
     for name, floor in (("margins", numbers["best"]), ("margins-thumbnail", floors.CURVE)):
-        rows = []
+        rows, gaps = [], []
         for model in models:
             logits = [run.logits["test"] for run in study.summaries[model].learned]
             other = [found["floors"][floor]["test"]]
             given = intervals.of_difference(logits, other, labels)["accuracy"]
             if floor == floors.CURVE and given[1] > 0:
                 numbers["above"].append(model)
+            gaps.append(given[0])
             row = [model, MODELS[model].family, signed(*given)]
             for kind in PROTOCOLS:
                 over = _over(study, resplits, model, floor, kind)
@@ -133,6 +136,7 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
             rows.append(row)
         names = "Model | Class | >Given split | >By image | >Splits | >By patient | >Splits"
         items[name] = _made(study, models, table=table(names, rows))
+        numbers["spans"][name] = (min(gaps), max(gaps)) if gaps else None
     return numbers, items
 
 

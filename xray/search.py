@@ -29,16 +29,17 @@ TRIALS: dict[str, list[dict]] = {
         {"learning_rate": 3e-3},
     ],
     "33": [{"augment": strength} for strength in (0.5, 1.0, 1.5)],
-    "35": [{"learning_rate": rate} for rate in (3e-4, 1e-3, 3e-3)],
+    "35": [
+        *({"learning_rate": rate, "weight_decay": 0.01} for rate in (3e-4, 1e-3, 3e-3)),
+        {},
+        {"augment": 0.5},
+    ],
     "36": [
-        {"learning_rate": 1e-3, "weight_decay": 0.1} | change
-        for change in (
-            {},
-            {"learning_rate": 3e-3},
-            {"augment": 1.5},
-            {"epochs": 60},
-            {"hidden_units": 48},
-        )
+        {},
+        {"learning_rate": 3e-3},
+        {"augment": 1.5},
+        {"epochs": 60},
+        {"hidden_units": 48},
     ],
 }
 

@@ -144,9 +144,19 @@ CHANGES: dict[str, tuple[str, dict]] = {
         },
     ),
     "32": ("31", {"patience": 15}),
-    "33": ("32", {"augment": 1.0}),
+    "33": ("32", {"augment": 0.5}),
     "34": ("33", {"batch_norm": True}),
-    "35": ("34", {"family": "ResNet", "hidden_layers": 7, "hidden_units": 32}),
+    # a net of other size and structure, so with its own decay and strength
+    "35": (
+        "34",
+        {
+            "family": "ResNet",
+            "hidden_layers": 7,
+            "hidden_units": 32,
+            "weight_decay": 0.1,
+            "augment": 1.0,
+        },
+    ),
     "36": ("35", {"image_size": 128, "epochs": 30}),
     "37": ("36", {"flip": True}),
     "38": ("28b", {"last_relu": False}),

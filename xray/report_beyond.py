@@ -148,7 +148,7 @@ def _data(rows: list[dict]) -> str:
 def _lines(study: Study) -> tuple[dict, float | None]:
     """What the ladder is held against: words -> accuracy; and the floor's own."""
     found = {"the paper's best": figures.PAPERS_BEST}
-    seen = floors.read(study.folder)
+    seen = floors.read_whole(study.folder)
     if not seen:
         return found, None
     logits = seen["floors"][best_floor(seen)]["test"]

@@ -26,7 +26,7 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     script("experiments").main(list(where))
     script("shortcuts").main(list(where))
     said = capsys.readouterr().out
-    assert said.count("Images of other classes are left out: 7 of TB") == 4  # two sizes of films
+    assert said.count("7 images of other classes are left out: 7 of TB") == 4  # two sizes of films
     name = results.latest(tmp_path / "out" / "results")
     assert name.endswith("/patient-2" if own else "/given")
     place = tmp_path / "out" / "results" / name

@@ -118,7 +118,7 @@ def test_a_folder_of_save_to_disk(tmp_path, whole):
     datasets.DatasetDict(tables).save_to_disk(tmp_path / "set")
     found = load(tmp_path / "set", tmp_path, 24)
     check(found)
-    assert found.notes == ["The 3 images of its split unlabelled are left out"]
+    assert found.notes == ["3 images of its split unlabelled are left out"]
 
 
 @pytest.mark.parametrize("as_image", [False, True])

@@ -1,6 +1,7 @@
 """What a source is, what may be said of it where it does not say so itself, and its errors. Each
 kind is found in a module of its own: data_folders, data_tables, data_hub, data_phantoms."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,17 @@ class DataError(ValueError):
 
 class HubUnreachable(DataError):
     """The Hub does not answer, or cannot now."""
+
+
+def left_out(count: int, what: str, which: str = "") -> str:
+    """A note of so many things that are left out; which: them in detail."""
+    return f"{count:,} {what} are left out" + (f": {which}" if which else "")
+
+
+def counts_left_out(notes: list[str]) -> list[tuple[str, int]]:
+    """What notes say is left out, and how many."""
+    found = (re.match(r"(\d[\d,]*) (.*?) are left out(?::|$)", note) for note in notes)
+    return [(one[2], int(one[1].replace(",", ""))) for one in found if one]
 
 
 INSTEAD = "; give a local folder, or phantom"  # how the message of one goes on

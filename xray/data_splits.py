@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from xray.data_audit import patient
-from xray.data_sources import SPLITS, WHOLE, DataError, Encoded, SplitsMissing, shown
+from xray.data_classes import class_of
+from xray.data_sources import SPLITS, WHOLE, DataError, Encoded, SplitsMissing, left_out, shown
 from xray.paper import SPLIT_SIZES
 
 PROTOCOLS = ("image", "patient")
+LISTED = 20  # classes left out that are named
 
 
 def prepare(
@@ -22,14 +24,8 @@ def prepare(
     in one alone, in the paper's proportions in each class. Raises SplitsMissing, and DataError
     where none can be made.
     """
-    notes, made = [], {}
-    names = (name for split in splits.values() for name in split.classes if name not in mapping)
-    if left := Counter(names):
-        listed = ", ".join(f"{n:,} of {shown(name)}" for name, n in sorted(left.items())[:20])
-        notes.append(f"Images of other classes are left out: {listed}")
-        for name, split in splits.items():
-            rows = [row for row, title in enumerate(split.classes) if title in mapping]
-            splits = splits | {name: take(split, rows)}
+    splits, notes = _of_interest(splits, mapping)
+    made = {}
     there = [name for name in (WHOLE, *SPLITS) if name in splits and splits[name].paths]
     lacking = [name for name in SPLITS if name not in there]
     if lacking:
@@ -44,6 +40,22 @@ def prepare(
         notes += _told(splits[pool], pool, made)
         splits = splits | dealt
     return {name: splits[name] for name in SPLITS}, made, notes
+
+
+def _of_interest(splits: dict[str, Encoded], mapping: dict) -> tuple[dict[str, Encoded], list[str]]:
+    """Splits without images of other classes, each image under a name in `mapping`; notes."""
+    result, left = {}, Counter()
+    for split, whole in splits.items():
+        counted_as = [class_of(title, mapping) for title in whole.classes]
+        rows = [row for row, name in enumerate(counted_as) if name is not None]
+        left.update(t for t, name in zip(whole.classes, counted_as) if name is None)
+        result[split] = replace(take(whole, rows), classes=[counted_as[row] for row in rows])
+    if not left:
+        return result, []
+    listed = [f"{n:,} of {shown(title)}" for title, n in left.most_common(LISTED)]
+    if more := left.total() - sum(n for _, n in left.most_common(LISTED)):
+        listed.append(f"{more:,} of {len(left) - LISTED:,} others")
+    return result, [left_out(left.total(), "images of other classes", ", ".join(listed))]
 
 
 def _check_lacking(given: str, lacking: list[str], there: list[str], pool: str, wanted: str):

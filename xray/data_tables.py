@@ -14,8 +14,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+from xray.data_classes import SEVERAL, parts
 from xray.data_images import LFS, LFS_POINTER
-from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, shown
+from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, left_out, shown
 from xray.data_splits import take
 
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
@@ -133,25 +134,41 @@ def _splits(given: str, tables: dict, locate, datasets):
     for name, table in tables.items():
         split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
         if split is None or split in splits:
-            notes.append(f"The {len(table):,} images of its split {shown(name)} are left out")
+            notes.append(left_out(len(table), f"images of its split {shown(name)}"))
             continue
-        image, label, path, parts = _columns(given, split, table, locate, datasets)
-        feature, values = table.features[label], list(table[label])
-        names = getattr(feature, "names", None)
-        if any(value is None or value != value or (names and value == -1) for value in values):
-            why = "has images without a label; fill it in, or take their rows out"
-            raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
-        titles = [names[value] if names else str(value).strip() for value in values]
-        order.update({title: place for place, title in enumerate(names or [])})
-        used |= set(titles)
+        image, label, path, where = _columns(given, split, table, locate, datasets)
+        titles, names = _titles(given, split, table, label)
+        order.update({title: place for place, title in enumerate(names)})
+        used |= {part for title in set(titles) for part in parts(title)}
         paths, read = _images(given, split, table, image, path, locate, datasets)
         whole = Encoded(paths, titles, read)
         if split != WHOLE:
             splits[split] = whole
             continue
-        belongs = [SPLIT_NAMES[text.strip().lower()] for text in table[parts]] if parts else None
+        names = table[where] if where else ()
+        belongs = [SPLIT_NAMES[text.strip().lower()] for text in names]
         splits |= _by_split(whole, belongs or [_split_in(text) for text in paths])
     return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), notes
+
+
+def _titles(given: str, split: str, table, label: str) -> tuple[list[str], list[str]]:
+    """Each image's label as text, of a list of labels as data_classes.parts reads it; the names in
+    the column's own order, where it has one. Raises DataError where a label is missing."""
+    feature, values = table.features[label], list(table[label])
+    names = getattr(getattr(feature, "feature", feature), "names", None)
+
+    def text(value):
+        if isinstance(value, list):
+            return SEVERAL.join(map(text, value))
+        if value is None or value != value or (names and value == -1):
+            return ""
+        return names[value] if names else str(value).strip()
+
+    titles = [text(value) for value in values]
+    if "" in titles:
+        why = "has images without a label; fill it in, or take their rows out"
+        raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
+    return titles, names or []
 
 
 def _split_in(path: str) -> str:
@@ -231,13 +248,13 @@ def _columns(given: str, split: str, table, locate, datasets) -> tuple:
             else:
                 why += f"; call one of them {LABELS[1]}"
             raise DataError(f"{shown(given)}: {why}")
-    parts = [
+    splits = [
         name
         for name in features
         if is_text(features[name])
         and all(str(text).strip().lower() in SPLIT_NAMES for text in table.unique(name))
     ]
-    return image, label, path, parts[0] if parts and split == WHOLE else None
+    return image, label, path, splits[0] if splits and split == WHOLE else None
 
 
 class Locator:

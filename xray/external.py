@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from xray import data, data_images, intervals
-from xray.data_classes import label_mapping
+from xray.data_classes import class_of, label_mapping
 from xray.data_sources import DataError, shown
 from xray.files import FORMAT, ResultsError, read_json, write_json
 from xray.floors import digits, packed, unpacked
@@ -53,8 +53,8 @@ def load(source: str, skip_unreadable: bool = False) -> Films:
         rows = [
             (path, mapping[name], split.read(row) or b"")
             for split in splits.values()
-            for row, (path, name) in enumerate(zip(split.paths, split.classes))
-            if name in mapping
+            for row, (path, title) in enumerate(zip(split.paths, split.classes))
+            if (name := class_of(title, mapping)) is not None
         ]
     bad = {path for path, _, content in rows if not _readable(content)}
     if bad and not skip_unreadable:

@@ -31,7 +31,7 @@ def left_out(count: int, what: str, which: str = "") -> str:
 
 def counts_left_out(notes: list[str]) -> list[tuple[str, int]]:
     """What notes say is left out, and how many."""
-    found = (re.match(r"(\d[\d,]*) (.*?) are left out(?::|$)", note) for note in notes)
+    found = (re.match(r"(\d[\d,]{0,14}) (.*?) are left out(?::|$)", note) for note in notes)
     return [(one[2], int(one[1].replace(",", ""))) for one in found if one]
 
 

@@ -20,7 +20,7 @@ from xray.data_classes import label_mapping
 from xray.data_dicom_header import is_dicom
 from xray.data_sources import NO_CHOICES, SPLITS, Choices, DataError, Source, left_out, shown
 
-ENTRY_FORMAT = 3  # 3: no class is guessed
+ENTRY_FORMAT = 4  # 4: patients and several classes of tables
 BLOCK = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 
@@ -233,7 +233,8 @@ def _decode(splits, size, stream, progress, bits=16):
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read ({error.strerror or error})"
-        return Row(split, table.paths[row], table.classes[row], digest, decoded, reason)
+        who = table.patients[row] if table.patients else ""
+        return Row(split, table.paths[row], table.classes[row], digest, decoded, reason, who)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")  # Pillow's, on damaged metadata

@@ -3,7 +3,7 @@ kind is found in a module of its own: data_folders, data_tables, data_hub, data_
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xray.files import shown  # noqa: F401  (also of this module's interface)
@@ -80,6 +80,8 @@ class Encoded:
     classes: list[str]  # each image's class, as the source calls it
     # row -> encoded bytes, None where there are none; may raise OSError
     read: Callable[[int], bytes | None]
+    # each image's patient where the source tells it, "" where it does not; empty if it tells none
+    patients: list[str] = field(default_factory=list)
 
 
 @dataclass

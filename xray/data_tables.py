@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+from xray.data_audit import names_patients
 from xray.data_classes import SEVERAL, parts
 from xray.data_images import LFS, LFS_POINTER
 from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, left_out, shown
@@ -22,6 +23,8 @@ from xray.data_splits import take
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
 # names of label columns, or the last word of them ("Finding Labels"); pneumonia holds 0 and 1
 LABELS = "labels label class class_name target diagnosis finding category pneumonia".split()
+
+FROM_COLUMN = "Which images show the same patient is read from the table's column of patients"
 
 
 @contextmanager
@@ -141,7 +144,10 @@ def _splits(given: str, tables: dict, locate, datasets):
         order.update({title: place for place, title in enumerate(names)})
         used |= {part for title in set(titles) for part in parts(title)}
         paths, read = _images(given, split, table, image, path, locate, datasets)
-        whole = Encoded(paths, titles, read)
+        patients = _patients(table)
+        if patients and not notes.count(FROM_COLUMN):
+            notes.append(FROM_COLUMN)
+        whole = Encoded(paths, titles, read, patients)
         if split != WHOLE:
             splits[split] = whole
             continue
@@ -169,6 +175,19 @@ def _titles(given: str, split: str, table, label: str) -> tuple[list[str], list[
         why = "has images without a label; fill it in, or take their rows out"
         raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
     return titles, names or []
+
+
+def _patients(table) -> list[str]:
+    """Each image's patient, "" where there is none; [] without a column of them."""
+    column = next(filter(names_patients, table.features), None)
+
+    def text(value):
+        if value is None or value != value:
+            return ""
+        whole = isinstance(value, float) and value.is_integer()  # CSV with gaps reads 7 as 7.0
+        return str(int(value) if whole else value).strip()
+
+    return [text(value) for value in table[column]] if column else []
 
 
 def _split_in(path: str) -> str:

@@ -347,3 +347,29 @@ def test_the_report_says_whence_patients_are_known(tmp_path):
     assert "3 of 3 test images show a patient who is in training too" in page
     assert "patients are counted by the data's own column" in page
     assert "File names carry who is shown" not in page
+
+
+@pytest.mark.parametrize(
+    "header, line, told",
+    [
+        ("id,Target", "{n},{label}", False),
+        ("Target,patient_id,id", "{label},{who},{n}", True),
+        ("patientId,Target", "{n},{label}", True),
+        ("patient,Target,path", "{n},{label},{n}.png", True),
+    ],
+)
+def test_files_whose_names_are_numbers(tmp_path, header, line, told):
+    """The column that names them is found beside one of patients and one of labels, 0 and 1."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    lines = []
+    for n in range(20):
+        (folder / f"{n}.png").write_bytes(encode(pixels(n)))
+        lines.append(line.format(n=n, label=n % 2, who=n // 2).split(","))
+    table(folder / "films.csv", lines, header.split(","))
+    found = load(folder, tmp_path, 24, choices=ANY)
+    for i, path in enumerate(found.paths):
+        number = int(path.removesuffix(".png"))
+        assert found.labels[i] == number % 2
+        assert (found.images[i, 0] == gray(encode(pixels(number)))).all()
+    assert len(set(found.paths)) == 20 and bool(found.facts["patient_numbers"]) == told

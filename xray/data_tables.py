@@ -244,9 +244,11 @@ def _columns(given: str, split: str, table, locate, datasets) -> tuple:
     def is_text(feature):
         return getattr(feature, "dtype", "") in ("string", "large_string")
 
-    def names_files(name, feature):
-        cells = table[:20][name] if is_text(feature) else ()
-        return any(cell and locate(cell) for cell in cells)
+    def names_files(name):
+        if is_text(features[name]):
+            return any(cell and locate(cell) for cell in table[:20][name])
+        numbers = getattr(features[name], "dtype", "").startswith("int") and name != label
+        return numbers and all(map(locate, table[:20][name]))  # 7 names 7.png, if all do so
 
     image = first(lambda _, feature: isinstance(feature, datasets.Image)) or first(is_bytes)
     found = {name.lower(): name for name in reversed(features)}
@@ -257,7 +259,10 @@ def _columns(given: str, split: str, table, locate, datasets) -> tuple:
         lambda name, f: is_text(f) and name != label and ("path" in name or "file" in name)
     )
     if image is None:
-        path = next((name for name in features if names_files(name, features[name])), None)
+        later = sorted(
+            features, key=lambda name: (not is_text(features[name]), names_patients(name))
+        )
+        path = next(filter(names_files, later), None)
     for column, what in ((image or path, "image"), (label, "label")):
         if column is None:
             there = ", ".join(map(shown, features)) or "none"

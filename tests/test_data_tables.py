@@ -373,3 +373,22 @@ def test_files_whose_names_are_numbers(tmp_path, header, line, told):
         assert found.labels[i] == number % 2
         assert (found.images[i, 0] == gray(encode(pixels(number)))).all()
     assert len(set(found.paths)) == 20 and bool(found.facts["patient_numbers"]) == told
+
+
+def test_a_row_for_each_finding_is_one_image(tmp_path):
+    """As where each opacity has a row with its box; the same image with another class stays, and
+    the audit tells of it."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    lines = []
+    for n in range(20):
+        (folder / f"{n}.png").write_bytes(encode(pixels(n)))
+        lines += [(f"{n}.png", 10 * box, n % 2) for box in range(1 + n % 2 * 2)]
+    table(folder / "boxes.csv", lines, ("file", "x", "Target"))
+    found = load(folder, tmp_path, choices=ANY)
+    assert len(found.labels) == len(set(found.paths)) == 20
+    again = "20 rows that name an image with its class again are left out"
+    assert found.notes[0] == again
+    table(folder / "boxes.csv", [*lines, ("0.png", 0, 1)], ("file", "x", "Target"))
+    found = load(folder, tmp_path, choices=ANY)
+    assert len(found.labels) == 21 and len(found.facts["audit"]["conflicting_labels"]) == 1

@@ -8,21 +8,18 @@ import errno
 import glob
 import logging
 import os
-import re
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from xray.data_audit import names_patients
+from xray import data_columns
 from xray.data_classes import SEVERAL, parts
 from xray.data_images import LFS, LFS_POINTER
 from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, left_out, shown
 from xray.data_splits import take
 
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
-# names of label columns, or the last word of them ("Finding Labels"); pneumonia holds 0 and 1
-LABELS = "labels label class class_name target diagnosis finding category pneumonia".split()
 
 FROM_COLUMN = "Which images show the same patient is read from the table's column of patients"
 
@@ -139,13 +136,18 @@ def _splits(given: str, tables: dict, locate, datasets):
         if split is None or split in splits:
             notes.append(left_out(len(table), f"images of its split {shown(name)}"))
             continue
-        image, label, path, where = _columns(given, split, table, locate, datasets)
+        image, label, path, where = data_columns.find(given, split, table, locate, datasets)
+        if image is None:  # a table of findings has a row for each of them
+            rows = _once(table, [path, label, *filter(None, [where])])
+            if again := len(table) - len(rows):
+                notes.append(left_out(again, "rows that name an image with its class again"))
+                table = table.select(rows)
         titles, names = _titles(given, split, table, label)
         order.update({title: place for place, title in enumerate(names)})
         used |= {part for title in set(titles) for part in parts(title)}
         paths, read = _images(given, split, table, image, path, locate, datasets)
-        patients = _patients(table)
-        if patients and not notes.count(FROM_COLUMN):
+        patients = data_columns.patients(table)
+        if any(patients) and not notes.count(FROM_COLUMN):
             notes.append(FROM_COLUMN)
         whole = Encoded(paths, titles, read, patients)
         if split != WHOLE:
@@ -155,6 +157,14 @@ def _splits(given: str, tables: dict, locate, datasets):
         belongs = [SPLIT_NAMES[text.strip().lower()] for text in names]
         splits |= _by_split(whole, belongs or [_split_in(text) for text in paths])
     return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), notes
+
+
+def _once(table, columns: list[str]) -> list[int]:
+    """The first row of each that differ in these columns."""
+    first = {}
+    for row, key in enumerate(zip(*(map(str, table[name]) for name in columns))):
+        first.setdefault(key, row)
+    return list(first.values())
 
 
 def _titles(given: str, split: str, table, label: str) -> tuple[list[str], list[str]]:
@@ -175,19 +185,6 @@ def _titles(given: str, split: str, table, label: str) -> tuple[list[str], list[
         why = "has images without a label; fill it in, or take their rows out"
         raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
     return titles, names or []
-
-
-def _patients(table) -> list[str]:
-    """Each image's patient, "" where there is none; [] without a column of them."""
-    column = next(filter(names_patients, table.features), None)
-
-    def text(value):
-        if value is None or value != value:
-            return ""
-        whole = isinstance(value, float) and value.is_integer()  # CSV with gaps reads 7 as 7.0
-        return str(int(value) if whole else value).strip()
-
-    return [text(value) for value in table[column]] if column else []
 
 
 def _split_in(path: str) -> str:
@@ -226,59 +223,6 @@ def _images(given, split, table, image, path, locate, datasets) -> tuple[list[st
         return found.read_bytes() if found else cell.get("bytes")
 
     return paths, read
-
-
-def _columns(given: str, split: str, table, locate, datasets) -> tuple:
-    """The image column (None where a column names files instead), and the label, path and split
-    columns. Raises DataError without images or without a label column."""
-    features = table.features
-
-    def first(test):
-        return next((name for name, kind in features.items() if test(name.lower(), kind)), None)
-
-    def is_bytes(name, feature):
-        binary = getattr(feature, "dtype", "") in ("binary", "large_binary")
-        binary = binary or isinstance(feature, dict) and "bytes" in feature
-        return binary and name in ("image", "images", "img")
-
-    def is_text(feature):
-        return getattr(feature, "dtype", "") in ("string", "large_string")
-
-    def names_files(name):
-        if is_text(features[name]):
-            return any(cell and locate(cell) for cell in table[:20][name])
-        numbers = getattr(features[name], "dtype", "").startswith("int") and name != label
-        return numbers and all(map(locate, table[:20][name]))  # 7 names 7.png, if all do so
-
-    image = first(lambda _, feature: isinstance(feature, datasets.Image)) or first(is_bytes)
-    found = {name.lower(): name for name in reversed(features)}
-    last = {re.split(r"[\W_]+", name.lower())[-1]: name for name in reversed(features)}
-    label = next((names[name] for names in (found, last) for name in LABELS if name in names), None)
-    label = label or first(lambda _, feature: isinstance(feature, datasets.ClassLabel))
-    path = first(
-        lambda name, f: is_text(f) and name != label and ("path" in name or "file" in name)
-    )
-    if image is None:
-        later = sorted(
-            features, key=lambda name: (not is_text(features[name]), names_patients(name))
-        )
-        path = next(filter(names_files, later), None)
-    for column, what in ((image or path, "image"), (label, "label")):
-        if column is None:
-            there = ", ".join(map(shown, features)) or "none"
-            why = f"the {split or 'only'} split has no {what} column; it has {there}"
-            if what == "image":
-                why += ", none of which holds images or names files that are there"
-            else:
-                why += f"; call one of them {LABELS[1]}"
-            raise DataError(f"{shown(given)}: {why}")
-    splits = [
-        name
-        for name in features
-        if is_text(features[name])
-        and all(str(text).strip().lower() in SPLIT_NAMES for text in table.unique(name))
-    ]
-    return image, label, path, splits[0] if splits and split == WHOLE else None
 
 
 class Locator:

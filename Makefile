@@ -1,6 +1,9 @@
 # One command each; `make help` lists them.
 PYTHON ?= python3
 DATA   ?=
+POSITIVE ?=
+NEGATIVE ?=
+SPLIT  ?=
 SIZE   ?=
 MODELS ?=
 SEEDS  ?=
@@ -10,7 +13,7 @@ EXTERNAL ?=
 ARGS   ?=
 
 # a variable that is not one of these is a typing error
-KNOWN   := PYTHON DATA SIZE MODELS SEEDS DEVICE OUT EXTERNAL ARGS
+KNOWN   := PYTHON DATA POSITIVE NEGATIVE SPLIT SIZE MODELS SEEDS DEVICE OUT EXTERNAL ARGS
 UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 ifneq ($(UNKNOWN),)
 $(error there is no variable $(UNKNOWN); there are $(KNOWN), and make help explains them)
@@ -18,7 +21,9 @@ endif
 
 BIN := .venv/bin
 WHAT = $(if $(MODELS),--model $(MODELS),--all)
-OPTIONS = $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
+SOURCE = $(if $(DATA),--data "$(DATA)") $(if $(POSITIVE),--positive "$(POSITIVE)") \
+         $(if $(NEGATIVE),--negative "$(NEGATIVE)") $(if $(SPLIT),--split "$(SPLIT)")
+OPTIONS = $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
 .PHONY: all train experiments shortcuts external report test lint bench dicom clean help
@@ -35,10 +40,10 @@ train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
 
 experiments: .venv/ready
-	$(if $(MODELS),,$(BIN)/python scripts/experiments.py $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
+	$(if $(MODELS),,$(BIN)/python scripts/experiments.py $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
 
 shortcuts: .venv/ready
-	$(BIN)/python scripts/shortcuts.py $(if $(DATA),--data "$(DATA)") --out "$(OUT)"
+	$(BIN)/python scripts/shortcuts.py $(SOURCE) --out "$(OUT)"
 
 external: .venv/ready
 	$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --results "$(OUT)/results"
@@ -87,6 +92,8 @@ help:
 	@echo
 	@echo "variables, each may be left out:"
 	@echo "  DATA=FOLDER    class folders, tables, a Hub data set id, or phantom          (the paper's set on the Hub)"
+	@echo "  POSITIVE=A,B NEGATIVE=C   classes that are pneumonia and normal      (told by their names where they tell)"
+	@echo "  SPLIT=patient  new splits, by patient or image; what DATA lacks is made so                  (its own)"
 	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
 	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP, 0-2 for CNNs and Adam)"

@@ -6,6 +6,7 @@ python scripts/experiments.py --data FOLDER --out DIR
 """
 
 import argparse
+import functools
 import re
 import signal
 import sys
@@ -21,6 +22,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
+from scripts.options import add_choices, choices  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
 from xray.specs import IMAGE_SIZE  # noqa: E402
 
@@ -60,6 +62,7 @@ def arguments(argv=None) -> argparse.Namespace:
     add = parser.add_argument
     words = f"as for train.py (default: {PAPER}; phantoms where the Hub cannot be reached)"
     add("--data", metavar="SOURCE", help=words)
+    add_choices(parser)
     words = f"the study's, for the largest census of starts (default: {IMAGE_SIZE})"
     add("--image-size", type=image_size, default=IMAGE_SIZE, metavar="S", help=words)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
@@ -68,6 +71,7 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--force", action="store_true", help="make again what has a record")
     parser.error = fail
     args = parser.parse_args(argv)
+    args.choices = choices(args, fail)
     if args.data is not None and not args.data.strip():
         fail("--data names no source")
     args.out = args.out.expanduser()  # OUT=~/x reaches us as it is
@@ -76,12 +80,12 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def make(args) -> None:
     from xray import experiments, files, results
-    from xray.data_classes import NO_CHOICES
-    from xray.training_jobs import MAX_GRAM, open_source
+    from xray.training_jobs import MAX_GRAM, open_source, split_of
 
     source, default = args.data or PAPER, args.data is None
-    load = open_source(source, NO_CHOICES, args.skip_unreadable, default, bar, say)
-    first = load(experiments.SMALL)
+    load = open_source(source, args.choices, args.skip_unreadable, default, bar, say)
+    split = split_of(load(experiments.SMALL), args.choices.split)
+    first = load(experiments.SMALL, split)
     out = results.place(args.out, first.phantom)
     data_folder = results.data_folder(out / "results", first.name, first.fingerprint)
     study = data_folder / first.split
@@ -96,7 +100,7 @@ def make(args) -> None:
                 files.read_json(path)
                 continue
             started = time.perf_counter()
-            payload = experiment(load, bar)
+            payload = experiment(functools.partial(load, split=split), bar)
             seconds = time.perf_counter() - started
             experiments.write(path, payload, first, seconds)
             say(f"{name}: {seconds:.0f} s; {path}")

@@ -20,6 +20,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
+from scripts.options import add_choices, choices  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
 
 
@@ -52,12 +53,14 @@ def arguments(argv=None) -> argparse.Namespace:
     add = parser.add_argument
     words = f"as for train.py (default: {PAPER}; phantoms where the Hub cannot be reached)"
     add("--data", metavar="SOURCE", help=words)
+    add_choices(parser)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
     words = "records go to DIR/results, beside the study's"
     add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
     add("--force", action="store_true", help="make again what has a record")
     parser.error = fail
     args = parser.parse_args(argv)
+    args.choices = choices(args, fail)
     if args.data is not None and not args.data.strip():
         fail("--data names no source")
     args.out = args.out.expanduser()  # OUT=~/x reaches us as it is
@@ -68,27 +71,30 @@ def make(args) -> None:
     from threadpoolctl import threadpool_limits
 
     from xray import floors, results
-    from xray.data_classes import NO_CHOICES
-    from xray.training_jobs import open_source
+    from xray.training_jobs import open_source, split_of
 
     source, default = args.data or PAPER, args.data is None
-    load = open_source(source, NO_CHOICES, args.skip_unreadable, default, bar, say)
+    load = open_source(source, args.choices, args.skip_unreadable, default, bar, say)
     first = load(floors.SIZE)
     out = results.place(args.out, first.phantom)
     place = results.data_folder(out / "results", first.name, first.fingerprint)
+    split = split_of(first, args.choices.split)
     with threadpool_limits(1):  # for such small products two threads take up to 20 times as long
-        make_floors(args, place, first, load)
-        change_films(args, place / "given", load)
+        make_floors(args, place / split, first, load)
+        change_films(args, place / split, load)
 
 
-def make_floors(args, place: Path, first, load) -> None:
-    """floors.json of the given split and of each re-split with runs, those that are not there."""
+def make_floors(args, study: Path, first, load) -> None:
+    """floors.json of the study's split and of each re-split with runs, those that are not there."""
     from xray import data, floors
 
+    place = study.parent
     with_runs = [path for path in place.glob("*-*") if any(path.glob("*runs.jsonl"))]
     with_runs += [path for path in place.glob("*-*") if any(path.glob("*-seed*.json"))]
-    folders = [place / "given", *sorted(set(with_runs))]
-    todo = [path for path in folders if args.force or not (path / "floors.json").exists()]
+    folders = [study, *sorted(set(with_runs) - {study})]
+    there = {path: (path / "floors.json").exists() for path in folders}
+    there[study] = bool(floors.read_whole(study))
+    todo = [path for path in folders if args.force or not there[path]]
     if not todo:
         say(f"floors: {len(folders)} splits, all there")
         return
@@ -99,18 +105,19 @@ def make_floors(args, place: Path, first, load) -> None:
         for name, floor in floors.FLOORS.items():
             features[name] = floor(images)
             shown.update()
-        if place / "given" in todo:
+        if study in todo:
             found = floors.headers(data.find(first.source), first.paths)
             features |= {} if found is None else {floors.HEADER: found}
         for folder in todo:
             folder.mkdir(parents=True, exist_ok=True)
-            floors.write(folder, floors.record(load(floors.SIZE, folder.name), features))
+            split = load(floors.SIZE, folder.name)
+            floors.write(folder, floors.record(split, features, whole=folder == study))
             shown.update(len(floors.RESPLIT))
     say(f"floors: {len(todo)} splits, {time.monotonic() - started:.0f} s; floors.json in {place}")
 
 
 def change_films(args, folder: Path, load) -> None:
-    """changes.json of the given split, where it is not of the weights that are there."""
+    """changes.json of the study's split, where it is not of the weights that are there."""
     from xray import changes, predict_weights
 
     results, name = folder.parent.parent, f"{folder.parent.name}/{folder.name}"
@@ -126,7 +133,7 @@ def change_films(args, folder: Path, load) -> None:
         return
     started, found = time.monotonic(), {}
     for size in sorted({run.image_size for run in runs}):
-        split, mine = load(size), [run for run in runs if run.image_size == size]
+        split, mine = load(size, folder.name), [run for run in runs if run.image_size == size]
         modules = {run.spec.id: predict_weights.load_weights(run) for run in mine}
         films, labels = split.test.images[:, 0], split.test.labels
         mean = changes.mean_film(split.train.images)

@@ -25,9 +25,10 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
+from scripts.options import add_choices, choices, count  # noqa: E402
 from xray import training_jobs  # noqa: E402
 from xray.data_classes import in_words  # noqa: E402
-from xray.data_sources import PAPER, Choices, DataError  # noqa: E402
+from xray.data_sources import PAPER, DataError  # noqa: E402
 from xray.results import ResultsError  # noqa: E402
 from xray.specs import MODELS  # noqa: E402
 
@@ -51,28 +52,10 @@ def seeds(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def count(least: int, most: int = 999_999):
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,6}", text) or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a whole number from {least} to {most}"
-            )
-        return int(text)
-
-    return parse
-
-
 def device_name(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not one of auto, cpu, cuda, cuda:N")
     return text
-
-
-def class_names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of classes such as A or A,B")
-    return names
 
 
 def options() -> argparse.ArgumentParser:
@@ -94,9 +77,7 @@ def options() -> argparse.ArgumentParser:
         f"(default: {PAPER}; phantoms where the Hub cannot be reached)"
     )
     add("--data", metavar="SOURCE", help=words)
-    words = "the classes of SOURCE that are {}, where their names do not say it"
-    add("--positive", type=class_names, default=(), metavar="A[,B]", help=words.format("pneumonia"))
-    add("--negative", type=class_names, default=(), metavar="A[,B]", help=words.format("normal"))
+    add_choices(parser)
     words = (
         f"pixels a side, a multiple of 4 (default: 640; {training_jobs.CPU_CNN_SIZE} for CNNs "
         "without a GPU). At another size than 640 the layer with one weight per pixel takes "
@@ -118,11 +99,6 @@ def options() -> argparse.ArgumentParser:
     words = "how Linear and MLP models are trained: pixel by pixel, or in sample space "
     words += "(same result)"
     add("--engine", choices=("auto", "direct", "gram"), default="auto", help=words)
-    words = "the source's split, or a new one by image or by patient; "
-    words += "what splits a source lacks are made so"
-    add("--split", choices=("given", "image", "patient"), default="given", help=words)
-    words = "which of the new splits (default: 0)"
-    add("--split-seed", type=count(0), metavar="N", help=words)
     words = (
         "new splits of each kind, by image and by patient, for the models of Figs 20, 23 and 25, "
         "CNNs where --model names them (default: 10 with --all, one seed)"
@@ -141,10 +117,7 @@ def options() -> argparse.ArgumentParser:
 
 def arguments(argv=None) -> argparse.Namespace:
     args = options().parse_args(argv)
-    if args.split_seed is not None and args.split == "given":
-        fail("--split-seed needs --split image or --split patient")
-    if args.resplits and args.split != "given":
-        fail("--resplits makes its own splits; leave out --split")
+    args.choices = choices(args, fail)
     if args.image_size and args.image_size % 4:
         fail(f"--image-size {args.image_size} does not fit: it must be a multiple of 4")
     if args.data is not None and not args.data.strip():
@@ -229,13 +202,13 @@ def train(args, specs: list) -> Path:
     note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
     desk = training.Desk(device, data.cache_folder(), bar, note, args.force)
     source = args.data or PAPER
-    made = "" if args.split == "given" else f"{args.split}-{args.split_seed or 0}"
-    choices = Choices(args.positive, args.negative, made)
     alone = args.data is None and ranks == 1  # of several processes each might fall back or not
-    load = training_jobs.open_source(source, choices, args.skip_unreadable, alone, bar, say)
+    load = training_jobs.open_source(source, args.choices, args.skip_unreadable, alone, bar, say)
     asked = ("seeds", "image_size", "resplits", "engine", "precision", "weights")
     given = {name: getattr(args, name) for name in asked}
-    order = training_jobs.Order(args.out, device, args.model, split=made or "given", **given)
+    order = training_jobs.Order(
+        args.out, device, args.model, split=args.choices.split or "given", **given
+    )
     jobs = training_jobs.plan(order, specs, load, note)
     first, study = load(jobs[0].image_size), jobs[0].folder
     write_facts(study, first, learn, note)

@@ -53,7 +53,10 @@ REFUSED = [  # arguments, words of the one line
     (["--model", "20", "--split-seed", "3"], "--split-seed needs --split"),
     (["--model", "20", "--split-seed", "0"], "--split-seed needs --split"),
     (["--model", "20", "--split", "image", "--split-seed", "-1"], "--split-seed"),
-    (["--model", "20", "--split", "image", "--resplits", "2"], "leave out --split"),
+    (
+        ["--model", "20", "--split", "image", "--resplits", "2", *TINY, "--data", SOURCE],
+        "leave out --split",
+    ),
     (
         ["--model", "11", "--resplits", "2", *TINY, "--data", SOURCE],
         "--resplits are of the models 20",

@@ -3,7 +3,7 @@
 import pytest
 from samples import SPLITS, class_folders, encode, error_of, load, parquet, pixels, rows
 
-from xray.data_classes import in_words, label_mapping, means_healthy
+from xray.data_classes import class_of, in_words, label_mapping, means_healthy
 from xray.data_sources import Choices, DataError
 
 TOLD = [  # the healthy class, the other
@@ -113,7 +113,7 @@ def test_classes_of_a_folder_joined_and_left_out(tmp_path):
     assert found.facts["classes"] == {"BACTERIA": 1, "NORMAL": 0, "VIRUS": 1}
     assert found.facts["counts"]["train"] == {"NORMAL": 3, "PNEUMONIA": 4}
     assert found.facts["options"] == ["--positive", "BACTERIA,VIRUS", "--negative", "NORMAL"]
-    assert found.notes == ["Images of other classes are left out: 9 of TB"]
+    assert found.notes == ["9 images of other classes are left out: 9 of TB"]
     assert Choices.of(found.facts["options"]) == choices
     other = load(folder, tmp_path, choices=chosen("VIRUS", "NORMAL"))
     assert other.fingerprint != found.fingerprint and len(other.labels) == 15
@@ -151,3 +151,74 @@ def test_an_image_of_a_class_left_out_is_not_decoded(tmp_path):
     (folder / "train" / "OTHER").mkdir()
     (folder / "train" / "OTHER" / "bad.png").write_bytes(encode(pixels(1))[:40])
     assert len(load(folder, tmp_path, choices=chosen("PNEUMONIA", "NORMAL")).labels) == 14
+
+
+# label -> the class it counts as, with Pneumonia and Edema as 1 and No Finding and Clear as 0
+SEVERAL = {
+    "Pneumonia": "Pneumonia",
+    "Infiltration|Pneumonia": "Pneumonia",
+    "Edema|Pneumonia": "Edema",
+    "No Finding|Pneumonia": "Pneumonia",
+    " Hernia | Edema |": "Edema",
+    "No Finding": "No Finding",
+    "Clear|No Finding": "Clear",
+    "Infiltration": None,
+    "Infiltration|Hernia": None,
+    "No Finding|Hernia": None,
+    "|": None,
+}
+MAPPING = {"Pneumonia": 1, "Edema": 1, "No Finding": 0, "Clear": 0}
+
+
+@pytest.mark.parametrize("title, expected", SEVERAL.items())
+def test_an_image_of_several_classes(title, expected):
+    assert class_of(title, MAPPING) == expected
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["text", "a list of labels"])
+def test_a_table_with_several_classes_an_image(tmp_path, listed):
+    """As NIH's: the parts are the classes; which is which is asked for, and what is left out is
+    counted, the commonest first."""
+    import datasets
+
+    titles = ["No Finding", "Pneumonia", "Infiltration|Pneumonia", "Infiltration", "Infiltration"]
+    titles += ["Hernia|No Finding", "Hernia|Infiltration"]
+    names = sorted({part for title in titles for part in title.split("|")})
+    cells = [{"bytes": encode(pixels(n)), "path": None} for n in range(3 * len(titles))]
+    kind = datasets.Value("string")
+    if listed:
+        kind = datasets.Sequence(datasets.ClassLabel(names=names))
+    features = datasets.Features({"image": datasets.Image(), "labels": kind})
+    for number, split in enumerate(SPLITS):
+        mine = cells[number * len(titles) : (number + 1) * len(titles)]
+        labels = [[names.index(part) for part in t.split("|")] for t in titles]
+        content = {"image": mine, "labels": labels if listed else titles}
+        table = datasets.Dataset.from_dict(content, features=features)
+        (tmp_path / "set").mkdir(exist_ok=True)
+        table.to_parquet(str(tmp_path / "set" / f"{split}.parquet"))
+    assert "it has 4: Hernia, Infiltration, No Finding, Pneumonia" in error_of(
+        tmp_path, tmp_path / "set"
+    )
+    found = load(tmp_path / "set", tmp_path, choices=chosen("Pneumonia", "No Finding"))
+    assert found.labels.tolist() == [0, 1, 1] * 3
+    assert found.facts["classes"] == {"No Finding": 0, "Pneumonia": 1}
+    [note] = found.notes
+    assert note == (
+        "12 images of other classes are left out: 6 of Infiltration, 3 of Hernia|No Finding, "
+        "3 of Hernia|Infiltration"
+    )
+    joined = load(
+        tmp_path / "set", tmp_path, choices=chosen("Infiltration,Pneumonia", "No Finding")
+    )
+    assert joined.labels.tolist() == [0, 1, 1, 1, 1, 1] * 3
+
+
+def test_of_many_classes_left_out_the_rest_is_counted():
+    from xray.data_sources import Encoded
+    from xray.data_splits import LISTED, prepare
+
+    names = [f"class {n:02d}" for n in range(LISTED + 3)] * 2 + ["a", "b"] * 3 + ["class 22"]
+    whole = Encoded([f"{n}.png" for n in range(len(names))], names, None)
+    _, _, notes = prepare("x", {"": whole}, {"a": 0, "b": 1}, "image-0")
+    assert notes[0].startswith("47 images of other classes are left out: 3 of class 22, 2 of class")
+    assert notes[0].endswith("2 of class 18, 6 of 3 others")

@@ -1,6 +1,7 @@
 """DICOM files are believed in what they say they are, and what they promise is checked before they
 are decoded."""
 
+import io
 import struct
 import sys
 
@@ -81,6 +82,15 @@ def test_codes_of_view_and_region_count_where_the_tags_are_empty():
         AnatomicRegionSequence=code("Chest"),
     )
     assert data_dicom.read(frontal, any_kind=False).other == ""
+
+
+def test_pixels_of_no_stated_kind_are_named_as_that():
+    pydicom = pytest.importorskip("pydicom")
+    file = pydicom.dcmread(io.BytesIO(dicom_file(RAMP)))
+    del file.PhotometricInterpretation
+    stream = io.BytesIO()
+    file.save_as(stream)
+    assert refused(stream.getvalue()) == "a damaged DICOM file: it has no PhotometricInterpretation"
 
 
 # ---- decoders that lack

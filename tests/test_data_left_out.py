@@ -6,7 +6,8 @@ from commands import TINY, train
 from PIL import Image
 from samples import COUNT, SPLITS, class_folders, encode, error_of, gray, load, parquet, pixels
 
-from xray import data_images, predict_inputs
+from xray import data_audit, data_images, predict_inputs, report_method
+from xray.data_sources import counts_left_out, left_out
 
 
 def put(path, content=b"x"):
@@ -66,7 +67,7 @@ def test_missing_shards_are_refused_or_said(tmp_path, layout):
     assert "--skip-unreadable" in text
     found = load(folder, tmp_path, skip_unreadable=True)
     assert len(found.labels) == COUNT
-    assert found.notes[0].startswith("Files that are missing: test-")
+    assert found.notes[0].startswith("6 files that are missing are left out: test-")
 
 
 def test_a_shard_in_the_middle(tmp_path):
@@ -92,6 +93,31 @@ def test_notes_reach_the_banner_and_the_facts(tmp_path, capsys):
     found = study.read(tmp_path / "out" / "results", study.choose(tmp_path / "out" / "results")[0])
     assert f"{note}." in report.banner(found)
     assert results.read_json(found.folder.parent / "data.json")["notes"] == [note]
+    page = report.markdown(report.context(found), found.folder)
+    assert "| Left out: images outside of class folders | 1 |" in page
+
+
+def test_what_notes_count_stands_in_the_audit():
+    notes = [
+        left_out(1234, "images of other classes", "1,200 of A, 34 of B are left out"),
+        "The source has no splits of its own; made by image, seed 0, in the paper's proportions",
+        left_out(2, "files in folders named masks"),
+        "Of images with 16 bits 12 are in use; they are stretched to those",
+        "9" * 5000 + " x are left out",
+    ]
+    counted = [("images of other classes", 1234), ("files in folders named masks", 2)]
+    assert counts_left_out(notes) == counted
+    nothing = data_audit.facts([data_audit.Row("train", "a", "A", "", None, "bad")], {"A": 0})
+    for facts, rows in (
+        (nothing, [["Files and images left out for what they are", "0"]]),
+        (nothing | {"notes": notes}, [[f"Left out: {what}", str(n)] for what, n in counted]),
+    ):
+        made = [[cell["text"] for cell in row] for row in report_method._audit(facts)["rows"]]
+        assert made[: len(rows) + 2] == [
+            *rows,
+            ["Rows without an image", "0"],
+            ["Images that cannot be decoded", "1"],
+        ]
 
 
 # ---- 16 bits

@@ -69,6 +69,19 @@ def test_those_that_exist_reach_the_script():
     assert words in " ".join(line.split())
 
 
+def test_what_is_said_of_a_source_reaches_all_that_read_it():
+    words = "DATA=my films", "POSITIVE=A b,C", "NEGATIVE=D", "SPLIT=patient"
+    code, said, errors = make("-n", "all", *words)
+    assert (code, errors) == (0, "")
+    lines = [" ".join(line.split()) for line in said.splitlines() if "/python scripts/" in line]
+    assert len(lines) == 4
+    for line, script in zip(lines, ("train", "experiments", "shortcuts", "train")):
+        assert f"scripts/{script}.py" in line
+        assert '--data "my films" --positive "A b,C" --negative "D" --split "patient"' in line
+    assert "--report" in lines[-1]
+    assert all(f"{word.split('=')[0]}=" in make("help")[1] for word in words)
+
+
 def test_a_home_folder_is_not_a_folder_called_tilde(images, tmp_path, monkeypatch, capsys):
     from commands import TINY, record_files, script, train
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,6 +45,20 @@ def test_the_banner_tells_what_differs(tmp_path):
         "33 of the 35 models",
     ):
         assert words in notes, words
+
+
+@pytest.mark.parametrize("phantom", [False, True])
+def test_a_report_of_phantoms_starts_without_findings(tmp_path, phantom):
+    for seed in (0, 1):
+        records.save(tmp_path, records.run("20", seed, data=records.DATA | {"phantom": phantom}))
+    found = report.context(study.read(tmp_path, study.choose(tmp_path)[0]))
+    for page in (report.html(found, tmp_path), report.markdown(found, tmp_path)):
+        top = page[re.search(r'id="summary"|## Summary', page).start() :]
+        top = top[: re.search(r'<section id="section-1"|\n## 1', top).start()]
+        assert ("The images are synthetic" in top) == ("make all DATA=folder" in top) == phantom
+        for finding in ("Ten linear units are right on", "At a glance", "In figures", "claims"):
+            assert (finding in top) != phantom, finding
+        assert ("%" in top) != phantom
 
 
 def test_the_banner_is_empty_for_the_papers_own_study(tmp_path):

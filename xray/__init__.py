@@ -18,6 +18,7 @@ Data
     data_sources           what a source is, and what a person says of it
     data_folders           sources that are folders: of classes, of tables
     data_tables            images and labels in parquet, CSV, JSON lines, save_to_disk
+    data_columns           which columns of a table hold images, labels, patients
     data_hub               data sets of the Hub, fetched
     data_phantoms          synthetic radiographs, for trying and testing
     data_images            one image file -> one gray square

@@ -28,6 +28,7 @@ facts, JSON-able, always of the given split:
                 own resolution), conflicting_labels (groups of pixel-identical images that differ
                 in label, [["split: path", ...], ...])
     patients    data_audit.patients
+    patient_numbers  of each image, where a table tells patients (data_audit.numbered)
 """
 
 import difflib

@@ -16,6 +16,10 @@ CLASSES = ("NORMAL", "PNEUMONIA")  # labels 0 and 1
 EXAMPLES = 20  # how many examples of a finding are kept
 
 
+# what a column of patients is called, in small letters without what stands between them
+PATIENT = ("patient", "patientid", "subjectid")
+
+
 class Row(NamedTuple):
     """What decoding found out about one image."""
 
@@ -25,6 +29,7 @@ class Row(NamedTuple):
     digest: str  # sha256 hex of the encoded bytes
     decoded: data_images.Decoded | None  # without the pixels; None where it is unreadable
     reason: str  # why it is unreadable
+    patient: str = ""  # as the source tells it
 
 
 def patient(path: str) -> str | None:
@@ -44,23 +49,41 @@ def patient(path: str) -> str | None:
     return next((part for part in folders if re.fullmatch(r"patient\d+|p\d{8}", part)), None)
 
 
+def names_patients(column: str) -> bool:
+    """Whether a column of that name holds patients: "Patient ID", "subject_id"."""
+    return re.sub(r"[\W_]+", "", column).lower() in PATIENT
+
+
+def numbered(told: list[str]) -> list[int]:
+    """Patients as a source tells them -> numbers in the order of their first images, -1 for "": who
+    they are is kept out of the records. [] where it tells none."""
+    known = {name: number for number, name in enumerate(dict.fromkeys(filter(None, told)))}
+    return [known.get(name, -1) for name in told] if known else []
+
+
+def owners(paths: list[str], numbers: list[int]) -> list[str | None]:
+    """Each image's patient: as the source told (`numbered`), else as its name tells, else None."""
+    numbers = numbers or [-1] * len(paths)
+    return [patient(path) if n < 0 else f"#{n}" for path, n in zip(paths, numbers)]
+
+
 def cause_of(path: str) -> str | None:
     """The cause of a pneumonia that a file name carries, "bacteria" or "virus", else None."""
     found = re.match(r"person\d+_(bacteria|virus)_", re.split(r"[/\\]", path)[-1])
     return found[1] if found else None
 
 
-def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray]) -> dict:
-    """Who is in which split, by file name. An image whose name carries no patient is its own
-    patient.
+def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[int] = ()) -> dict:
+    """Who is in which split, by `owners`. An image of which no patient is known is its own patient.
 
-    named, unnamed: images whose names do and do not carry a patient. by_split: distinct patients.
+    told: images whose patient the source told, left away where it told none. named, unnamed: images
+        of which a patient is and is not known. by_split: distinct patients.
     overlap: for "test in train", "test in validation", "test in train or validation" and
     "validation in train", by class and in "all": the images of the first split, how many of them
     show a patient of the second, and how many patients that are.
     causes: bacteria, virus and unknown among the PNEUMONIA images, by split.
     """
-    names = [patient(path) for path in paths]
+    names = owners(paths, numbers)
     keys = [name or f"\0{row}" for row, name in enumerate(names)]
     by_split = {split: {keys[row] for row in rows} for split, rows in index.items()}
     overlap = {}
@@ -91,7 +114,7 @@ def patients(paths: list[str], labels: np.ndarray, index: dict[str, np.ndarray])
         "by_split": {split: len(keys) for split, keys in by_split.items()},
         "overlap": overlap,
         "causes": causes,
-    }
+    } | ({"told": sum(number >= 0 for number in numbers)} if numbers else {})
 
 
 def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict) -> dict:
@@ -151,6 +174,9 @@ def facts(rows: list[Row], mapping: dict[str, int]) -> dict:
     fingerprint = hashlib.sha256()
     for row, label in zip(good, labels):
         fingerprint.update(json.dumps([row.split, row.path, int(label), row.digest]).encode())
+    numbers = numbered([row.patient for row in good])
+    if numbers:  # other patients, other splits by patient
+        fingerprint.update(json.dumps(numbers).encode())
     pixels = copies([row.decoded.digest for row in good], paths, labels, index)
     sizes = Counter(f"{row.decoded.width}x{row.decoded.height}" for row in good)
     modes = Counter(row.decoded.mode for row in good)
@@ -172,7 +198,8 @@ def facts(rows: list[Row], mapping: dict[str, int]) -> dict:
             "identical_pixels": pixels,
             "conflicting_labels": pixels["conflicting_examples"],
         },
-        "patients": patients(paths, labels, index),
+        "patients": patients(paths, labels, index, numbers),
+        "patient_numbers": numbers,
         "paths": paths,
         "labels": "".join(map(str, labels.tolist())),
     }

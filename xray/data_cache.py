@@ -18,9 +18,9 @@ from xray import data_audit, data_dicom, data_images, data_splits, files
 from xray.data_audit import Row
 from xray.data_classes import label_mapping
 from xray.data_dicom_header import is_dicom
-from xray.data_sources import NO_CHOICES, SPLITS, Choices, DataError, Source, shown
+from xray.data_sources import NO_CHOICES, SPLITS, Choices, DataError, Source, left_out, shown
 
-ENTRY_FORMAT = 3  # 3: no class is guessed
+ENTRY_FORMAT = 4  # 4: patients and several classes of tables
 BLOCK = 32 << 20  # bytes of pixels under one checksum
 THREADS = 2
 
@@ -153,7 +153,8 @@ def _build(place: Path, source: Source, given: str, image_size: int, progress, c
         splits, classes, notes = source.open(temporary / "arrow", image_size)
         if source.missing:
             more = f" and {len(source.missing) - 20} more" * (len(source.missing) > 20)
-            notes = [*notes, f"Files that are missing: {', '.join(source.missing[:20])}{more}"]
+            listed = ", ".join(source.missing[:20]) + more
+            notes = [*notes, left_out(len(source.missing), "files that are missing", listed)]
         mapping = label_mapping(given, classes, choices)
         splits, made, more = data_splits.prepare(given, splits, mapping, choices.split)
         needed = sum(len(split.paths) for split in splits.values()) * image_size**2
@@ -232,7 +233,8 @@ def _decode(splits, size, stream, progress, bits=16):
             reason = str(error)
         except OSError as error:
             reason = f"cannot be read ({error.strerror or error})"
-        return Row(split, table.paths[row], table.classes[row], digest, decoded, reason)
+        who = table.patients[row] if table.patients else ""
+        return Row(split, table.paths[row], table.classes[row], digest, decoded, reason, who)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")  # Pillow's, on damaged metadata

@@ -37,6 +37,7 @@ FINDING = _words(
     "пневмонии pnömoni finding findings opacity opacities disease covid infection infected "
     "abnormality abnormalities pathology consolidation tuberculosis tb hallazgos anomalie Befund"
 )
+SEVERAL = "|"  # stands between the classes of an image that has several
 FALSE = {"0", "0.0", "false", "no"}
 
 
@@ -94,6 +95,20 @@ def _chosen(given: str, classes: list[str], choices: Choices) -> dict[str, int]:
             raise DataError(f"{shown(given)}: {lacking} is needed too; the other classes: {named}")
         mapping[left[0]] = 1 - labels.pop()
     return {name: mapping[name] for name in classes if name in mapping}
+
+
+def parts(title: str) -> list[str]:
+    """The classes that an image's label names: "Infiltration|Pneumonia" two."""
+    return [part.strip() for part in title.split(SEVERAL) if part.strip()] or [title]
+
+
+def class_of(title: str, mapping: dict[str, int]) -> str | None:
+    """The class in `mapping` that an image with this label counts as: one of label 1 if any part of
+    it is, one of label 0 if all are, else None."""
+    found = [title] if title in mapping else parts(title)
+    positive = [part for part in found if mapping.get(part) == 1]
+    healthy = all(mapping.get(part) == 0 for part in found)
+    return positive[0] if positive else found[0] if healthy else None
 
 
 def means_healthy(name: str) -> bool:

@@ -104,6 +104,8 @@ def check(file, pydicom) -> None:
         raise Unreadable("a DICOM file without an image")
     if frames > 1:
         raise Unreadable(f"a DICOM file of {frames} frames; save the one to use as PNG")
+    if "PhotometricInterpretation" not in file:
+        raise Unreadable("a damaged DICOM file: it has no PhotometricInterpretation")
     if kind not in ("MONOCHROME1", "MONOCHROME2") or file.get("SamplesPerPixel", 1) != 1:
         raise Unreadable(f"a DICOM file in colours ({_text(kind)}); save it as PNG")
     if not file.Rows * file.Columns:

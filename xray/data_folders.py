@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xray.data_classes import means_healthy
 from xray.data_images import SUFFIXES, is_image
-from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, Source, shown
+from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, Source, left_out, shown
 from xray.data_tables import SUFFIXES as TABLES
 from xray.data_tables import Locator, open_tables
 
@@ -48,7 +48,7 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
         left["images outside of class folders"] = loose
         left["files that are not taken for images"] = others
         left["tables (class folders say the classes)"] = len(tables)
-    notes = [f"{n:,} {what} are left out" for what, n in left.items() if n]
+    notes = [left_out(n, what) for what, n in left.items() if n]
 
     def open_(temporary, image_size):
         if kind == "folders":
@@ -57,7 +57,7 @@ def folder_source(given: str, folder: Path, table: Path | None = None) -> Source
         locate = Locator(folder, sorted(bases, reverse=True), images)
         opened, classes, more = open_tables(given, kind, splits, locate, temporary)
         if others := locate.not_named():
-            more.append(f"{others:,} images that the table does not name are left out")
+            more.append(left_out(others, "images that the table does not name"))
         return opened, classes, notes + more
 
     listing = []

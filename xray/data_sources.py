@@ -1,8 +1,9 @@
 """What a source is, what may be said of it where it does not say so itself, and its errors. Each
 kind is found in a module of its own: data_folders, data_tables, data_hub, data_phantoms."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xray.files import shown  # noqa: F401  (also of this module's interface)
@@ -21,6 +22,17 @@ class DataError(ValueError):
 
 class HubUnreachable(DataError):
     """The Hub does not answer, or cannot now."""
+
+
+def left_out(count: int, what: str, which: str = "") -> str:
+    """A note of so many things that are left out; which: them in detail."""
+    return f"{count:,} {what} are left out" + (f": {which}" if which else "")
+
+
+def counts_left_out(notes: list[str]) -> list[tuple[str, int]]:
+    """What notes say is left out, and how many."""
+    found = (re.match(r"(\d[\d,]{0,14}) (.*?) are left out(?::|$)", note) for note in notes)
+    return [(one[2], int(one[1].replace(",", ""))) for one in found if one]
 
 
 INSTEAD = "; give a local folder, or phantom"  # how the message of one goes on
@@ -68,6 +80,8 @@ class Encoded:
     classes: list[str]  # each image's class, as the source calls it
     # row -> encoded bytes, None where there are none; may raise OSError
     read: Callable[[int], bytes | None]
+    # each image's patient where the source tells it, "" where it does not; empty if it tells none
+    patients: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from xray.data_audit import patient
-from xray.data_sources import SPLITS, WHOLE, DataError, Encoded, SplitsMissing, shown
+from xray.data_audit import numbered, owners
+from xray.data_classes import class_of
+from xray.data_sources import SPLITS, WHOLE, DataError, Encoded, SplitsMissing, left_out, shown
 from xray.paper import SPLIT_SIZES
 
 PROTOCOLS = ("image", "patient")
+LISTED = 20  # classes left out that are named
 
 
 def prepare(
@@ -22,14 +24,8 @@ def prepare(
     in one alone, in the paper's proportions in each class. Raises SplitsMissing, and DataError
     where none can be made.
     """
-    notes, made = [], {}
-    names = (name for split in splits.values() for name in split.classes if name not in mapping)
-    if left := Counter(names):
-        listed = ", ".join(f"{n:,} of {shown(name)}" for name, n in sorted(left.items())[:20])
-        notes.append(f"Images of other classes are left out: {listed}")
-        for name, split in splits.items():
-            rows = [row for row, title in enumerate(split.classes) if title in mapping]
-            splits = splits | {name: take(split, rows)}
+    splits, notes = _of_interest(splits, mapping)
+    made = {}
     there = [name for name in (WHOLE, *SPLITS) if name in splits and splits[name].paths]
     lacking = [name for name in SPLITS if name not in there]
     if lacking:
@@ -46,6 +42,22 @@ def prepare(
     return {name: splits[name] for name in SPLITS}, made, notes
 
 
+def _of_interest(splits: dict[str, Encoded], mapping: dict) -> tuple[dict[str, Encoded], list[str]]:
+    """Splits without images of other classes, each image under a name in `mapping`; notes."""
+    result, left = {}, Counter()
+    for split, whole in splits.items():
+        counted_as = [class_of(title, mapping) for title in whole.classes]
+        rows = [row for row, name in enumerate(counted_as) if name is not None]
+        left.update(t for t, name in zip(whole.classes, counted_as) if name is None)
+        result[split] = replace(take(whole, rows), classes=[counted_as[row] for row in rows])
+    if not left:
+        return result, []
+    listed = [f"{n:,} of {shown(title)}" for title, n in left.most_common(LISTED)]
+    if more := left.total() - sum(n for _, n in left.most_common(LISTED)):
+        listed.append(f"{more:,} of {len(left) - LISTED:,} others")
+    return result, [left_out(left.total(), "images of other classes", ", ".join(listed))]
+
+
 def _check_lacking(given: str, lacking: list[str], there: list[str], pool: str, wanted: str):
     has = ", ".join(name or "images in no split alone" for name in there) or "none"
     what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {has}"
@@ -59,14 +71,15 @@ def _check_lacking(given: str, lacking: list[str], there: list[str], pool: str, 
 
 def _told(pool: Encoded, name: str, made: dict) -> list[str]:
     """What a person should know of splits that were made."""
-    protocol, paths = made["protocol"], pool.paths
+    protocol = made["protocol"]
     lacking = f"{' and no '.join(made['splits'])} split"
     words = f"The source has no {lacking if len(made['splits']) < 3 else 'splits'} of its own"
     whence = f"{protocol} from the {name} split" if name else protocol
     notes = [f"{words}; made by {whence}, seed {made['seed']}, in the paper's proportions"]
-    unnamed = sum(patient(path) is None for path in paths)
+    unnamed = _owners(pool).count(None)
     if protocol == "patient" and unnamed:
-        words = f"The names of {unnamed:,} of {len(paths):,} images carry no patient"
+        words = f"The names of {unnamed:,} of {len(pool.paths):,} images carry no patient"
+        words += ", nor does the table" * bool(pool.patients)
         notes.append(f"{words}; each of them counts as a patient of its own")
     return notes
 
@@ -74,7 +87,12 @@ def _told(pool: Encoded, name: str, made: dict) -> list[str]:
 def take(split: Encoded, rows: list[int]) -> Encoded:
     """Some rows of a split."""
     names = [split.paths[row] for row in rows], [split.classes[row] for row in rows]
-    return Encoded(*names, lambda row: split.read(rows[row]))
+    patients = [split.patients[row] for row in rows] if split.patients else []
+    return Encoded(*names, lambda row: split.read(rows[row]), patients)
+
+
+def _owners(split: Encoded) -> list[str | None]:
+    return owners(split.paths, numbered(split.patients))
 
 
 def _make(pool: Encoded, parts, mapping: dict, protocol: str, seed: int) -> dict[str, Encoded]:
@@ -85,7 +103,7 @@ def _make(pool: Encoded, parts, mapping: dict, protocol: str, seed: int) -> dict
     room = np.rint(np.outer(sizes / sizes.sum(), counts)).astype(np.int64)
     room = np.maximum(room, counts >= len(parts))
     room[0] += counts - room.sum(0)  # train takes what rounding leaves
-    owner = deal(pool.paths, labels, room, protocol, seed)
+    owner = deal(_owners(pool), labels, room, protocol, seed)
     return {name: take(pool, np.flatnonzero(owner == i).tolist()) for i, name in enumerate(parts)}
 
 
@@ -94,7 +112,7 @@ def resplit(data, protocol: str, seed: int = 0):
 
     "given": the source's own splits.
     "image": images drawn at random; each split keeps its number of images of each class.
-    "patient": no patient (data_audit.patient; an image whose name carries none stands alone) is in
+    "patient": no patient (data_audit.owners; an image of which none is known stands alone) is in
         two splits; with enough patients of one image each split keeps its number of images of each
         class exactly.
     Raises DataError for an unknown protocol, or where there are too few patients for three splits.
@@ -105,10 +123,11 @@ def resplit(data, protocol: str, seed: int = 0):
     if protocol not in PROTOCOLS:
         raise DataError(f"no split protocol {protocol!r}; there are given, image and patient")
     room = np.array([np.bincount(data.labels[given[split]], minlength=2) for split in SPLITS])
-    owner = deal(data.paths, data.labels, room, protocol, seed)
+    who = owners(data.paths, data.facts.get("patient_numbers", []))
+    owner = deal(who, data.labels, room, protocol, seed)
     index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
     if any(len(rows) == 0 for rows in index.values()):
-        why = f"{len(patient_groups(data.paths))} patients are too few for three splits by patient"
+        why = f"{len(patient_groups(who))} patients are too few for three splits by patient"
         raise DataError(f"{shown(data.source)}: {why}")
     return replace(data, split=f"{protocol}-{seed}", index=index)
 
@@ -119,15 +138,16 @@ def given_index(facts: dict) -> dict[str, np.ndarray]:
     return {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
 
 
-def patient_groups(paths: list[str]) -> list[list[int]]:
+def patient_groups(who: list[str | None]) -> list[list[int]]:
     groups = {}
-    for row, path in enumerate(paths):
-        groups.setdefault(patient(path) or row, []).append(row)
+    for row, name in enumerate(who):
+        groups.setdefault(name or row, []).append(row)
     return list(groups.values())
 
 
-def deal(paths: list[str], labels: np.ndarray, room: np.ndarray, protocol: str, seed: int):
-    """Give images to splits with `room` (splits, 2) by class: each image's split, int64 (N,).
+def deal(who: list, labels: np.ndarray, room: np.ndarray, protocol: str, seed: int):
+    """Give images to splits with `room` (splits, 2) by class: each image's split, int64 (N,). who:
+    their patients, None where none is known.
 
     By patient, those with most images come first, among equals in random order; each goes to a
     split drawn with chances as the images that it still lacks, among those with room for all of
@@ -135,9 +155,7 @@ def deal(paths: list[str], labels: np.ndarray, room: np.ndarray, protocol: str, 
     Those with one image come last and fill the gaps.
     """
     generator = np.random.default_rng([seed, protocol == "patient"])
-    groups = (
-        patient_groups(paths) if protocol == "patient" else [[row] for row in range(len(paths))]
-    )
+    groups = patient_groups(who if protocol == "patient" else [None] * len(who))
     owner, room = np.empty(len(labels), np.int64), room.astype(np.int64)
     order = [groups[i] for i in generator.permutation(len(groups))]
     # a stable sort: equals keep their random order

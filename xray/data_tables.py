@@ -8,19 +8,20 @@ import errno
 import glob
 import logging
 import os
-import re
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+from xray import data_columns
+from xray.data_classes import SEVERAL, parts
 from xray.data_images import LFS, LFS_POINTER
-from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, shown
+from xray.data_sources import SPLIT_NAMES, WHOLE, DataError, Encoded, left_out, shown
 from xray.data_splits import take
 
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
-# names of label columns, or the last word of them ("Finding Labels"); pneumonia holds 0 and 1
-LABELS = "labels label class class_name target diagnosis finding category pneumonia".split()
+
+FROM_COLUMN = "Which images show the same patient is read from the table's column of patients"
 
 
 @contextmanager
@@ -133,25 +134,57 @@ def _splits(given: str, tables: dict, locate, datasets):
     for name, table in tables.items():
         split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
         if split is None or split in splits:
-            notes.append(f"The {len(table):,} images of its split {shown(name)} are left out")
+            notes.append(left_out(len(table), f"images of its split {shown(name)}"))
             continue
-        image, label, path, parts = _columns(given, split, table, locate, datasets)
-        feature, values = table.features[label], list(table[label])
-        names = getattr(feature, "names", None)
-        if any(value is None or value != value or (names and value == -1) for value in values):
-            why = "has images without a label; fill it in, or take their rows out"
-            raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
-        titles = [names[value] if names else str(value).strip() for value in values]
-        order.update({title: place for place, title in enumerate(names or [])})
-        used |= set(titles)
+        image, label, path, where = data_columns.find(given, split, table, locate, datasets)
+        if image is None:  # a table of findings has a row for each of them
+            rows = _once(table, [path, label, *filter(None, [where])])
+            if again := len(table) - len(rows):
+                notes.append(left_out(again, "rows that name an image with its class again"))
+                table = table.select(rows)
+        titles, names = _titles(given, split, table, label)
+        order.update({title: place for place, title in enumerate(names)})
+        used |= {part for title in set(titles) for part in parts(title)}
         paths, read = _images(given, split, table, image, path, locate, datasets)
-        whole = Encoded(paths, titles, read)
+        patients = data_columns.patients(table)
+        if any(patients) and not notes.count(FROM_COLUMN):
+            notes.append(FROM_COLUMN)
+        whole = Encoded(paths, titles, read, patients)
         if split != WHOLE:
             splits[split] = whole
             continue
-        belongs = [SPLIT_NAMES[text.strip().lower()] for text in table[parts]] if parts else None
+        names = table[where] if where else ()
+        belongs = [SPLIT_NAMES[text.strip().lower()] for text in names]
         splits |= _by_split(whole, belongs or [_split_in(text) for text in paths])
     return splits, sorted(used, key=lambda title: (order.get(title, len(order)), title)), notes
+
+
+def _once(table, columns: list[str]) -> list[int]:
+    """The first row of each that differ in these columns."""
+    first = {}
+    for row, key in enumerate(zip(*(map(str, table[name]) for name in columns))):
+        first.setdefault(key, row)
+    return list(first.values())
+
+
+def _titles(given: str, split: str, table, label: str) -> tuple[list[str], list[str]]:
+    """Each image's label as text, of a list of labels as data_classes.parts reads it; the names in
+    the column's own order, where it has one. Raises DataError where a label is missing."""
+    feature, values = table.features[label], list(table[label])
+    names = getattr(getattr(feature, "feature", feature), "names", None)
+
+    def text(value):
+        if isinstance(value, list):
+            return SEVERAL.join(map(text, value))
+        if value is None or value != value or (names and value == -1):
+            return ""
+        return names[value] if names else str(value).strip()
+
+    titles = [text(value) for value in values]
+    if "" in titles:
+        why = "has images without a label; fill it in, or take their rows out"
+        raise DataError(f"{shown(given)}: the {split or 'only'} split {why}")
+    return titles, names or []
 
 
 def _split_in(path: str) -> str:
@@ -190,54 +223,6 @@ def _images(given, split, table, image, path, locate, datasets) -> tuple[list[st
         return found.read_bytes() if found else cell.get("bytes")
 
     return paths, read
-
-
-def _columns(given: str, split: str, table, locate, datasets) -> tuple:
-    """The image column (None where a column names files instead), and the label, path and split
-    columns. Raises DataError without images or without a label column."""
-    features = table.features
-
-    def first(test):
-        return next((name for name, kind in features.items() if test(name.lower(), kind)), None)
-
-    def is_bytes(name, feature):
-        binary = getattr(feature, "dtype", "") in ("binary", "large_binary")
-        binary = binary or isinstance(feature, dict) and "bytes" in feature
-        return binary and name in ("image", "images", "img")
-
-    def is_text(feature):
-        return getattr(feature, "dtype", "") in ("string", "large_string")
-
-    def names_files(name, feature):
-        cells = table[:20][name] if is_text(feature) else ()
-        return any(cell and locate(cell) for cell in cells)
-
-    image = first(lambda _, feature: isinstance(feature, datasets.Image)) or first(is_bytes)
-    found = {name.lower(): name for name in reversed(features)}
-    last = {re.split(r"[\W_]+", name.lower())[-1]: name for name in reversed(features)}
-    label = next((names[name] for names in (found, last) for name in LABELS if name in names), None)
-    label = label or first(lambda _, feature: isinstance(feature, datasets.ClassLabel))
-    path = first(
-        lambda name, f: is_text(f) and name != label and ("path" in name or "file" in name)
-    )
-    if image is None:
-        path = next((name for name in features if names_files(name, features[name])), None)
-    for column, what in ((image or path, "image"), (label, "label")):
-        if column is None:
-            there = ", ".join(map(shown, features)) or "none"
-            why = f"the {split or 'only'} split has no {what} column; it has {there}"
-            if what == "image":
-                why += ", none of which holds images or names files that are there"
-            else:
-                why += f"; call one of them {LABELS[1]}"
-            raise DataError(f"{shown(given)}: {why}")
-    parts = [
-        name
-        for name in features
-        if is_text(features[name])
-        and all(str(text).strip().lower() in SPLIT_NAMES for text in table.unique(name))
-    ]
-    return image, label, path, parts[0] if parts and split == WHOLE else None
 
 
 class Locator:

@@ -20,14 +20,14 @@ import numpy as np
 from scipy import stats
 
 from xray import data, data_images, intervals
-from xray.data_classes import label_mapping
+from xray.data_audit import names_patients
+from xray.data_classes import class_of, label_mapping
 from xray.data_sources import DataError, shown
 from xray.files import FORMAT, ResultsError, read_json, write_json
 from xray.floors import digits, packed, unpacked
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
 AGES = ((0, 17), (18, 39), (40, 59), (60, 120))  # years, both ends included
-PATIENT = ("patient", "patient_id", "patientid")  # what a column of patients is called
 FEWEST = 10  # films of either class, below which a group has no scores
 
 
@@ -55,8 +55,8 @@ def load(source: str, skip_unreadable: bool = False) -> Films:
         rows = [
             (path, mapping[name], split.read(row) or b"")
             for split in splits.values()
-            for row, (path, name) in enumerate(zip(split.paths, split.classes))
-            if name in mapping
+            for row, (path, title) in enumerate(zip(split.paths, split.classes))
+            if (name := class_of(title, mapping)) is not None
         ]
     bad = {path for path, _, content in rows if not _readable(content)}
     if bad and not skip_unreadable:
@@ -175,7 +175,7 @@ def groups(columns: dict[str, list], labels: np.ndarray) -> dict[str, np.ndarray
     either class are left out."""
     found, aside = {}, references(columns)
     for name, values in columns.items():
-        if name in aside or name.lower() in PATIENT:
+        if name in aside or names_patients(name):
             continue
         there = {value for value in values if value is not None}
         if name.lower() == "age" and all(isinstance(value, (int, float)) for value in there):
@@ -208,7 +208,7 @@ def references(columns: dict[str, list]) -> dict[str, np.ndarray]:
 def patients(columns: dict[str, list]) -> list | None:
     """The patient of each film, from a column of that name; None where there is none."""
     for name, values in columns.items():
-        if name.lower() in PATIENT and None not in values:
+        if names_patients(name) and None not in values:
             return values
     return None
 

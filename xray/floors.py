@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -152,7 +152,7 @@ def headers(source, paths: list[str]) -> np.ndarray | None:
             read, row = there[path].pop(0)
             try:
                 found.append(header(read(row)))
-            except UnidentifiedImageError:
+            except (OSError, ValueError, Image.DecompressionBombError):  # a DICOM file, say
                 return None
         return np.array(found, np.float32)
 
@@ -225,21 +225,20 @@ def elsewhere(floors: dict, images: np.ndarray, encoded: list[bytes]) -> dict[st
 # ---- records
 
 
-def record(data, features: dict[str, np.ndarray]) -> dict:
+def record(data, features: dict[str, np.ndarray], whole: bool) -> dict:
     """The floors of one split of the data, as floors.json keeps them; features: name -> (N, F) of
-    all images. Of a re-split, RESPLIT's alone, without validation logits, weights and learning
-    curve."""
-    given = data.split == "given"
-    names = [name for name in features if given or name in RESPLIT]
+    all images. whole: of the study's own split; of a re-split of it RESPLIT's alone, without
+    validation logits, weights and learning curve."""
+    names = [name for name in features if whole or name in RESPLIT]
     found = {name: fit(features[name], data.labels, data.index) for name in names}
     found = {name: one | {"features": features[name].shape[1]} for name, one in found.items()}
     payload = {"format": FORMAT, "fingerprint": data.fingerprint, "split": data.split}
-    parts = ("validation", "test") if given else ("test",)
+    parts = ("validation", "test") if whole else ("test",)
     labels = {part: data.labels[data.index[part]] for part in parts}
     payload["labels"] = {part: "".join(map(str, values)) for part, values in labels.items()}
-    kept = (*parts, "weights") if given else parts
+    kept = (*parts, "weights") if whole else parts
     payload["floors"] = {name: _packed(one, kept) for name, one in found.items()}
-    if given:
+    if whole:
         lines = learning_curve(features[CURVE], data.labels, data.index)
         if lines:
             lines[len(data.index["train"])] = found[CURVE]
@@ -252,6 +251,12 @@ def write(folder: Path, payload: dict) -> Path:
     path = Path(folder) / "floors.json"
     write_json(path, payload)
     return path
+
+
+def read_whole(folder: Path) -> dict:
+    """As `read`, but {} also where what lies there is of a re-split of another study."""
+    found = read(folder)
+    return found if "validation" in found.get("labels", ()) else {}
 
 
 def read(folder: Path) -> dict:

@@ -48,7 +48,7 @@ def sections(study: Study) -> tuple[dict, dict]:
     rows = [_row(model, runs, shown) for model, runs in shown.items()]
     numbers = {"best": min(ours, key=lambda model: _validation_loss(ours[model]))}
     numbers["scores"] = {row["model"]: row for row in rows}
-    seen = floors.read(study.folder)
+    seen = floors.read_whole(study.folder)
     lines = _lines(seen)
     drawn = plot("ladder", figures.ladder, "Table 3 on the test split", rows, lines)
     runs = [run for group in shown.values() for run in group]

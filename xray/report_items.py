@@ -6,7 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 
 from xray import report_data
-from xray.data_sources import PAPER
 from xray.report_pictures import data_uri
 from xray.specs import KNOWN
 from xray.study import (
@@ -17,6 +16,7 @@ from xray.study import (
     command,
     percent,
     seeds,
+    source_words,
     train_command,
 )
 
@@ -81,7 +81,7 @@ def commands(runs: list) -> list[str]:
     by_setting, groups = defaultdict(list), defaultdict(list)
     for run in runs:
         told = KNOWN[run.spec.id]
-        options = []
+        options = list(run.data.get("options", []))
         if run.image_size != told.image_size or run.spec.family == "CNN":
             options += ["--image-size", str(run.image_size)]
         if run.spec.epochs != told.epochs:
@@ -94,10 +94,11 @@ def commands(runs: list) -> list[str]:
     for (model, *options), group in by_setting.items():
         splits = {run.split for run in group}
         last = max(int(split.partition("-")[2] or -1) for split in splits)
-        if len(splits) > 1:
+        several = len(splits) > 1 or ("--split" in options and last >= 0)
+        if several:
             options += ["--resplits", str(last + 1)]
         options += ["--seeds", seeds(group).replace("–", "-").replace(", ", ",")]
-        split = "given" if len(splits) > 1 else group[0].split
+        split = "given" if several else group[0].split
         groups[split, *options].append((model, group[0]))
     found = []
     for (split, *options), pairs in groups.items():
@@ -118,9 +119,9 @@ def report_command(study: Study) -> str:
 
 def script_command(study: Study, script: str) -> str:
     """The call of a script in scripts/ that makes records beside a study's runs."""
-    words, folder = ["python", f"scripts/{script}"], study.folder.parents[1]
-    source = study.runs[0].data["source"]
-    words += ["--data", source] if source != PAPER else []
+    folder, run = study.folder.parents[1], study.runs[0]
+    words = ["python", f"scripts/{script}", *source_words(run.data["source"], run.split)]
+    words += run.data.get("options", [])
     words += ["--out", str(folder.parent)] if folder.resolve() != RESULTS else []
     return shlex.join(words)
 

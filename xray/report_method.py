@@ -12,7 +12,7 @@ from xray import (
     report_figures_curves,
 )
 from xray.comparisons import Standing, sizes_compared
-from xray.data_sources import SPLITS, shown
+from xray.data_sources import SPLITS, counts_left_out, shown
 from xray.report_items import NOT_TRAINED, cell, image, item, plot, table, those_that_learned
 from xray.report_pictures import radiograph
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2
@@ -59,7 +59,7 @@ def sections(study: Study, sample: np.ndarray | None) -> tuple[dict, dict]:
             "sec-data": item(study, table=_split_sizes(facts)),
             "fig-1": item(study, listing=_first_record(facts["sample"])),
             "fig-2": item(study, images=[first]),
-            "sec-audit": item(study, table=_audit(facts["audit"], facts["splits"])),
+            "sec-audit": item(study, table=_audit(facts)),
             "fig-3": item(study, plot=shares, data=report_data.shares(counts)),
         }
     if found:
@@ -95,12 +95,15 @@ def _split_sizes(facts: dict) -> dict:
     return table("Split | >Images | >Images in the paper | >Normal | >Pneumonia", rows)
 
 
-def _audit(found: dict, sizes: dict) -> dict:
-    """What is wrong with the images: missing, unreadable, copied, contradictory."""
-    rows = [
-        ["Rows without an image", found["missing"]],
-        ["Images that cannot be decoded", len(found["unreadable"])],
-    ]
+def _audit(facts: dict) -> dict:
+    """What was left out, and what is wrong with the images: missing, unreadable, copied,
+    contradictory."""
+    found, sizes = facts["audit"], facts["splits"]
+    left = counts_left_out(facts.get("notes", []))
+    rows = [[f"Left out: {what}", count] for what, count in left]
+    rows = rows or [["Files and images left out for what they are", 0]]
+    rows.append(["Rows without an image", found["missing"]])
+    rows.append(["Images that cannot be decoded", len(found["unreadable"])])
     for what in ("bytes", "pixels"):
         copies, same = found[f"identical_{what}"], f"the same {what}"
         rows.append([f"Sets of images with {same}", copies["groups"]])

@@ -63,7 +63,7 @@ def best_floor(found: dict) -> str:
 
 
 def _floors(study: Study) -> tuple[dict, dict]:
-    found = floors.read(study.folder)
+    found = floors.read_whole(study.folder)
     if not found:
         return {}, {"floors": _missing(study)}
     labels = found["labels"]["test"]

@@ -65,7 +65,7 @@ def sections(study: Study, verdicts: list, compared: list) -> tuple[dict, dict]:
     } | report_headlines.numbers(study, compared)
     items = {"machines": {"table": _machines(study)}, "engines": {"table": _engines(study)}}
     items["records"] = report_evidence.records(study)
-    if there:
+    if there and not study.runs[0].data["phantom"]:
         title = "Test scores of the evaluated models"
         drawn = plot("glance", report_figures_scores.glance, title, study, compared)
         data = report_data.resplits(study, there, ("given", "image"))

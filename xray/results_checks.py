@@ -165,5 +165,7 @@ def facts(value: dict) -> dict:
     _need(whole(value.get("bits", 16), 8, 16), "bits")
     _need(len(value.get("paths", [])) == len(value.get("labels", "")), "labels")
     _need(set(value.get("labels", "")) <= {"0", "1"}, "labels")
+    numbers = value.get("patient_numbers", [])
+    _need(isinstance(numbers, list) and all(whole(n, -1) for n in numbers), "patient_numbers")
     seen = value.get("intensity", {}) | {"films": None, "averages": None}  # long, and no words
     return plain(value | {"intensity": seen}) | {"intensity": value.get("intensity", {})}

@@ -292,17 +292,21 @@ def command(runs: list[Run], models: list[str], *options: str) -> str:
     return train_command(models, data["source"], split, size, folder, options)
 
 
+def source_words(source: str, split: str) -> list[str]:
+    """The options of scripts that name a source and a split of it, such as "image-0"."""
+    words = ["--data", source] if source != PAPER else []
+    if match := re.fullmatch(r"(image|patient)-(\d+)", split):
+        words += ["--split", match[1], "--split-seed", match[2]]
+    return words
+
+
 def train_command(
     models, source=PAPER, split="given", image_size=None, folder=RESULTS, options=()
 ) -> str:
     """A call of train.py. split: as in a study's name, such as "image-0". image_size: None for
     train.py's own choice. folder: the results folder, which train.py's --out must be able to name.
     """
-    words = ["python", "scripts/train.py", "--model", *models]
-    if source != PAPER:
-        words += ["--data", source]
-    if match := re.fullmatch(r"(image|patient)-(\d+)", split):
-        words += ["--split", match[1], "--split-seed", match[2]]
+    words = ["python", "scripts/train.py", "--model", *models, *source_words(source, split)]
     if image_size is not None:
         words += ["--image-size", str(image_size)]
     words += options

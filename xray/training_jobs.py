@@ -143,6 +143,12 @@ def _check(order: Order, specs: list[ModelSpec], again: tuple) -> None:
         raise OrderError(f"--resplits are of the models {', '.join(again)}")
 
 
+def split_of(data, asked: str) -> str:
+    """The split to work on where `asked` was asked for; "given" also where a source that lacks
+    splits has had them made so."""
+    return "given" if data.facts.get("made") else asked or "given"
+
+
 def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     """The jobs of a call, in the order of the paper. load(image_size) gives the Data. note(text):
     called with what a person should be told. Raises OrderError."""
@@ -154,8 +160,9 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
         return order.image_size or (CPU_CNN_SIZE if reduced else spec.image_size)
 
     data = load(max(map(size_of, specs)))
-    if data.facts.get("made"):  # its own splits are those that were asked for
-        order = replace(order, split="given")
+    order = replace(order, split=split_of(data, order.split))
+    if order.resplits and order.split != "given":
+        raise OrderError("--resplits makes its own splits; leave out --split")
     folder = results.place(order.out, data.phantom) / "results"
     study = results.data_folder(folder, data.name, data.fingerprint)
     cnn_precision = choose_precision(order.precision, order.device, note)

@@ -1,0 +1,1 @@
+"""What a person calls, and options.py, which some of them share."""

@@ -1,0 +1,88 @@
+"""What a person says of a source holds for all that is made of it, and for the report."""
+
+import pytest
+from commands import TINY, fails, script, train
+from samples import COUNT, class_folders, dicom_file, load, pixels
+
+from xray import changes, data, experiments, floors, report, report_items, results, study
+
+SAID = ("--positive", "BACTERIA,VIRUS", "--negative", "NORMAL")
+NAMES = ("NORMAL", "BACTERIA", "TB", "VIRUS")
+SPLIT = ("--split", "patient", "--split-seed", "2")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["splits that are made", "other splits"])
+def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
+    """Classes of four, two of them joined and one left out, from images in no split and in three:
+    all records lie in the study's folder and the report shows them."""
+    monkeypatch.setattr(experiments, "every", lambda _: {"kernel": experiments._kernel})
+    if own:
+        splits = {"train": (40, 30, 5, 30), "validation": (9, 9, 1, 9), "test": (9, 9, 1, 9)}
+        folder = class_folders(tmp_path / "films", splits, NAMES)
+    else:
+        folder = class_folders(tmp_path / "films", {"all": (60, 50, 7, 50)}, NAMES) / "all"
+    where = ("--data", str(folder), *SAID, *SPLIT, "--out", str(tmp_path / "out"))
+    assert train(*TINY, "--model", "20", "--seeds", "0", "--epochs", "2", *where) == 0
+    script("experiments").main(list(where))
+    script("shortcuts").main(list(where))
+    said = capsys.readouterr().out
+    assert said.count("7 images of other classes are left out: 7 of TB") == 4  # two sizes of films
+    name = results.latest(tmp_path / "out" / "results")
+    assert name.endswith("/patient-2" if own else "/given")
+    place = tmp_path / "out" / "results" / name
+    assert len(list(place.parent.parent.glob("*/data.json"))) == 1, "one study, not several"
+    assert floors.read_whole(place) and changes.read(place) and experiments.read(place)
+    found = study.read(tmp_path / "out" / "results", name)
+    again = report_items.script_command(found, "shortcuts.py").split()[2:]
+    args = script("shortcuts").arguments(again)
+    assert args.choices == script("shortcuts").arguments(list(where)).choices
+    [call] = report_items.commands(found.runs)
+    assert all(word in call for word in (" ".join(SAID), " ".join(SPLIT)))
+
+    words = ["--results", str(tmp_path / "out" / "results"), "--out", str(tmp_path / "out")]
+    script("report").main([*words, "--data", str(folder)])  # the choices are those of the record
+    assert report.shown_in(tmp_path / "out") == name
+    page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert page.count("python scripts/shortcuts.py") > 4, "under each figure"
+    assert not [line for line in page.splitlines() if "makes them" in line and "shortcuts" in line]
+
+
+@pytest.mark.parametrize("name", ["train", "experiments", "shortcuts"])
+@pytest.mark.parametrize(
+    "words, problem",
+    [
+        (["--split-seed", "3"], "--split-seed needs --split"),
+        (["--positive", "A,,B"], "is not a list of classes"),
+        (["--split", "sideways"], "sideways"),
+        (["--split", "image", "--split-seed", "-1"], "--split-seed"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_alike(capsys, name, words, problem):
+    more = ["--model", "20"] if name == "train" else []
+    with pytest.raises(SystemExit) as end:
+        script(name).arguments([*more, *words])
+    fails((end.value.code, "", capsys.readouterr().err), problem)
+
+
+def test_floors_of_a_resplit_are_no_studys(tmp_path):
+    """A folder that is a re-split of one study and the split of another is made whole for it."""
+    folder = class_folders(tmp_path / "films", {"train": (30, 50), "val": (9, 9), "test": (9, 9)})
+    where = ("--data", str(folder), "--out", str(tmp_path / "out"))
+    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", *where)
+    assert train(*some, "--resplits", "1") == 0
+    script("shortcuts").main(list(where))
+    [place] = (tmp_path / "out" / "results").glob("*/image-0")
+    assert floors.read(place) and not floors.read_whole(place)
+    assert train(*some, "--split", "image") == 0
+    script("shortcuts").main([*where, "--split", "image"])
+    assert floors.read_whole(place)
+
+
+def test_dicom_files_have_no_header_floor(tmp_path):
+    folder = class_folders(tmp_path / "films")
+    (folder / "train" / "NORMAL" / "film.dcm").write_bytes(dicom_file(pixels(3).astype("u2") * 16))
+    found = load(folder, tmp_path)
+    assert floors.headers(data.find(str(folder)), found.paths) is None
+    (folder / "train" / "NORMAL" / "film.dcm").unlink()
+    found = load(folder, tmp_path)
+    assert floors.headers(data.find(str(folder)), found.paths).shape == (COUNT, 5)

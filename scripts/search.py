@@ -19,6 +19,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
+from scripts.options import add_choices, choices  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
 
 
@@ -50,11 +51,14 @@ def arguments(argv=None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data", metavar="SOURCE", help=f"as for train.py (default: {PAPER})")
+    add_choices(parser)
+    add("--skip-unreadable", action="store_true", help="leave unreadable images out")
     add("--row", nargs="+", metavar="ID", help="only the trials of these rows")
     words = "the record goes to DIR/results, beside the study's"
     add("--out", type=Path, default=ROOT / "report", metavar="DIR", help=words)
     parser.error = fail
     args = parser.parse_args(argv)
+    args.choices = choices(args, fail)
     args.out = args.out.expanduser()
     return args
 
@@ -64,8 +68,7 @@ def search(args) -> None:
 
     from xray import engine, results
     from xray import search as trials
-    from xray.data_classes import NO_CHOICES
-    from xray.training_jobs import choose_precision, open_source
+    from xray.training_jobs import choose_precision, open_source, split_of
     from xray.training_record import keep_freed_memory
 
     if unknown := [row for row in args.row or () if row not in trials.TRIALS]:
@@ -73,16 +76,18 @@ def search(args) -> None:
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = choose_precision("auto", device, say)
-    load = open_source(args.data or PAPER, NO_CHOICES, False, args.data is None, bar, say)
+    source = args.data or PAPER
+    load = open_source(source, args.choices, args.skip_unreadable, args.data is None, bar, say)
     specs = trials.asked(args.row)
     first = load(specs[0].image_size)
     out = results.place(args.out, first.phantom)
-    study = results.data_folder(out / "results", first.name, first.fingerprint) / first.split
+    split = split_of(first, args.choices.split)
+    study = results.data_folder(out / "results", first.name, first.fingerprint) / split
     done = [trial["spec"] for trial in trials.read(study)]
     todo = [spec for spec in specs if asdict(spec) not in done]
     say(f"trials: {len(specs)} asked for, {len(specs) - len(todo)} made before; {study}")
     for number, spec in enumerate(todo, 1):
-        data = load(spec.image_size)
+        data = load(spec.image_size, split)
         parts = [engine.place(part, device) for part in (data.train, data.validation)]
         steps = spec.epochs * -(-len(data.train.labels) // spec.batch_size)
         shown = bar(total=steps, initial=0, label=f"trial {number} of {len(todo)}")

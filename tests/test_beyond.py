@@ -54,7 +54,7 @@ def test_the_search_says_which_trial_its_row_carries(world):
     numbers, items = report_beyond.sections(world)
     assert numbers["trials"] == {"count": 2, "rows": 1}
     marks = [row[-1]["text"] for row in items["search"]["table"]["rows"]]
-    assert marks == ["", "lowest loss"]
+    assert marks == ["", "chosen"]
 
 
 def test_a_study_of_the_paper_alone_names_the_command(tmp_path):

@@ -42,3 +42,9 @@ def test_a_row_without_trials_is_told(few, capsys):
     with pytest.raises(SystemExit):
         commands.script("search").main(["--data", "phantom", "--row", "20"])
     assert "nothing is tried there" in capsys.readouterr().err
+
+
+def test_of_trials_as_good_as_the_best_the_fastest_is_chosen():
+    figures = ((0.100, 60), (0.1005, 30), (0.102, 10))
+    trials = [{"validation_loss": loss, "seconds": seconds} for loss, seconds in figures]
+    assert search.chosen(trials) is trials[1]

@@ -208,11 +208,8 @@ def _search(study: Study) -> tuple[dict, dict | None]:
     trials = search.read(study.folder)
     if not trials:
         return {}, None
-    best = {}
-    for trial in trials:
-        row = trial["spec"]["id"]
-        if row not in best or trial["validation_loss"] < best[row]["validation_loss"]:
-            best[row] = trial
+    names = dict.fromkeys(trial["spec"]["id"] for trial in trials)
+    best = {name: search.chosen([t for t in trials if t["spec"]["id"] == name]) for name in names}
     rows = []
     for trial in trials:
         spec, row = trial["spec"], trial["spec"]["id"]
@@ -220,10 +217,10 @@ def _search(study: Study) -> tuple[dict, dict | None]:
             [row, f"{spec['learning_rate']:g}", f"{spec['weight_decay']:g}", f"{spec['augment']:g}"]
             + [spec["hidden_units"], spec["epochs"], trial["epoch"]]
             + [f"{trial['validation_loss']:.4f}", percent(trial["validation_accuracy"])]
-            + [percent(trial["validation_auc"], 2), "lowest loss" if trial is best[row] else ""]
+            + [percent(trial["validation_auc"], 2), "chosen" if trial is best[row] else ""]
         )
     names = "Row | >Rate | >Decay | >Augmentation | >Filters | >Epochs | >Kept | >Validation loss"
-    shown = table(f"{names} | >Accuracy, % | >AUC, % | Of the row's", rows)
+    shown = table(f"{names} | >Accuracy, % | >AUC, % | Chosen", rows)
     again = item(study, table=shown, runs=[], missing=[])
     return {"count": len(trials), "rows": len(best)}, again
 

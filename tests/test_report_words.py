@@ -78,6 +78,18 @@ def test_the_second_finding_follows_the_interval(tmp_path, gain, words):
     assert f"**{words}.**" in text
 
 
+def test_a_model_that_learned_on_other_splits_alone(tmp_path):
+    for seed in range(2):
+        records.save(tmp_path, right(records.run("20", seed, test=1000), 0.3))
+    for number, share in enumerate(LINEAR):
+        made = records.run("20", 0, test=1000, split=f"image-{number}")
+        records.save(tmp_path, right(made, share))
+    found = read(tmp_path)
+    assert report_headlines.numbers(found, compared(found))["simplest"]["given"] is None
+    text = report.markdown(report.context(found), tmp_path)
+    assert "model 20 scores 90.0 to 94.0 %; the paper's" in " ".join(text.split())
+
+
 def test_without_resplits_the_findings_say_less(tmp_path):
     records.save(tmp_path, right(records.run("20", test=1000), 0.9))
     found = read(tmp_path)

@@ -38,10 +38,10 @@ def _simplest(study: Study, compared: list) -> dict | None:
     if found is None and (summary is None or not summary.learned):
         return None
     values = [row["accuracy"] for row in summary.scores] if found is None else found
-    theirs, one = printed("20", "accuracy"), {}
-    if summary and summary.learned:
-        one = {"given": summary.mean["accuracy"], "runs": len(summary.learned)}
-    return one | {
+    theirs, learned = printed("20", "accuracy"), summary.learned if summary else []
+    return {
+        "given": summary.mean["accuracy"] if learned else None,
+        "runs": len(learned),
         "mean": float(np.mean(values)),
         "low": min(values),
         "high": max(values),

@@ -31,9 +31,9 @@ TRIALS: dict[str, list[dict]] = {
     ],
     "33": [{"augment": strength} for strength in (0.5, 1.0, 1.5)],
     "35": [
-        *({"learning_rate": rate, "weight_decay": 0.01} for rate in (3e-4, 1e-3, 3e-3)),
-        *({"learning_rate": rate} for rate in (1e-3, 3e-3)),
-        {"augment": 0.5},
+        *({"learning_rate": rate} for rate in (3e-4, 1e-3, 3e-3)),
+        *({"learning_rate": rate, "weight_decay": 0.1} for rate in (1e-3, 3e-3)),
+        {"learning_rate": 1e-3, "weight_decay": 0.1, "augment": 0.5},
     ],
     "36": [
         {},

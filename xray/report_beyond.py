@@ -10,7 +10,7 @@ from xray.engine import kept_epoch
 from xray.report_data import text
 from xray.report_figures import time_words
 from xray.report_items import item, plot, signed, table, those_that_learned, within
-from xray.report_seeing import best_floor
+from xray.report_seeing import best_floor, over_resplits
 from xray.results import Run
 from xray.specs import CHANGES, KNOWN, TABLE_3
 from xray.study import EVALUATED, Study, apart, finished, on_test, percent, seconds_of, test_share
@@ -59,7 +59,7 @@ def sections(study: Study) -> tuple[dict, dict]:
     drawn = plot("per-second", figures.per_second, *about)
     data = text(["model", "class", "core_seconds", "accuracy"], timed)
     items["per-second"] = item(study, plot=drawn, data=data, runs=runs, missing=[])
-    numbers["apart"], splits = _resplit(study)
+    numbers["apart"], splits = _resplit(study, best_floor(seen) if seen else "")
     if splits:
         items["beyond-resplits"] = splits
     numbers["trials"], tried = _search(study)
@@ -172,9 +172,10 @@ def _timed(study: Study, rows: list[dict]) -> list[tuple]:
     ]
 
 
-def _resplit(study: Study) -> tuple[dict, dict | None]:
-    """Over re-splits by patient: model -> its mean accuracy and AUC (intervals.Mean) and its runs;
-    and the table, the paper's best of each class beside."""
+def _resplit(study: Study, floor: str) -> tuple[dict, dict | None]:
+    """Over re-splits by patient: model -> its mean accuracy and AUC (intervals.Mean), its margin
+    over the floor and its runs; and the table, with models of the paper on the same splits."""
+    seen = {name: floors.read(study.folder.parent / name) for name in study.beyond_resplits}
     asked = dict.fromkeys(
         model for by_model in study.beyond_resplits.values() for model in by_model
     )
@@ -184,7 +185,7 @@ def _resplit(study: Study) -> tuple[dict, dict | None]:
         runs = {
             name: apart(by_model.get(model, []))[0]
             for name, by_model in splits.items()
-            if name.startswith("patient")
+            if name.startswith("patient") and name in study.beyond_resplits
         }
         runs = {name: group for name, group in runs.items() if group}
         if len(runs) < 2:
@@ -194,13 +195,18 @@ def _resplit(study: Study) -> tuple[dict, dict | None]:
         for key in ("accuracy", "roc_auc"):
             values = [float(np.mean([row[key] for row in group])) for group in scores]
             one[key] = intervals.mean_of(values, test_share(study))
+        over = over_resplits(study, splits, seen, model, floor, "patient")
         found[model] = one | {"splits": len(runs), "runs": sum(map(len, runs.values()))}
+        found[model]["over"] = over
         used += [run for group in runs.values() for run in group]
         numbers = [within(m.mean, m.low, m.high) for m in one.values()]
-        rows.append([model, KNOWN[model].family, *numbers, len(runs), found[model]["runs"]])
+        numbers += [signed(*over[:3]) if over else "–", len(runs), found[model]["runs"]]
+        rows.append([model, KNOWN[model].family, *numbers])
     if not any(model in asked for model in found):
         return {}, None
-    names = "Model | Class | >Accuracy, % | >AUC, % | >Splits | >Runs that learned"
+    names = (
+        "Model | Class | >Accuracy, % | >AUC, % | >Over the floor | >Splits | >Runs that learned"
+    )
     return found, item(study, table=table(names, rows), runs=used, missing=[])
 
 

@@ -131,7 +131,7 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
             gaps.append(given[0])
             row = [model, MODELS[model].family, signed(*given)]
             for kind in PROTOCOLS:
-                over = _over(study, resplits, model, floor, kind)
+                over = over_resplits(study, study.resplits, resplits, model, floor, kind)
                 row += [signed(*over[:3]), over[3]] if over else ["–", "–"]
             rows.append(row)
         names = "Model | Class | >Given split | >By image | >Splits | >By patient | >Splits"
@@ -140,11 +140,12 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
     return numbers, items
 
 
-def _over(study: Study, resplits: dict, model: str, floor: str, kind: str):
-    """The mean margin over re-splits (intervals.Mean) and their number; None for fewer than two."""
+def over_resplits(study: Study, splits: dict, seen: dict, model: str, floor: str, kind: str):
+    """A model's mean margin over a floor on re-splits of a kind: (mean, low, high, their number);
+    None for fewer than two. splits: name -> model -> runs; seen: name -> floors.read."""
     gaps = []
-    for name, found in resplits.items():
-        runs = study.resplits[name].get(model, [])
+    for name, found in seen.items():
+        runs = splits.get(name, {}).get(model, [])
         good = [run for run in runs if finished(run) and learned(run)]
         if name.startswith(kind) and good and floor in found.get("floors", {}):
             labels = found["labels"]["test"]

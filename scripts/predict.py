@@ -141,7 +141,7 @@ def header(chosen, thresholds) -> list[str]:
     if thresholds.unsure:
         band = (float(expit(logit / thresholds.temperature)) for logit in thresholds.unsure)
         low, high = (f"{end:.3f}" for end in band)
-        why = "where validation films of both classes lie (all but 2 % of each at either end)"
+        why = "where validation films of both classes lie (all but 1 % of each at either end)"
         lines.append(f"unsure: between {low} and {high}, {why}")
     return lines
 

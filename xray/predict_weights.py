@@ -24,7 +24,7 @@ from xray.study import in_order, train_command
 
 # Table 3's best by validation, the paper's best, else the next with weights at hand
 DEFAULTS = ("36", "26b", "22b", "22", "20")
-SURE = 0.98  # share of either class's validation images that lie outside of the band of the unsure
+SURE = 0.99  # share of either class's validation images that lie outside of the band of the unsure
 
 
 class PredictError(ValueError):
@@ -209,8 +209,9 @@ class Thresholds(NamedTuple):
     reason: str  # why that one, in words
     # the probability is sigmoid(logit / temperature), fitted to the validation images
     temperature: float = 1.0
-    # logits between which an answer is unsure: below the first lie at most 2 % of validation's
-    # pneumonia, above the second at most 2 % of its normal images; None where they do not overlap
+    # logits between which an answer is unsure: below the first lie at most 1 % of validation's
+    # pneumonia, above the second at most 1 % of its normal images, and the threshold that decides
+    # lies between; None where the classes do not overlap
     unsure: tuple[float, float] | None = None
 
 
@@ -238,7 +239,6 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
     if len(stored) and (stored == stored[0]).all():
         dead = f"it gave all {len(stored)} validation images the same logit, {stored[0]:g}"
         return Thresholds(paper, None, None, f"none: the model is dead, {dead}")
-    more = warm, _unsure(stored, labels)
     try:
         logit = metrics.threshold_at_sensitivity(stored, labels, SENSITIVITY)
         found = threshold("sensitive", logit)
@@ -248,23 +248,25 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
         pass
     if probability is not None:
         own = threshold("given", warm * math.log(probability / (1 - probability)))
+        more = warm, _unsure(stored, labels, own.logit)
         return Thresholds(paper, sensitive, own, "a threshold of your own", *more)
     if sensitive is None:
         reason = f"the paper's rule; one that finds {SENSITIVITY:.0%} of pneumonia {why}"
-        return Thresholds(paper, None, paper, reason, *more)
+        return Thresholds(paper, None, paper, reason, warm, _unsure(stored, labels, 0.0))
     called = 1 - sensitive.specificity
     reason = (
         f"it found {sensitive.sensitivity:.0%} of pneumonia on the validation images, and called "
         f"{called:.0%} of the normal ones pneumonia"
     )
+    more = warm, _unsure(stored, labels, sensitive.logit)
     return Thresholds(paper, sensitive, sensitive, reason, *more)
 
 
-def _unsure(stored, labels) -> tuple[float, float] | None:
+def _unsure(stored, labels, decision: float) -> tuple[float, float] | None:
     """See Thresholds.unsure."""
     try:
         low = metrics.threshold_at_sensitivity(stored, labels, SURE)
         high = -metrics.threshold_at_sensitivity(-stored, 1 - labels, SURE)
     except ValueError:
         return None
-    return (low, high) if low < high else None
+    return (min(low, decision), max(high, decision)) if low < high else None

@@ -217,7 +217,7 @@ def _search(study: Study) -> tuple[dict, dict | None]:
     names = dict.fromkeys(trial["spec"]["id"] for trial in trials)
     best = {name: search.chosen([t for t in trials if t["spec"]["id"] == name]) for name in names}
     rows = []
-    for trial in trials:
+    for trial in sorted(trials, key=lambda trial: trial["spec"]["id"]):
         spec, row = trial["spec"], trial["spec"]["id"]
         rows.append(
             [row, f"{spec['learning_rate']:g}", f"{spec['weight_decay']:g}", f"{spec['augment']:g}"]

@@ -1,7 +1,6 @@
 """What a person can type: arguments that fit and that do not, and places to write to."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -149,21 +148,6 @@ def test_list_and_help(trainer, capsys):
     assert end.value.code == 0 and all(
         option in said for option in ("--model", "--all", "--data", "--out", "--force")
     )
-
-
-def test_make_help_names_every_target():
-    said = subprocess.run(
-        ["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True
-    ).stdout
-    targets = [
-        line.split(":")[0]
-        for line in (ROOT / "Makefile").read_text().splitlines()
-        if line.startswith(".PHONY:") is False
-        and ":" in line
-        and line[:1].isalpha()
-        and ":=" not in line
-    ]
-    assert targets and all(f"make {target}" in said for target in targets if target != "help")
 
 
 def test_a_model_or_seed_named_twice_is_trained_once(images, tmp_path, capsys):

@@ -163,3 +163,18 @@ def test_the_packages_are_those_of_the_requirements():
     named = {line.split("==")[0] for line in lines} - set(for_tests.split())
     named = named - {"scikit-learn"} | {"sklearn"}  # whose module has another name
     assert set(packages.MODULES.split()) == named
+
+
+def test_make_help_names_every_target():
+    said = subprocess.run(
+        ["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True
+    ).stdout
+    targets = [
+        line.split(":")[0]
+        for line in (ROOT / "Makefile").read_text().splitlines()
+        if line.startswith(".PHONY:") is False
+        and ":" in line
+        and line[:1].isalpha()
+        and ":=" not in line
+    ]
+    assert targets and all(f"make {target}" in said for target in targets if target != "help")

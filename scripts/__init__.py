@@ -1,1 +1,1 @@
-"""What a person calls, and options.py, which some of them share."""
+"""What a person calls; options.py and console.py, which they share."""

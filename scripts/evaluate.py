@@ -19,10 +19,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
-
-def fail(message: str):
-    print("error: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
+from scripts.console import fail  # noqa: E402
 
 
 def say(words: str) -> None:

@@ -39,7 +39,10 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def choices(args: argparse.Namespace, fail) -> Choices:
-    """What `args` say. fail(message): called where they contradict each other."""
+    """What `args`, --data among them, say. fail(message): called where they contradict each other
+    or name no source."""
+    if args.data is not None and not args.data.strip():
+        fail("--data names no source")
     if args.split_seed is not None and args.split == "given":
         fail("--split-seed needs --split image or --split patient")
     split = "" if args.split == "given" else f"{args.split}-{args.split_seed or 0}"

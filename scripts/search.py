@@ -19,29 +19,9 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
+from scripts.console import bar, fail, say  # noqa: E402
 from scripts.options import add_choices, choices  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
-
-
-def fail(message: str):
-    print("error: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
-
-
-def say(text: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
-
-
-def bar(total, initial, label):
-    from tqdm import tqdm
-
-    look = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-    return tqdm(
-        total=total, initial=initial, desc=label, leave=False, disable=None, bar_format=look
-    )
 
 
 def arguments(argv=None) -> argparse.Namespace:

@@ -25,6 +25,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
+from scripts.console import fail, say  # noqa: E402
 from scripts.options import add_choices, choices, count  # noqa: E402
 from xray import training_jobs  # noqa: E402
 from xray.data_classes import in_words  # noqa: E402
@@ -123,22 +124,8 @@ def arguments(argv=None) -> argparse.Namespace:
     args.choices = choices(args, fail)
     if args.image_size and args.image_size % 4:
         fail(f"--image-size {args.image_size} does not fit: it must be a multiple of 4")
-    if args.data is not None and not args.data.strip():
-        fail("--data names no source")
     args.out = args.out.expanduser()  # OUT=~/x reaches us as it is
     return args
-
-
-def fail(message: str):
-    print("error: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
-
-
-def say(text: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stdout)
-    sys.stdout.flush()
 
 
 def pick_device(args) -> str:

@@ -79,7 +79,7 @@ def heading(study: Study) -> list[tuple[str, str]]:
     data = study.runs[0].data
     devices = sorted({str(run.environment.get("device", "unknown")) for run in study.runs})
     sizes = sorted({run.image_size for run in study.runs}, reverse=True)
-    seeds = {len(runs) for runs in (study.chosen).values()}
+    seeds = {len(runs) for runs in study.chosen.values()}
     dates = sorted(str(run.environment.get("finished", ""))[:10] for run in study.runs)
     return [
         ("Study", study.name),

@@ -157,8 +157,11 @@ def shortcuts(folder, validation: int, test: int) -> None:
     names = changes.every(np.stack([film] * test), kept["test"], film)
     answers = dict.fromkeys(names, floors.packed(logits["test"]))
     answers["lung box of the other class"] = floors.packed(-logits["test"])
-    entry = {"model": "20", "run": "20-seed0", "seed": 0, "image_size": 640, "weights": "0" * 64}
-    models = {"labels": texts["test"], "models": [entry | {"logits": answers}]}
+    models = {"labels": texts["test"], "models": []}
+    for name in ("20", "36"):
+        size = KNOWN[name].image_size
+        about = {"model": name, "run": f"{name}-seed0", "seed": 0, "image_size": size}
+        models["models"].append(about | {"weights": "0" * 64, "logits": answers})
     results.write_json(folder / "changes.json", head | models)
 
 
@@ -207,7 +210,8 @@ def beyond(folder, study, seeds: int = 2, **settings) -> None:
         for seed in range(seeds):
             save(folder, run(model, seed, **own | settings))
     for split in ("patient-0", "patient-1"):
-        save(folder, run("36", 0, split=split, image_size=128, skill=4, **settings))
+        for seed in range(seeds):
+            save(folder, run("36", seed, split=split, image_size=128, skill=4, **settings))
     for rate, loss in ((1e-3, 0.3), (3e-3, 0.2)):
         figures = {"validation_loss": loss, "validation_accuracy": 0.9, "validation_auc": 0.95}
         trial = {"spec": asdict(replace(KNOWN["31"], learning_rate=rate)), "seed": 0} | figures

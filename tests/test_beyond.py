@@ -1,11 +1,13 @@
 """Chapter 7: Table 3 held against what it changes; the paper's own claims are left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import records
 import report_world
 
-from xray import report, report_beyond, study
+from xray import metrics, report, report_beyond, report_seeing, study
 from xray.specs import KNOWN, TABLE_3
 
 
@@ -48,6 +50,36 @@ def test_the_best_is_that_of_the_lowest_validation_loss(world):
     assert numbers["best"] == min(TABLE_3, key=losses.get)
     kept = [min(run.history["validation_loss"]) for run in world.beyond["36"]]
     assert losses["36"] == pytest.approx(np.mean(kept))
+
+
+def test_a_splits_runs_are_averaged_logit_by_logit(world):
+    numbers, items = report_beyond.sections(world)
+    found, by_split = numbers["apart"]["36"], world.beyond_resplits
+    areas = []
+    for by_model in by_split.values():
+        runs = by_model["36"]
+        mean = sum(run.logits["test"].astype(float) for run in runs) / len(runs)
+        areas.append(metrics.scores(mean, runs[0].labels["test"])["roc_auc"])
+    assert len(runs) == 2 and found["averaged"]["roc_auc"].mean == pytest.approx(np.mean(areas))
+    assert found["averaged"]["roc_auc"].mean != found["roc_auc"].mean
+    cells = [[cell["text"] for cell in row] for row in items["beyond-resplits"]["table"]["rows"]]
+    assert cells[-1][1] == "the mean logit of a split's 2 runs" and cells[-1][-2:] == ["2", "4"]
+
+
+def test_one_run_a_split_is_not_averaged(world):
+    alone = {name: {"36": by["36"][:1]} for name, by in world.beyond_resplits.items()}
+    numbers, _ = report_beyond.sections(replace(world, beyond_resplits=alone))
+    assert "averaged" not in numbers["apart"]["36"]
+
+
+def test_what_moves_table_3_stands_apart_from_what_moves_the_papers_models(world):
+    numbers, items = report_beyond.sections(world)
+    assert numbers["changes"]["models"] == ["36"]
+    gap = numbers["changes"]["words"]["lung box of the other class"]["36"]["roc_auc"]
+    assert gap.startswith("−") and "shortcuts.py" in " ".join(items["beyond-changes"]["again"])
+    _, of_papers = report_seeing.sections(world)
+    shown = {row[1]["text"] for row in of_papers["changes"]["table"]["rows"]}
+    assert shown == {"20"} and items["beyond-changes"]["count"] == 1
 
 
 def test_the_search_says_which_trial_its_row_carries(world):

@@ -20,8 +20,9 @@ from xray.floors import box_mask, digits, packed, ring_mask, unpacked
 RING = 0.10  # of the side: the ring that is taken away or swapped
 UNCHANGED = "unchanged"
 AT_ONCE = 64  # films changed together
-# shown changed films, where their weights were kept: each class, plain, weighted and with L2
-MODELS = ("20", "21", "22b", "25b", "26b")
+# shown changed films, where their weights were kept: each class, plain, weighted and with L2, and
+# the best of Table 3
+MODELS = ("20", "21", "22b", "25b", "26b", "36")
 
 
 def coarse(films, cells: int) -> np.ndarray:

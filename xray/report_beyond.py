@@ -1,16 +1,17 @@
 """Numbers and tables of chapter 7: Table 3, and what each of its changes is worth."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from xray import external, floors, intervals, models, search
+from xray import changes, external, floors, intervals, models, search
 from xray import report_figures_beyond as figures
 from xray.engine import kept_epoch
 from xray.report_data import text
 from xray.report_figures import time_words
 from xray.report_items import item, plot, signed, table, those_that_learned, within
-from xray.report_seeing import best_floor, over_resplits
+from xray.report_seeing import best_floor, made, moved, of_moved, over_resplits
 from xray.results import Run
 from xray.specs import CHANGES, KNOWN, TABLE_3
 from xray.study import EVALUATED, Study, apart, finished, on_test, percent, seconds_of, test_share
@@ -68,6 +69,9 @@ def sections(study: Study) -> tuple[dict, dict]:
     numbers["external"], elsewhere = _elsewhere(study, shown, seen)
     if elsewhere:
         items["beyond-elsewhere"] = elsewhere
+    numbers["changes"], changed = _changes(study, shown)
+    if changed:
+        items["beyond-changes"] = changed
     return numbers, items
 
 
@@ -173,41 +177,55 @@ def _timed(study: Study, rows: list[dict]) -> list[tuple]:
 
 
 def _resplit(study: Study, floor: str) -> tuple[dict, dict | None]:
-    """Over re-splits by patient: model -> its mean accuracy and AUC (intervals.Mean), its margin
-    over the floor and its runs; and the table, with models of the paper on the same splits."""
-    seen = {name: floors.read(study.folder.parent / name) for name in study.beyond_resplits}
-    asked = dict.fromkeys(
-        model for by_model in study.beyond_resplits.values() for model in by_model
-    )
+    """Over re-splits by patient: model -> what `_over_splits` finds, and of Table 3's `averaged`,
+    the same of its runs' mean logits; and the table, with models of the paper on the same
+    splits."""
+    names = [name for name in study.beyond_resplits if name.startswith("patient")]
+    seen = {name: floors.read(study.folder.parent / name) for name in names}
+    asked = dict.fromkeys(model for name in names for model in study.beyond_resplits[name])
     found, rows, used = {}, [], []
     for model in [*("20", "21", "22b"), *asked] if asked else ():
         splits = study.beyond_resplits if model in asked else study.resplits
-        runs = {
-            name: apart(by_model.get(model, []))[0]
-            for name, by_model in splits.items()
-            if name.startswith("patient") and name in study.beyond_resplits
-        }
+        runs = {name: apart(splits.get(name, {}).get(model, []))[0] for name in names}
         runs = {name: group for name, group in runs.items() if group}
         if len(runs) < 2:
             continue
-        scores = [[on_test(run) for run in group] for group in runs.values()]
-        one = {}
-        for key in ("accuracy", "roc_auc"):
-            values = [float(np.mean([row[key] for row in group])) for group in scores]
-            one[key] = intervals.mean_of(values, test_share(study))
-        over = over_resplits(study, splits, seen, model, floor, "patient")
-        found[model] = one | {"splits": len(runs), "runs": sum(map(len, runs.values()))}
-        found[model]["over"] = over
+        found[model] = _over_splits(study, model, runs, seen, floor)
         used += [run for group in runs.values() for run in group]
-        numbers = [within(m.mean, m.low, m.high) for m in one.values()]
-        numbers += [signed(*over[:3]) if over else "–", len(runs), found[model]["runs"]]
-        rows.append([model, KNOWN[model].family, *numbers])
+        rows.append([model, KNOWN[model].family, *found[model]["cells"]])
+        if model in asked and min(map(len, runs.values())) > 1:
+            mean = {name: [_averaged(group)] for name, group in runs.items()}
+            found[model]["averaged"] = _over_splits(study, model, mean, seen, floor)
+            counts = {len(group) for group in runs.values()}
+            each = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else min(counts)
+            cells = [*found[model]["averaged"]["cells"][:-1], found[model]["runs"]]
+            rows.append([model, f"the mean logit of a split's {each} runs", *cells])
     if not any(model in asked for model in found):
         return {}, None
-    names = (
-        "Model | Class | >Accuracy, % | >AUC, % | >Over the floor | >Splits | >Runs that learned"
-    )
+    names = "Model | What | >Accuracy, % | >AUC, % | >Over the floor | >Splits | >Runs that learned"
     return found, item(study, table=table(names, rows), runs=used, missing=[])
+
+
+def _over_splits(study: Study, model: str, runs: dict[str, list], seen: dict, floor: str) -> dict:
+    """A model's mean accuracy and AUC over splits (intervals.Mean), its margin over the floor, how
+    many splits and runs, and these as cells. runs: split -> those that learned, one or more."""
+    scores = [[on_test(run) for run in group] for group in runs.values()]
+    one = {}
+    for key in ("accuracy", "roc_auc"):
+        values = [float(np.mean([row[key] for row in group])) for group in scores]
+        one[key] = intervals.mean_of(values, test_share(study))
+    cells = [within(m.mean, m.low, m.high) for m in one.values()]
+    splits = {name: {model: group} for name, group in runs.items()}
+    over = over_resplits(study, splits, seen, model, floor, "patient")
+    counts = {"splits": len(runs), "runs": sum(map(len, runs.values()))}
+    cells += [signed(*over[:3]) if over else "–", *counts.values()]
+    return one | counts | {"over": over, "cells": cells}
+
+
+def _averaged(runs: list[Run]) -> Run:
+    """As one run that answers with the mean of these runs' logits."""
+    mean = np.mean([run.logits["test"] for run in runs], axis=0)
+    return replace(runs[0], logits=runs[0].logits | {"test": mean})
 
 
 def _search(study: Study) -> tuple[dict, dict | None]:
@@ -259,3 +277,24 @@ def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict 
         return [], None
     names = "Films | Model | >Over the floor, points | >AUC here, % | >AUC on those films, %"
     return numbers, item(study, table=table(names, rows), runs=used, missing=[])
+
+
+def _changes(study: Study, shown: dict) -> tuple[dict, dict | None]:
+    """What moves Table 3's models, and the models of the paper that they change, as in section 6.2:
+    change -> model -> score -> the change in words."""
+    found = changes.read(study.folder)
+    ones = [one for one in found.get("models", []) if one["model"] in shown]
+    ours = [one["model"] for one in ones if one["model"] in TABLE_3]
+    if not ours or len(set(found["labels"])) < 2:
+        return {}, None
+    gaps = moved(ones, found["labels"])
+    _, drawn = of_moved("beyond-changes", f"What moves model {' and '.join(ours)}", gaps)
+    runs = [run for one in ones for run in shown[one["model"]] if run.file.stem == one["run"]]
+    words = {
+        change: {
+            model: {key: signed(*by[key]) for key in ("roc_auc", "specificity")}
+            for model, by in by_model.items()
+        }
+        for change, by_model in gaps.items()
+    }
+    return {"models": ours, "words": words}, made(study, runs=runs, missing=[], **drawn)

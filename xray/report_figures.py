@@ -35,6 +35,11 @@ def colour(spec, light: bool | None = None) -> str:
     return COLOURS[HUE[spec.family] + ("-2" if light else "")]
 
 
+def class_colour(family: str) -> str:
+    """The hue of a class; ink for one that the paper does not have."""
+    return COLOURS[HUE.get(family, "ink")]
+
+
 def how_many(runs_of: dict[str, list[Run]]) -> str:
     """How many runs learned, such as "3 of 5 learned"; empty where all did. runs_of: model -> its
     runs; where they differ, a line for each number with its models."""

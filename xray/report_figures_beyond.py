@@ -6,7 +6,7 @@ from matplotlib.ticker import NullFormatter
 
 from xray import paper
 from xray.comparisons import printed
-from xray.report_figures import HUE, legend, line, name_rows, time_words
+from xray.report_figures import class_colour, legend, line, name_rows, time_words
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
 from xray.study import percent
 
@@ -16,10 +16,6 @@ EACH = {"marker": "o", "markersize": 3, "linestyle": "none", "markeredgewidth": 
 STYLES = ("--", ":")
 
 
-def _hue(family: str) -> str:
-    return COLOURS[HUE[family]] if family in HUE else COLOURS["ink"]
-
-
 def ladder(name: str, title: str, rows: list[dict], lines: dict[str, float]) -> dict:
     """Test accuracy, a row a model (report_beyond): the mean, and each run; lines: words -> an
     accuracy to hold it against."""
@@ -27,7 +23,7 @@ def ladder(name: str, title: str, rows: list[dict], lines: dict[str, float]) -> 
     def paint(figure, stacked):
         axis = figure.subplots()
         for place, row in enumerate(rows):
-            hue, values = _hue(row["family"]), [100 * v for v in row["each"]["accuracy"]]
+            hue, values = class_colour(row["family"]), [100 * v for v in row["each"]["accuracy"]]
             axis.plot(values, [place] * len(values), color=hue, **EACH)
             if values:
                 axis.plot(100 * row["means"]["accuracy"], place, color=hue, **MEAN)
@@ -56,7 +52,7 @@ def per_second(name: str, title: str, points: list[tuple], lines: dict[str, floa
     def paint(figure, stacked):
         axis = figure.subplots()
         for model, family, seconds, accuracy in points:
-            axis.plot(seconds, 100 * accuracy, color=_hue(family), **MEAN)
+            axis.plot(seconds, 100 * accuracy, color=class_colour(family), **MEAN)
             beside = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": 7}
             axis.annotate(model, (seconds, 100 * accuracy), color=COLOURS["quiet"], **beside)
         for value, style in zip(lines.values(), STYLES):
@@ -68,7 +64,8 @@ def per_second(name: str, title: str, points: list[tuple], lines: dict[str, floa
         classes = dict.fromkeys(family for _, family, _, _ in points)
         names = {"Linear+ReLU": "MLP"}
         entries = {
-            names.get(family, family): line(color=_hue(family), **MEAN) for family in classes
+            names.get(family, family): line(color=class_colour(family), **MEAN)
+            for family in classes
         }
         for words, style in zip(lines, STYLES):
             entries[words] = line(color=COLOURS["quiet"], linewidth=1.2, linestyle=style)

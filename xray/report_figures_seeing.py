@@ -7,9 +7,9 @@ from textwrap import fill
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from xray.report_figures import colour, legend, line, name_rows
+from xray.report_figures import class_colour, colour, legend, line, name_rows
 from xray.report_pictures import COLOURS, NARROW, WIDTH, draw
-from xray.specs import MODELS
+from xray.specs import KNOWN, MODELS
 from xray.study import percent
 
 PANELS = (("accuracy", "Accuracy, %"), ("roc_auc", "AUC, %"))
@@ -92,8 +92,8 @@ def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
     """The change in AUC, a row a change and a mark a model: change -> model -> (value, low,
     high)."""
     models = list(dict.fromkeys(model for by_model in found.values() for model in by_model))
-    marks = dict(zip(models, "osD^v"))
-    hues = {model: colour(MODELS[model], False) for model in models}
+    marks = dict(zip(models, "osD^vP"))
+    hues = {model: class_colour(KNOWN[model].family) for model in models}
 
     def style(model):
         return {"color": hues[model], "marker": marks[model], "markersize": 4, "linestyle": "none"}

@@ -32,7 +32,7 @@ def _missing(study: Study) -> dict:
     return item(study, missing=["shortcuts"]) | {"command": script_command(study, SCRIPT)}
 
 
-def _made(study: Study, models: list[str] = (), **parts) -> dict:
+def made(study: Study, models: list[str] = (), **parts) -> dict:
     """An item that is drawn from that command's records, and the runs of models."""
     found = item(study, models, **parts)
     again = [script_command(study, SCRIPT), report_command(study)]
@@ -83,7 +83,7 @@ def _floors(study: Study) -> tuple[dict, dict]:
     drawn = plot("floors", figures.floors, "Floors beside the models, test split", rows)
     numbers, margins = _margins(study, found, models)
     shown = {"plot": drawn, "table": _floor_table(found, rows), "data": _floor_data(found, rows)}
-    items = {"floors": _made(study, models, **shown)} | margins
+    items = {"floors": made(study, models, **shown)} | margins
     right = [study.summaries[model].mean["accuracy"] for model in models]
     numbers |= {"scored": scored, "models": models, "thumbnail": floors.CURVE}
     numbers["accuracies"] = (min(right), max(right)) if right else None
@@ -135,7 +135,7 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
                 row += [signed(*over[:3]), over[3]] if over else ["–", "–"]
             rows.append(row)
         names = "Model | Class | >Given split | >By image | >Splits | >By patient | >Splits"
-        items[name] = _made(study, models, table=table(names, rows))
+        items[name] = made(study, models, table=table(names, rows))
         numbers["spans"][name] = (min(gaps), max(gaps)) if gaps else None
     return numbers, items
 
@@ -173,7 +173,7 @@ def _curve(study: Study, found: dict, models: list[str]) -> dict:
     data = [[n, *(part for key in keys for part in scores[key])] for n, scores in scored.items()]
     shown = table("Training images | >Accuracy, % | >AUC, %", rows)
     data = text(["training_images", *_columns(*keys)], data)
-    return _made(study, plot=drawn, table=shown, data=data)
+    return made(study, plot=drawn, table=shown, data=data)
 
 
 # ---- changed films
@@ -183,32 +183,40 @@ def _changes(study: Study) -> tuple[dict, dict]:
     found = changes.read(study.folder)
     if not found:
         return {}, {"changes": _missing(study)}
-    labels, moved = found["labels"], {}
-    if len(set(labels)) < 2:  # neither AUC nor the other class
+    if len(set(found["labels"])) < 2:  # neither AUC nor the other class
         return {}, {"changes": item(study)}
-    for one in found["models"]:
+    ones = [one for one in found["models"] if one["model"] in MODELS] or found["models"]
+    gaps = moved(ones, found["labels"])
+    numbers, shown = of_moved("changes", "What moves the trained models", gaps)
+    edge = all(by["roc_auc"][2] < 0 for by in gaps["outer 10 % of the other class"].values())
+    numbers |= {"sizes": {one["model"]: one["image_size"] for one in ones}, "edge": edge}
+    return numbers | {"nothing": _nothing(gaps)}, {"changes": made(study, **shown)}
+
+
+def moved(ones: list[dict], labels) -> dict[str, dict[str, dict]]:
+    """Change -> model -> score -> (its change in that score, low, high). ones: of changes.read."""
+    found = {}
+    for one in ones:
         before = [one["logits"][changes.UNCHANGED]]
         for name, logits in one["logits"].items():
             if name != changes.UNCHANGED:
                 gaps = intervals.of_difference([logits], before, labels)
-                moved.setdefault(name, {})[one["model"]] = gaps
-    models = [one["model"] for one in found["models"]]
-    areas = {name: {m: gaps["roc_auc"] for m, gaps in by.items()} for name, by in moved.items()}
-    drawn = plot("changes", figures.changes, "What moves the trained models", areas)
+                found.setdefault(name, {})[one["model"]] = gaps
+    return found
+
+
+def of_moved(name: str, title: str, gaps: dict) -> tuple[dict, dict]:
+    """The numbers said of `moved`, and its picture, table and CSV."""
+    areas = {change: {m: by[m]["roc_auc"] for m in by} for change, by in gaps.items()}
     keys = ("roc_auc", "recall", "specificity")
-    pairs = [(name, model, moved[name][model]) for name in moved for model in models]
-    rows = [[name, model, *(signed(*gaps[key]) for key in keys)] for name, model, gaps in pairs]
-    data = [
-        [name, model, *(end for key in keys for end in gaps[key])] for name, model, gaps in pairs
-    ]
+    pairs = [(change, model, gaps[change][model]) for change in gaps for model in gaps[change]]
+    rows = [[change, model, *(signed(*one[key]) for key in keys)] for change, model, one in pairs]
+    data = [[*head, *(end for key in keys for end in one[key])] for *head, one in pairs]
     columns = "Change | Model | >AUC | >Sensitivity | >Specificity"
-    sizes = {one["model"]: one["image_size"] for one in found["models"]}
-    spans = {name: _span([gap[0] for gap in by_model.values()]) for name, by_model in areas.items()}
-    edge = all(high < 0 for _, _, high in areas["outer 10 % of the other class"].values())
-    numbers = {"sizes": sizes, "spans": spans, "nothing": _nothing(moved), "edge": edge}
-    shown = {"plot": drawn, "table": table(columns, rows)}
+    spans = {change: _span([gap[0] for gap in by.values()]) for change, by in areas.items()}
+    shown = {"plot": plot(name, figures.changes, title, areas), "table": table(columns, rows)}
     shown |= {"data": text(["change", "model", *_columns(*keys)], data)}
-    return numbers, {"changes": _made(study, **shown)}
+    return {"spans": spans}, shown
 
 
 def _span(gaps: list[float]) -> str:
@@ -216,10 +224,10 @@ def _span(gaps: list[float]) -> str:
     return " to ".join(f"{100 * gap:+.1f}".replace("-", "−") for gap in (min(gaps), max(gaps)))
 
 
-def _nothing(moved: dict) -> list[str]:
+def _nothing(gaps: dict) -> list[str]:
     """The changes under which no model's AUC can have moved by more than SMALL."""
     return [
         name
-        for name, by_model in moved.items()
-        if all(max(abs(end) for end in gaps["roc_auc"][1:]) <= SMALL for gaps in by_model.values())
+        for name, by_model in gaps.items()
+        if all(max(abs(end) for end in one["roc_auc"][1:]) <= SMALL for one in by_model.values())
     ]

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from xray import paper, report_data, report_figures, report_figures_curves
+from xray import claims, paper, report_data, report_figures, report_figures_curves
 from xray.comparisons import printed, timed_alike
 from xray.deviations import DEVIATIONS
 from xray.intervals import wilson
@@ -50,6 +50,7 @@ PANEL_WORDS = {
 WEIGHTED = ("plain loss", "weighted loss")
 BAR_TONES = {21: WEIGHTED, 24: WEIGHTED, 27: ("without L2", "with L2")}
 ADAM = ("17", "18", "19")
+FEW = 4  # conditions of a claim that are said one by one in section 4
 
 
 def sections(study: Study, verdicts: list) -> tuple[dict, dict]:
@@ -279,7 +280,12 @@ def _conclusions(verdicts: list) -> dict:
         if verdict.section == "4":
             name = cell(verdict.id, href=f"#claim-{verdict.id.lower()}")
             badge = cell(verdict.verdict, badge=BADGES[verdict.verdict])
-            rows.append([name, badge, verdict.claim, verdict.figures])
+            outcomes = [one.outcome for one in verdict.findings]
+            said = ", ".join(f"{word} {outcomes.count(word)}" for word in claims.MARKS)
+            many = f"{len(outcomes)} conditions, listed with the claim: {said}"
+            rows.append(
+                [name, badge, verdict.claim, many if len(outcomes) > FEW else verdict.figures]
+            )
     return table("Claim | Verdict | In our words | What we measured", rows)
 
 

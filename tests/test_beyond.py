@@ -86,7 +86,7 @@ def test_the_search_says_which_trial_its_row_carries(world):
     numbers, items = report_beyond.sections(world)
     assert numbers["trials"] == {"count": 2, "rows": 1}
     marks = [row[-1]["text"] for row in items["search"]["table"]["rows"]]
-    assert marks == ["", "chosen"]
+    assert marks == ["", "chosen"] and "search.py" in items["search"]["again"][0]
 
 
 def test_a_study_of_the_paper_alone_names_the_command(tmp_path):

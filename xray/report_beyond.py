@@ -5,12 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from xray import changes, external, floors, intervals, models, search
+from xray import changes, external, floors, intervals, models, report_external, search
 from xray import report_figures_beyond as figures
 from xray.engine import kept_epoch
 from xray.report_data import text
 from xray.report_figures import time_words
-from xray.report_items import item, plot, signed, table, those_that_learned, within
+from xray.report_items import (
+    item,
+    plot,
+    report_command,
+    script_command,
+    signed,
+    table,
+    those_that_learned,
+    within,
+)
 from xray.report_seeing import best_floor, made, moved, of_moved, over_resplits
 from xray.results import Run
 from xray.specs import CHANGES, KNOWN, TABLE_3
@@ -245,14 +254,15 @@ def _search(study: Study) -> tuple[dict, dict | None]:
         )
     names = "Row | >Rate | >Decay | >Augmentation | >Filters | >Epochs | >Kept | >Validation loss"
     shown = table(f"{names} | >Accuracy, % | >AUC, % | Chosen", rows)
-    again = item(study, table=shown, runs=[], missing=[])
-    return {"count": len(trials), "rows": len(best)}, again
+    again = [script_command(study, "search.py"), report_command(study)]
+    tried = item(study, table=shown, runs=[], missing=[]) | {"again": again}
+    return {"count": len(trials), "rows": len(best)}, tried
 
 
 def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict | None]:
     """What a better score is made of: of each model with weights that were shown films of another
     hospital, the AUC here and there, and its accuracy over that of the best floor without lung."""
-    numbers, rows, used = [], [], []
+    numbers, rows, used, those = [], [], [], []
     for films in external.read(study.folder):
         owners = external.patients(films["columns"])
         areas = {}
@@ -273,10 +283,12 @@ def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict 
             used.append(run)
         if any(model in TABLE_3 for model in areas):
             numbers.append({"name": films["name"], "areas": areas})
+            those.append(films)
     if not numbers:
         return [], None
     names = "Films | Model | >Over the floor, points | >AUC here, % | >AUC on those films, %"
-    return numbers, item(study, table=table(names, rows), runs=used, missing=[])
+    shown = {"table": table(names, rows), "runs": used, "missing": []}
+    return numbers, report_external.made(study, those, **shown)
 
 
 def _changes(study: Study, shown: dict) -> tuple[dict, dict | None]:

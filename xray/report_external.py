@@ -66,9 +66,9 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     by_group = _group_table(films, models, groups, owners)
     every = _score_table(films, runs, groups, owners)
     return numbers, {
-        f"external-{place}": _made(study, films, **shown, runs=list(runs.values())),
-        f"external-groups-{place}": _made(study, films, table=by_group),
-        f"external-scores-{place}": _made(study, films, table=every),
+        f"external-{place}": made(study, [films], **shown, runs=list(runs.values())),
+        f"external-groups-{place}": made(study, [films], table=by_group),
+        f"external-scores-{place}": made(study, [films], table=every),
     }
 
 
@@ -98,14 +98,16 @@ def _area_data(areas: list[tuple]) -> str:
     return text(names, rows)
 
 
-def _made(study: Study, films: dict, **parts) -> dict:
-    """An item that is drawn from the records of films elsewhere, and from runs."""
-    words = ["python", "scripts/evaluate.py", "--data", films["name"]]
-    if study.folder.parents[1].resolve() != RESULTS:
-        words += ["--results", str(study.folder.parents[1])]
+def made(study: Study, shown: list[dict], **parts) -> dict:
+    """An item that is drawn from the records of films elsewhere, those of external.read, and from
+    runs."""
+    results, again = study.folder.parents[1], []
+    for films in shown:
+        words = ["python", "scripts/evaluate.py", "--data", films["name"]]
+        words += ["--results", str(results)] if results.resolve() != RESULTS else []
+        again.append(shlex.join(words))
     found = item(study, **parts)
-    again = [shlex.join(words), report_command(study)]
-    return found | {"again": [*found["again"][:-1], *again]}
+    return found | {"again": [*found["again"][:-1], *again, report_command(study)]}
 
 
 def _cut(run) -> float:

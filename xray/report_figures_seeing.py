@@ -122,9 +122,9 @@ def changes(name: str, title: str, found: dict[str, dict[str, tuple]]) -> dict:
         columns = 3 if stacked else 5
         legend(figure, entries, ncols=columns, columnspacing=1.2, handletextpad=0.4)
 
-    first = models[0]
-    said = "; ".join(f"{change} {100 * by[first][0]:+.1f}" for change, by in found.items())
-    alt = f"{title}. Points of AUC for model {first}: {said}."
+    last = models[-1]
+    said = "; ".join(f"{change} {100 * by[last][0]:+.1f}" for change, by in found.items())
+    alt = f"{title}. Points of AUC for model {last}: {said}."
     wide, narrow = 0.9 + 0.3 * len(found), 1.7 + 2 * 0.34 * len(found)
     return draw(name, title, alt, (WIDTH, wide), (NARROW, narrow), paint)
 

@@ -7,7 +7,7 @@ import pytest
 import records
 import report_world
 
-from xray import metrics, report, report_beyond, report_seeing, study
+from xray import files, metrics, report, report_beyond, report_seeing, study
 from xray.specs import KNOWN, TABLE_3
 
 
@@ -102,3 +102,24 @@ def test_a_study_of_table_3_alone_has_a_report(tmp_path):
     found = study.read(tmp_path / "results", study.choose(tmp_path / "results")[0])
     report.write(found, tmp_path)
     assert "Beyond the paper" in (tmp_path / "index.html").read_text()
+
+
+def test_what_moves_table_3_is_shown_where_no_model_of_the_paper_was_tried(tmp_path):
+    out = report_world.whole(tmp_path)
+    path = next((out / "results").glob("*/given/changes.json"))
+    record = files.read_json(path)
+    record["models"] = [one for one in record["models"] if one["model"] == "36"]
+    files.write_json(path, record)
+    report.write(study.read(out / "results", study.choose(out / "results")[0]), out)
+    assert "What moves model 36" in (out / "report.md").read_text()
+
+
+def test_films_elsewhere_that_table_3_alone_was_shown_have_a_report(tmp_path):
+    out = report_world.whole(tmp_path)
+    given = next((out / "results").glob("*/given"))
+    records.elsewhere(given, ("36",))
+    records.elsewhere(given, (), "cut-off")  # evaluate.py was stopped before its first model
+    found = study.read(out / "results", study.choose(out / "results")[0])
+    report.write(found, out)
+    words = (out / "report.md").read_text()
+    assert "Does the better score carry over?" in words and "cut-off" not in words

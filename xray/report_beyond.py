@@ -13,7 +13,6 @@ from xray.report_figures import time_words
 from xray.report_items import (
     item,
     plot,
-    report_command,
     script_command,
     signed,
     table,
@@ -254,15 +253,15 @@ def _search(study: Study) -> tuple[dict, dict | None]:
         )
     names = "Row | >Rate | >Decay | >Augmentation | >Filters | >Epochs | >Kept | >Validation loss"
     shown = table(f"{names} | >Accuracy, % | >AUC, % | Chosen", rows)
-    again = [script_command(study, "search.py"), report_command(study)]
-    tried = item(study, table=shown, runs=[], missing=[]) | {"again": again}
-    return {"count": len(trials), "rows": len(best)}, tried
+    again = [script_command(study, "search.py")]
+    numbers = {"count": len(trials), "rows": len(best)}
+    return numbers, item(study, table=shown, runs=[], missing=[], scripts=again)
 
 
 def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict | None]:
     """What a better score is made of: of each model with weights that were shown films of another
     hospital, the AUC here and there, and its accuracy over that of the best floor without lung."""
-    numbers, rows, used, those = [], [], [], []
+    numbers, rows, used = [], [], []
     for films in external.read(study.folder):
         owners = external.patients(films["columns"])
         areas = {}
@@ -283,12 +282,11 @@ def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict 
             used.append(run)
         if any(model in TABLE_3 for model in areas):
             numbers.append({"name": films["name"], "areas": areas})
-            those.append(films)
     if not numbers:
         return [], None
     names = "Films | Model | >Over the floor, points | >AUC here, % | >AUC on those films, %"
-    shown = {"table": table(names, rows), "runs": used, "missing": []}
-    return numbers, report_external.made(study, those, **shown)
+    drawn = {"table": table(names, rows), "runs": used, "missing": []}
+    return numbers, report_external.made(study, [one["name"] for one in numbers], **drawn)
 
 
 def _changes(study: Study, shown: dict) -> tuple[dict, dict | None]:

@@ -8,7 +8,7 @@ from xray import deaths, experiments, report_data, report_figures_trials, swings
 from xray.intervals import mean_of
 from xray.metrics import count_scores
 from xray.report_data import text
-from xray.report_items import cell, item, plot, report_command, script_command, table
+from xray.report_items import cell, item, plot, script_command, table
 from xray.specs import MODELS
 from xray.starts import NETS
 from xray.study import Study, percent, plus_minus
@@ -37,8 +37,7 @@ def _missing(study: Study) -> dict:
 
 def _made(study: Study, **parts) -> dict:
     """An item that is drawn from the experiments' records."""
-    again = [script_command(study, SCRIPT), report_command(study)]
-    return item(study, **parts) | {"again": again}
+    return item(study, scripts=[script_command(study, SCRIPT)], **parts)
 
 
 def _words(net: str) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from xray import external, floors, intervals, predict_weights, report_figures_seeing
 from xray.report_data import text
-from xray.report_items import item, plot, report_command, table, within
+from xray.report_items import item, plot, table, within
 from xray.results import load_run
-from xray.specs import MODELS
+from xray.specs import KNOWN, MODELS
 from xray.study import RESULTS, Study, finished, learned, test_share
 
 FILMS = report_figures_seeing.FILMS
@@ -20,7 +20,8 @@ IN_GROUPS = ("outside the lung box", floors.CURVE)  # the floors that are shown 
 def sections(study: Study) -> tuple[list[dict], dict]:
     """The numbers that section 6.3 of templates/5-what-they-see.j2 says, and its items by id."""
     numbers, items = [], {}
-    for place, films in enumerate(external.read(study.folder), 1):
+    seen = [films for films in external.read(study.folder) if films["models"]]
+    for place, films in enumerate(seen, 1):
         one, shown = _section(study, films, str(place))
         numbers.append(one | {"name": films["name"], "place": str(place)})
         items |= shown
@@ -29,7 +30,8 @@ def sections(study: Study) -> tuple[list[dict], dict]:
 
 def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     labels, owners = films["labels"], external.patients(films["columns"])
-    models = [model for model in MODELS if model in films["models"]]
+    there = [model for model in KNOWN if model in films["models"]]
+    models = [model for model in there if model in MODELS] or there
     records = {model: f"{films['models'][model]['run']}.json" for model in models}
     runs = {model: load_run(study.folder / records[model]) for model in models}
     found = {model: _of_model(study, runs[model], films, owners) for model in models}
@@ -66,9 +68,9 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     by_group = _group_table(films, models, groups, owners)
     every = _score_table(films, runs, groups, owners)
     return numbers, {
-        f"external-{place}": made(study, [films], **shown, runs=list(runs.values())),
-        f"external-groups-{place}": made(study, [films], table=by_group),
-        f"external-scores-{place}": made(study, [films], table=every),
+        f"external-{place}": made(study, [films["name"]], **shown, runs=list(runs.values())),
+        f"external-groups-{place}": made(study, [films["name"]], table=by_group),
+        f"external-scores-{place}": made(study, [films["name"]], table=every),
     }
 
 
@@ -98,16 +100,12 @@ def _area_data(areas: list[tuple]) -> str:
     return text(names, rows)
 
 
-def made(study: Study, shown: list[dict], **parts) -> dict:
-    """An item that is drawn from the records of films elsewhere, those of external.read, and from
-    runs."""
-    results, again = study.folder.parents[1], []
-    for films in shown:
-        words = ["python", "scripts/evaluate.py", "--data", films["name"]]
-        words += ["--results", str(results)] if results.resolve() != RESULTS else []
-        again.append(shlex.join(words))
-    found = item(study, **parts)
-    return found | {"again": [*found["again"][:-1], *again, report_command(study)]}
+def made(study: Study, names: list[str], **parts) -> dict:
+    """An item that is drawn from the records of films elsewhere, by their names, and from runs."""
+    results = study.folder.parents[1]
+    where = ["--results", str(results)] if results.resolve() != RESULTS else []
+    words = ["python", "scripts/evaluate.py", "--data"]
+    return item(study, scripts=[shlex.join([*words, name, *where]) for name in names], **parts)
 
 
 def _cut(run) -> float:

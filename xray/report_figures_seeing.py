@@ -141,7 +141,7 @@ def external(name: str, title: str, rows: list[tuple[str, str, dict]]) -> dict:
         axis = figure.subplots()
         axis.axvline(50, color=COLOURS["quiet"], linewidth=1)
         for place, (_, kind, areas) in enumerate(rows):
-            hue = COLOURS[kind] if kind in COLOURS else colour(MODELS[kind], False)
+            hue = COLOURS[kind] if kind in COLOURS else class_colour(KNOWN[kind].family)
             for lane, films in zip((-0.24, 0, 0.24), FILMS):
                 value, low, high = (100 * one for one in areas.get(films, (math.nan,) * 3))
                 if not math.isnan(value):

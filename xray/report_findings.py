@@ -281,11 +281,11 @@ def _conclusions(verdicts: list) -> dict:
             name = cell(verdict.id, href=f"#claim-{verdict.id.lower()}")
             badge = cell(verdict.verdict, badge=BADGES[verdict.verdict])
             outcomes = [one.outcome for one in verdict.findings]
-            said = ", ".join(f"{word} {outcomes.count(word)}" for word in claims.MARKS)
-            many = f"{len(outcomes)} conditions, listed with the claim: {said}"
-            rows.append(
-                [name, badge, verdict.claim, many if len(outcomes) > FEW else verdict.figures]
-            )
+            measured = verdict.figures
+            if len(outcomes) > FEW:
+                said = ", ".join(f"{word} {outcomes.count(word)}" for word in claims.MARKS)
+                measured = f"{len(outcomes)} conditions, listed with the claim: {said}"
+            rows.append([name, badge, verdict.claim, measured])
     return table("Claim | Verdict | In our words | What we measured", rows)
 
 

@@ -36,14 +36,16 @@ def item(
     runs: list | None = None,
     missing: list[str] | None = None,
     needs: list[str] = (),
+    scripts: list[str] = (),
 ) -> dict:
     """One of the report's numbered pieces.
 
     models: those shown, whose records are named; those without a run get the command that trains
     them. runs, missing: the records and the models without one, where they are not the chosen ones.
-    needs: further options of that command. images: groups of what `image` makes. listing:
-    preformatted text. data: the numbers that a picture is drawn from, as report_data gives them;
-    without them the table as shown stands for them.
+    needs: further options of that command. scripts: the commands of other scripts whose records it
+    is drawn from. images: groups of what `image` makes. listing: preformatted text. data: the
+    numbers that a picture is drawn from, as report_data gives them; without them the table as shown
+    stands for them.
     """
     if missing is None:
         missing = [model for model in models if model not in study.chosen]
@@ -57,7 +59,7 @@ def item(
         "data": data,
         "sources": _sources(runs),
         "count": len(runs),
-        "again": [*commands(runs), report_command(study)],
+        "again": [*commands(runs), *scripts, report_command(study)],
         "missing": missing,
         "command": command(study.runs, missing, *needs) if missing else "",
     }

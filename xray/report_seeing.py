@@ -9,7 +9,7 @@ from xray import changes, floors, intervals, metrics, report_external
 from xray import report_figures_seeing as figures
 from xray.comparisons import PROTOCOLS
 from xray.report_data import text
-from xray.report_items import item, plot, report_command, script_command, signed, table, within
+from xray.report_items import item, plot, script_command, signed, table, within
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, learned, test_share
 
@@ -34,9 +34,7 @@ def _missing(study: Study) -> dict:
 
 def made(study: Study, models: list[str] = (), **parts) -> dict:
     """An item that is drawn from that command's records, and the runs of models."""
-    found = item(study, models, **parts)
-    again = [script_command(study, SCRIPT), report_command(study)]
-    return found | {"again": [*found["again"][:-1], *again]}
+    return item(study, models, scripts=[script_command(study, SCRIPT)], **parts)
 
 
 def _columns(*scores: str) -> list[str]:

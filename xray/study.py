@@ -4,14 +4,16 @@ import math
 import re
 import shlex
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from xray import intervals, metrics, paper, results
 from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
-from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, TABLE_3, ModelSpec
+from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, ModelSpec
 
 EVALUATED = tuple(model for model in MODELS if model in paper.SCORES)  # Figs 20, 23 and 25
 
@@ -42,6 +44,14 @@ class Study:
     """All that is known of one study. `chosen`: the runs that the report shows (results.select).
 
     Table 3's runs are kept apart, in `beyond`: no claim of the paper's is about them.
+
+    Four frames are worked out when first asked for.
+
+    scores: a row a run, of the study's split and of the re-splits, of all models; see score_table.
+    epochs: a row an epoch of the runs shown (`chosen` and `beyond`); see epoch_table.
+    models: a row a model, index `model`, of the runs shown; see model_table.
+    summary: a row a model and score, index (`model`, `score`), over the runs shown that learned;
+        see summary_table.
     """
 
     name: str  # "<data>/<split>"
@@ -55,6 +65,159 @@ class Study:
     resplits: dict[str, dict[str, list[Run]]]
     beyond: dict[str, list[Run]] = field(default_factory=dict)  # as `chosen`
     beyond_resplits: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        """ "given", or "image-3" where the study is of a split of its own."""
+        return self.name.rpartition("/")[2]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        return score_table(self)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        return epoch_table(self.scores)
+
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        return model_table(self.scores)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        return summary_table(self.scores)
+
+
+# ---- frames
+
+
+SCORES = (*metrics.COUNT_METRICS, "batch_mean_accuracy", *metrics.RANK_METRICS, "ece")
+CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+def score_table(study: Study) -> pd.DataFrame:
+    """A row a run: of the study's split all, of the re-splits those selected.
+
+    model, family, seed, image_size, engine; arithmetic ("fp32", "bf16"; `precision` is a score).
+    split: "given", "image-3". kind: "given" for the study's own split, "image" or "patient" for
+        re-splits; number: the re-split's, else 0.
+    chosen: whether the report shows it; of re-splits all.
+    finished, learned, dead: bool; the last two False where it is not finished.
+    seconds: training time.
+    accuracy ... ece, tp, tn, fp, fn: metrics.scores of its test images; nan where not finished.
+    run: the results.Run.
+    """
+    shown = {id(run) for runs in (study.chosen | study.beyond).values() for run in runs}
+    extra = [run for runs in study.beyond.values() for run in runs]
+    rows = [_score_row(run, "given", id(run) in shown) for run in _distinct(study.runs + extra)]
+    for splits in (study.resplits, study.beyond_resplits):
+        for split, by_model in splits.items():
+            kind = split.partition("-")[0]
+            rows += [_score_row(run, kind, True) for runs in by_model.values() for run in runs]
+    columns = list(rows[0]) if rows else ["model", "kind", "chosen"]
+    scored = [*SCORES, "tp", "fp", "fn", "tn"]  # of no run where none is finished
+    return pd.DataFrame(rows, columns=list(dict.fromkeys(columns + scored)))
+
+
+def _distinct(runs: list[Run]) -> list[Run]:
+    return list({id(run): run for run in runs}.values())
+
+
+def _score_row(run: Run, kind: str, chosen: bool) -> dict:
+    done = finished(run)
+    row = {
+        "model": run.spec.id,
+        "family": run.spec.family,
+        "seed": run.seed,
+        "split": run.split,
+        "kind": kind,
+        "number": int(run.split.partition("-")[2] or 0),
+        "image_size": run.image_size,
+        "engine": run.engine,
+        "arithmetic": run.precision,
+        "chosen": chosen,
+        "finished": done,
+        "seconds": seconds_of(run),
+        "learned": done and learned(run),
+        "dead": done and is_dead(run),
+        "run": run,
+    }
+    return row | (on_test(run) if done else {})
+
+
+def epoch_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row an epoch of the runs that the report shows: model, family, seed, learned, epoch (from
+    1), train_loss, train_accuracy, validation_loss, validation_accuracy (as results.Run.history),
+    seconds (nan where they were not kept)."""
+    parts = []
+    for row in scores[(scores.kind == "given") & scores.chosen].itertuples():
+        part = pd.DataFrame({curve: row.run.history.get(curve, []) for curve in CURVES})
+        seconds = row.run.environment.get("epoch_seconds") or [math.nan] * len(part)
+        part.insert(0, "epoch", np.arange(1, len(part) + 1))
+        part["seconds"] = seconds[: len(part)]
+        for place, name in enumerate(("model", "family", "seed", "learned")):
+            part.insert(place, name, getattr(row, name))
+        parts.append(part)
+    columns = ["model", "family", "seed", "learned", "epoch", *CURVES, "seconds"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def model_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row a model, in the tables' order, of the runs that the report shows. Index: model.
+
+    family, image_size, words (describe); runs; finished, learned, dead: how many; lost: finished
+    ones that did not learn; seeds: "0–4"; seconds: the mean of the finished ones.
+    """
+    rows = {}
+    for model, group in _shown(scores):
+        done = group[group.finished]
+        rows[model] = {
+            "family": group.family.iloc[0],
+            "image_size": group.image_size.iloc[0],
+            "words": describe(group.run.iloc[0].spec),
+            "runs": len(group),
+            "finished": len(done),
+            "learned": int(done.learned.sum()),
+            "dead": int(done.dead.sum()),
+            "lost": int((~done.learned.astype(bool)).sum()),
+            "seeds": seeds(list(group.run)),
+            "seconds": done.seconds.mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def summary_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """A row a model and score, over the runs shown that learned. Index: (model, score), of SCORES.
+
+    mean; spread: standard deviation (n - 1), nan for one run; min, max: of the runs; low, high:
+    where one run of another seed that learns lands on another test set of this size, 95 times in
+    100 (intervals.of_new_run), nan for scores that it does not know. Models of which no run learned
+    have nan in all.
+    """
+    parts = {}
+    for model, group in _shown(scores):
+        if not group.finished.any():
+            continue
+        good = group[group.learned.astype(bool)]
+        part = good[list(SCORES)].astype(float).agg(["mean", "std", "min", "max"]).T
+        runs = list(good.run)
+        ends = (
+            intervals.of_new_run([run.logits["test"] for run in runs], runs[0].labels["test"])
+            if runs
+            else {}
+        )
+        nothing = math.nan, math.nan
+        part["low"], part["high"] = zip(*(ends.get(score, nothing) for score in SCORES))
+        parts[model] = part.rename(columns={"std": "spread"})
+    if not parts:
+        return pd.DataFrame(columns=["mean", "spread", "min", "max", "low", "high"])
+    return pd.concat(parts, names=["model", "score"])
+
+
+def _shown(scores: pd.DataFrame):
+    shown = scores[(scores.kind == "given") & scores.chosen]
+    groups = dict(iter(shown.groupby("model")))
+    return [(model, groups[model]) for model in KNOWN if model in groups]
 
 
 def in_order(folder: Path, wanted: str | None = None) -> dict[str, Path]:

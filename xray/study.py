@@ -39,7 +39,7 @@ class Summary:
     interval: dict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashable: what is computed of a study is kept
 class Study:
     """All that is known of one study. `chosen`: the runs that the report shows (results.select).
 
@@ -146,19 +146,20 @@ def _score_row(run: Run, kind: str, chosen: bool) -> dict:
 
 
 def epoch_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """A row an epoch of the runs that the report shows: model, family, seed, learned, epoch (from
-    1), train_loss, train_accuracy, validation_loss, validation_accuracy (as results.Run.history),
-    seconds (nan where they were not kept)."""
+    """A row an epoch of the runs that the report shows: model, family, seed, learned,
+    diverged, epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy (as
+    results.Run.history), seconds (nan where they were not kept)."""
     parts = []
     for row in scores[(scores.kind == "given") & scores.chosen].itertuples():
         part = pd.DataFrame({curve: row.run.history.get(curve, []) for curve in CURVES})
         seconds = row.run.environment.get("epoch_seconds") or [math.nan] * len(part)
         part.insert(0, "epoch", np.arange(1, len(part) + 1))
         part["seconds"] = seconds[: len(part)]
+        part.insert(0, "diverged", row.run.status == "diverged")
         for place, name in enumerate(("model", "family", "seed", "learned")):
             part.insert(place, name, getattr(row, name))
         parts.append(part)
-    columns = ["model", "family", "seed", "learned", "epoch", *CURVES, "seconds"]
+    columns = ["model", "family", "seed", "learned", "diverged", "epoch", *CURVES, "seconds"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 

@@ -1,0 +1,120 @@
+"""What the chapters ask for by name: items (a picture, a table, a listing) and numbers in prose.
+
+A module registers a function of the study, `@item("fig-21", "Scores of six models")`; a chapter
+places it, `{{ show("fig-21") }}`. Nothing is computed that no chapter shows.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of the report; what is left empty is not shown.
+
+    picture: a chart (SVG) or a PNG's bytes (films, weights: never inverted). alt: what it shows, in
+    words. table: what is shown, each cell as it stands; its first column heads the row. caption: a
+    sentence over the table. fold: the words under which a long table is folded away. listing:
+    preformatted text. data: the numbers for the CSV, where they are not the table's. numbers: what
+    the prose around the item says, `numbers("fig-21")` in the chapter.
+
+    models: those shown; one without a run is said to be missing. again: the script that makes the
+    records again, where it is not `train.py --model` of these models. missing: what is not there,
+    where it is something else than models. html, script: what stands in the page alone.
+    """
+
+    picture: Figure | bytes | None = None
+    alt: str = ""
+    table: pd.DataFrame | None = None
+    caption: str = ""
+    fold: str = ""
+    listing: str = ""
+    data: pd.DataFrame | None = None
+    numbers: dict = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    again: str = ""
+    missing: str = ""
+    html: str = ""
+    script: str = ""
+
+
+TITLES = {}  # id -> title, without its label
+ITEMS = {}  # id -> function(study) -> Item
+NUMBERS = {}  # name -> function(study) -> dict
+
+
+def item(name: str, title: str):
+    """Registers a function(study) -> Item. `name` is its anchor and the name of its files."""
+
+    def register(function):
+        TITLES[name] = title
+        ITEMS[name] = lru_cache(maxsize=1)(function)
+        return ITEMS[name]
+
+    return register
+
+
+def numbers(name: str):
+    """Registers a function(study) -> dict of numbers for the prose, `numbers(name)` there."""
+
+    def register(function):
+        NUMBERS[name] = lru_cache(maxsize=1)(function)
+        return NUMBERS[name]
+
+    return register
+
+
+def label(name: str) -> str:
+    """What an item's number is in words: "Figure 21", "Table 1"; empty where it has none."""
+    kind, _, number = name.partition("-")
+    kinds = {"fig": "Figure", "table": "Table"}
+    return f"{kinds[kind]} {number}" if kind in kinds and number.isdigit() else ""
+
+
+# ---- numbers in words
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction as a percentage without its sign, "93.4"; "–" for nan."""
+    return "–" if value != value else decimals(100 * value, digits)
+
+
+def decimals(value: float, digits: int = 1) -> str:
+    """A number with a true minus sign and no −0.0."""
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if not re.search("[1-9]", text) else text.replace("-", "−")
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """As `decimals`, with its plus: "+1.2", "−0.3", "0.0"."""
+    text = decimals(value, digits)
+    return f"+{text}" if value > 0 and re.search("[1-9]", text) else text
+
+
+def points(value: float, low: float, high: float) -> str:
+    """A difference of fractions and its interval in points: "+1.2 (−0.3 to 2.7)"."""
+    return f"{signed(100 * value)} ({decimals(100 * low)} to {decimals(100 * high)})"
+
+
+def span(value: float, low: float, high: float) -> str:
+    """A score and its range or interval in percent: "92.1 (89.6–94.0)"."""
+    return f"{percent(value)} ({percent(low)}–{percent(high)})"
+
+
+def plus_minus(values, digits: int = 1) -> str:
+    """Mean ± standard deviation; the mean alone for one number, a dash for none."""
+    values = pd.Series(values, dtype=float)
+    if values.empty:
+        return "–"
+    shown = decimals(values.mean(), digits)
+    return shown if len(values) == 1 else f"{shown} ± {decimals(values.std(), digits)}"
+
+
+def listed(words) -> str:
+    """Words in a row: "20, 21 and 22"."""
+    words = list(map(str, words))
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

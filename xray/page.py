@@ -1,0 +1,147 @@
+"""The report's Markdown becomes one HTML page that loads nothing."""
+
+import base64
+import hashlib
+import html
+import re
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
+# A verdict in bold becomes a badge: its class, and a mark that tells it apart without colour.
+BADGES = {
+    "holds": "good",
+    "does not hold": "bad",
+    "within noise": "open",
+    "not tested here": "none",
+    "not run": "none",
+    "inside": "good",
+    "outside": "bad",
+}
+NUMBER = re.compile(r"[−+<>]?\d[\d,.]*( ?%)?( ± .*| \(.*\)| of \d+|[–-]\d+)?|–|")
+
+
+def page(text: str, files: dict[str, bytes], extras: dict[str, str], script: str = "") -> str:
+    """Markdown -> HTML. files: the pictures by their address in `text`. extras: name -> HTML that
+    replaces `<!-- page: name -->`. script: what runs beside the page's own."""
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    tokens = reader.parse(text)
+    contents = _headings(tokens)
+    _tables(tokens)
+    for token in tokens:
+        for child in token.children or []:
+            if child.type == "image":
+                _picture(child, files)
+    body = reader.renderer.render(tokens, reader.options, {})
+    body = body.replace("<table", '<div class="scroll" role="group" tabindex="0"><table')
+    body = body.replace("</table>", "</table></div>")
+    for word, kind in BADGES.items():
+        badge = f'<strong class="badge {kind}">{word}</strong>'
+        body = body.replace(f"<strong>{word}</strong>", badge)
+    for name, extra in extras.items():
+        body = body.replace(f"<!-- page: {name} -->", extra)
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8") + script
+    made = (TEMPLATES / "page.html").read_text(encoding="utf-8")
+    title = next(token.content for token in tokens if token.type == "inline")
+    parts = {
+        "TITLE": html.escape(title),
+        "HASH": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "STYLE": (TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        "CONTENTS": _contents(contents),
+        "BODY": body,
+        "SCRIPT": script,
+    }
+    return re.sub("{(" + "|".join(parts) + ")}", lambda found: parts[found[1]], made)
+
+
+def _headings(tokens: list[Token]) -> list[tuple[str, str, str]]:
+    """Each heading's `<a id>` becomes its own id. Gives (tag, id, words) of all that have one."""
+    found = []
+    for token, inline in zip(tokens, tokens[1:]):
+        if token.type != "heading_open" or not inline.content.startswith("<a id="):
+            continue
+        name = re.match(r'<a id="([^"]+)"></a>', inline.content)
+        inline.children = inline.children[2:]
+        token.attrSet("id", name[1])
+        found.append((token.tag, name[1], inline.content[name.end() :].strip()))
+    return found
+
+
+def _contents(headings: list[tuple[str, str, str]]) -> str:
+    """The list at the side: chapters and sections, then figures and tables by their numbers."""
+    rows = [
+        f'<li class="{tag}"><a href="#{name}">{html.escape(_plain(words))}</a></li>'
+        for tag, name, words in headings
+        if tag in ("h2", "h3")
+    ]
+    numbered = [
+        f'<li><a href="#{name}" title="{html.escape(_plain(words), quote=True)}">{short}</a></li>'
+        for _, name, words in headings
+        if (
+            short := re.sub("fig-|table-(?=.$)", lambda m: m[0][0].upper() * (m[0] != "fig-"), name)
+        )
+        and re.fullmatch(r"(fig|table)-\d+", name)
+    ]
+    index = '<p id="index">Figures and tables</p>\n<ol class="index" aria-labelledby="index">'
+    return "\n".join(["<ol>", *rows, "</ol>", index, *numbered, "</ol>"])
+
+
+def _plain(words: str) -> str:
+    """Markdown in a heading without its marks."""
+    return re.sub(r"\\(.)", r"\1", re.sub(r"[`*]", "", words))
+
+
+def _tables(tokens: list[Token]) -> None:
+    """A paragraph in italics over a table becomes its caption; heads get their scope; a column of
+    numbers is set to the right."""
+    for n, token in enumerate(tokens):
+        if token.type != "table_open":
+            continue
+        before = tokens[n - 2]
+        if n > 2 and before.type == "inline" and re.fullmatch(r"\*[^*]+\*", before.content):
+            for each, new in zip(tokens[n - 3 : n], ("caption_open", "inline", "caption_close")):
+                each.type, each.tag = new, "caption" if new != "inline" else ""
+            tokens[n - 3 : n + 1] = [token, *tokens[n - 3 : n]]
+        _cells(tokens, n)
+
+
+def _cells(tokens: list[Token], start: int) -> None:
+    heads, columns, row = [], [], []
+    for token, inline in zip(tokens[start:], tokens[start + 1 :]):
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+            heads.append(token)
+        elif token.type == "tr_open":
+            row = []
+        elif token.type == "td_open":
+            row.append(token)
+            if len(row) == 1:
+                token.tag = "th"
+                token.attrSet("scope", "row")
+            else:
+                columns.append((len(row) - 1, token, _plain(inline.content)))
+        elif token.type == "td_close" and len(row) == 1:
+            token.tag = "th"
+        elif token.type == "table_close":
+            break
+    words = {column for column, _, text in columns if not NUMBER.fullmatch(text)}
+    for column, token, _ in columns + [(n, head, "") for n, head in enumerate(heads) if n]:
+        if column not in words:
+            token.attrSet("class", "number")
+
+
+def _picture(token: Token, files: dict[str, bytes]) -> None:
+    """A picture that the page carries with it, in a box that scrolls where it is too wide."""
+    name = token.attrGet("src")
+    kind = KINDS[Path(name).suffix]
+    address = f"data:{kind};base64,{base64.b64encode(files[name]).decode()}"
+    alt = html.escape(token.content, quote=True)
+    shape = "chart" if kind.startswith("image/svg") else "film"
+    token.type = "html_inline"
+    token.content = (
+        f'<span class="scroll picture" role="group" tabindex="0">'
+        f'<img class="{shape}" src="{address}" alt="{alt}"></span>'
+    )

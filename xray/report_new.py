@@ -1,0 +1,148 @@
+"""A study -> the report: Markdown from the chapters, and the page that is made from it."""
+
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xray import items, page, report_plots
+from xray.files import write_atomically
+from xray.page import TEMPLATES
+from xray.specs import MODELS
+from xray.study import Study
+
+CHAPTERS = (
+    "0-summary.md",
+    "1-introduction.md",
+    "2-method.md",
+    "3-results.md",
+    "4-conclusions.md",
+    "6-what-they-see.md",
+    "6-luck.md",
+    "7-beyond.md",
+    "appendices.md",
+)
+BESIDE_MODELS = "python scripts/train.py --model "
+
+
+def escape(value) -> Markup:
+    """Any value as one line of Markdown that shows just that text, in a table's cell too."""
+    line = " ".join(str(value).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
+    return Markup(re.sub(r"^([+\-]|\d+\.)(?=\s)", r"\\\1", line))
+
+
+class Report:
+    """What the chapters call, `show` and `numbers`, and what has been shown for page and files."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.files = {}  # "figures/fig-21.svg" -> bytes
+        self.extras = {}  # item -> HTML of the page alone
+        self.scripts = ""
+
+    def numbers(self, name: str) -> dict:
+        """What the function of that name, or the item, has to say in prose."""
+        if name in items.NUMBERS:
+            return items.NUMBERS[name](self.study)
+        return items.ITEMS[name](self.study).numbers
+
+    def show(self, name: str) -> Markup:
+        """An item as Markdown: heading, picture, table, listing, how it is made."""
+        one, label = items.ITEMS[name](self.study), items.label(name)
+        title = f"{label}. {items.TITLES[name]}" if label else items.TITLES[name]
+        parts = [f'#### <a id="{name}"></a>{escape(title)}']
+        if one.listing:
+            parts.append(fenced(one.listing))
+        if one.picture is not None:
+            parts.append(f"![{escape(one.alt)}]({self._keep_picture(name, one.picture)})")
+        if one.html:
+            self.extras[name] = one.html
+            self.scripts += one.script
+            parts.append(f"<!-- page: {name} -->")
+        if one.table is not None and len(one.table):
+            parts += [f"*{escape(one.caption)}*"] if one.caption and not one.fold else []
+            table = as_markdown(one.table)
+            folded = f"<details><summary>{escape(one.fold)}</summary>\n\n{table}\n\n</details>"
+            parts.append(folded if one.fold else table)
+        lost = [model for model in one.models if model not in self.study.chosen]
+        missing = one.missing or (f"Not trained yet: {', '.join(lost)}." if lost else "")
+        parts += [f"> {escape(missing)}"] if missing else []
+        parts.append(self._origin(name, one))
+        return Markup("\n\n".join(part for part in parts if part))
+
+    def _keep_picture(self, name: str, picture) -> str:
+        is_film = isinstance(picture, bytes)
+        file = f"figures/{name}.{'png' if is_film else 'svg'}"
+        self.files[file] = picture if is_film else report_plots.save(picture)
+        return file
+
+    def _origin(self, name: str, one: items.Item) -> str:
+        """The line under an item: the command whose records it shows, and its numbers."""
+        again = one.again or (BESIDE_MODELS + " ".join(one.models) if one.models else "")
+        words = [f"<code>{again}</code>"] if again else []
+        frame = one.table if one.data is None else one.data
+        if frame is not None and len(frame):
+            file = f"figures/{name}.csv"
+            self.files[file] = frame.to_csv(index=False, lineterminator="\n").encode()
+            words.append(f"[CSV]({file})")
+        return f"<sub>{' · '.join(words)}</sub>" if words else ""
+
+
+def fenced(content: str) -> str:
+    """A code block that its content cannot end."""
+    longest = max((len(run) for run in re.findall("`+", content)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{content.rstrip()}\n{fence}"
+
+
+def as_markdown(frame) -> str:
+    """A frame of cells as they stand -> a table. Markup stays as it is, all else is escaped."""
+    rows = [list(frame.columns), *frame.itertuples(index=False)]
+    rows = [[cell if isinstance(cell, Markup) else escape(cell) for cell in row] for row in rows]
+    rows.insert(1, ["---"] * len(rows[0]))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def markdown(report: Report, chapters: tuple[str, ...] = CHAPTERS) -> str:
+    """The whole report as Markdown; fills report.files."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES / "chapters"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else escape(value),
+    )
+    made.globals |= {
+        "study": report.study,
+        "show": report.show,
+        "numbers": report.numbers,
+        "percent": items.percent,
+        "decimals": items.decimals,
+        "signed": items.signed,
+        "points": items.points,
+        "span": items.span,
+        "plus_minus": items.plus_minus,
+        "listed": items.listed,
+        "models": MODELS,
+    }
+    text = "\n\n".join(made.get_template(name).render() for name in chapters)
+    return re.sub(r"\n{3,}", "\n\n", text.strip()) + "\n"
+
+
+def pages(report: Report, chapters: tuple[str, ...] = CHAPTERS) -> dict[str, bytes]:
+    """File -> content: report.md, index.html and what both show."""
+    text = markdown(report, chapters)
+    made = page.page(text, report.files, report.extras, report.scripts)
+    return report.files | {"report.md": text.encode(), "index.html": made.encode()}
+
+
+def write(study: Study, out: Path) -> list[Path]:
+    """Writes the report into `out`; then what an earlier one left in its figures/ goes."""
+    files = pages(Report(study))
+    for name, content in files.items():
+        write_atomically(Path(out) / name, content)
+    return [Path(out) / name for name in files]

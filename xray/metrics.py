@@ -13,13 +13,13 @@ as of a diverged run, raises ValueError: callers leave such runs out (`run.statu
 import math
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
-from torchmetrics.functional import classification as tm
+from scipy.stats import rankdata
+from sklearn import metrics as sklearn_metrics
 
 SENSITIVITY = 0.95  # of the threshold that finds most of pneumonia
-CALIBRATION_BINS = 15  # equal width; torchmetrics' default, and Guo et al.'s
+CALIBRATION_BINS = 15  # equal width, as in Guo et al. 2017
 COUNT_METRICS = ("accuracy", "precision", "recall", "f1", "specificity", "npv")
 RANK_METRICS = ("roc_auc", "average_precision", "brier")
 
@@ -32,7 +32,7 @@ def checked(logits, labels) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"{shapes} must be 1-D and of the same length")
     if not len(logits):
         raise ValueError("there are no logits: the run diverged or saw no image; leave it out")
-    if np.isnan(logits.astype(np.float64)).any() or not np.isin(labels, (0, 1)).all():
+    if np.isnan(logits.astype(np.float64)).any() or not ((labels == 0) | (labels == 1)).all():
         raise ValueError("logits must be numbers and labels 0 or 1")
     return logits, labels.astype(np.int64)
 
@@ -42,14 +42,6 @@ def predictions(logits) -> np.ndarray:
     return (np.asarray(logits) > 0).astype(np.int64)
 
 
-def _ranked(logits):
-    """Ranks scaled to 0-1, and the sorted distinct logits. torchmetrics would put logits through a
-    sigmoid, which saturates and makes ties of large ones; ranks keep their order and their true
-    ties."""
-    values, rank = np.unique(logits, return_inverse=True)
-    return torch.from_numpy(rank / max(len(values) - 1, 1)), values
-
-
 def scores(logits, labels, batch_size: int = 32) -> dict:
     """All scores of one run on one split.
 
@@ -57,25 +49,26 @@ def scores(logits, labels, batch_size: int = 32) -> dict:
     batch_mean_accuracy: see that function; `batch_size` serves nothing else.
     roc_auc, average_precision: over all thresholds. brier: mean (p - y)^2, 0 is best.
     ece: expected calibration error, sum over 15 equal bins of p of (share of images) * |mean p -
-        share positive|. torchmetrics computes roc_auc, average_precision and ece in float32, which
-        are good to 7 digits.
+        share positive|.
     tp, tn, fp, fn: int.
     """
     logits, labels = checked(logits, labels)
-    (rank, _), target = _ranked(logits), torch.from_numpy(labels)
-    probability = expit(logits.astype(np.float64))
-    stated = torch.from_numpy(probability)
-    plain = {"validate_args": False}  # checked did that
-    counts, area, average = confusion(logits, labels), math.nan, math.nan
+    probability, counts = expit(logits.astype(np.float64)), confusion(logits, labels)
+    area, average = math.nan, math.nan
     if 0 < labels.sum() < len(labels):
-        area = tm.binary_auroc(rank, target, **plain)
-        average = tm.binary_average_precision(rank, target, **plain)
+        rank = rankdata(logits)  # Mann and Whitney's U, for a tenth of roc_auc_score's time
+        positives, negatives = labels.sum(), (1 - labels).sum()
+        above = rank[labels == 1].sum() - positives * (positives + 1) / 2
+        area = above / (positives * negatives)
+        average = sklearn_metrics.average_precision_score(labels, rank)
+    bins = reliability(logits, labels)
+    off = np.nansum(bins["count"] * np.abs(bins["probability"] - bins["positive"]))
     result = count_scores(**counts) | {
         "batch_mean_accuracy": batch_mean_accuracy(logits, labels, batch_size),
         "roc_auc": area,
         "average_precision": average,
         "brier": np.mean((probability - labels) ** 2),
-        "ece": tm.binary_calibration_error(stated, target, CALIBRATION_BINS, **plain),
+        "ece": off / len(labels),
     }
     return {name: float(value) for name, value in result.items()} | counts
 
@@ -122,11 +115,14 @@ def count_scores(tp, tn, fp, fn) -> dict:
     }
 
 
-def _both_classes(logits, labels):
+def _ranked(logits, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, each logit's place among the distinct ones, and those: scikit-learn takes no infinite
+    score, and places keep order and ties. ValueError where one class is missing."""
     logits, labels = checked(logits, labels)
     if not 0 < labels.sum() < len(labels):
         raise ValueError("a curve over thresholds needs images of both classes")
-    return logits, torch.from_numpy(labels)
+    values, place = np.unique(logits, return_inverse=True)
+    return labels, place, values
 
 
 def roc_curve(logits, labels) -> dict:
@@ -135,15 +131,10 @@ def roc_curve(logits, labels) -> dict:
     Point k calls positive what has logit >= thresholds[k]; the first threshold is +inf. ValueError
     for one class.
     """
-    logits, target = _both_classes(logits, labels)
-    rank, values = _ranked(logits)
-    fpr, tpr, thresholds = tm.binary_roc(rank, target, validate_args=False)
-    index = np.rint(thresholds.numpy()[1:] * max(len(values) - 1, 1)).astype(int)
-    return {
-        "false_positive_rate": fpr.numpy(),
-        "true_positive_rate": tpr.numpy(),
-        "thresholds": np.append(np.inf, values[index]),
-    }
+    labels, place, values = _ranked(logits, labels)
+    fpr, tpr, places = sklearn_metrics.roc_curve(labels, place, drop_intermediate=False)
+    thresholds = np.append(np.inf, values[places[1:].astype(int)])
+    return {"false_positive_rate": fpr, "true_positive_rate": tpr, "thresholds": thresholds}
 
 
 def precision_recall_curve(logits, labels) -> dict:
@@ -151,18 +142,15 @@ def precision_recall_curve(logits, labels) -> dict:
 
     Point k calls positive what has logit >= thresholds[k]. ValueError for one class.
     """
-    logits, target = _both_classes(logits, labels)
-    rank, values = _ranked(logits)
-    curve = tm.binary_precision_recall_curve(rank, target, validate_args=False)
-    precision, recall, thresholds = curve
-    index = np.rint(thresholds.numpy() * max(len(values) - 1, 1)).astype(int)
-    return {"precision": precision.numpy(), "recall": recall.numpy(), "thresholds": values[index]}
+    labels, place, values = _ranked(logits, labels)
+    precision, recall, places = sklearn_metrics.precision_recall_curve(labels, place)
+    return {"precision": precision, "recall": recall, "thresholds": values[places]}
 
 
 def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:
     """For equal bins of the probability: edges (bins + 1,), count, and mean probability and share
-    of positives (bins,), both nan where a bin is empty. The ece of `scores` is sum(count *
-    |probability - positive|) / N."""
+    of positives (bins,), both nan where a bin is empty (scikit-learn's calibration_curve leaves
+    such bins out, and gives no counts)."""
     logits, labels = checked(logits, labels)
     probability = expit(logits.astype(np.float64))
     edges = np.linspace(0, 1, bins + 1)

@@ -95,6 +95,12 @@ SCORES = (*metrics.COUNT_METRICS, "batch_mean_accuracy", *metrics.RANK_METRICS, 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
+COLUMNS = (
+    *("model", "family", "seed", "split", "kind", "number", "image_size", "engine", "arithmetic"),
+    *("chosen", "finished", "learned", "dead", "seconds", *SCORES, "tp", "tn", "fp", "fn", "run"),
+)
+
+
 def score_table(study: Study) -> pd.DataFrame:
     """A row a run: of the study's split all, of the re-splits those selected.
 
@@ -104,7 +110,8 @@ def score_table(study: Study) -> pd.DataFrame:
     chosen: whether the report shows it; of re-splits all.
     finished, learned, dead: bool; the last two False where it is not finished.
     seconds: training time.
-    accuracy ... ece, tp, tn, fp, fn: metrics.scores of its test images; nan where not finished.
+    accuracy ... npv, tp, tn, fp, fn: metrics.scores of its test images; nan where not finished.
+    batch_mean_accuracy, roc_auc, average_precision, brier, ece: as these, of re-splits nan.
     run: the results.Run.
     """
     shown = {id(run) for runs in (study.chosen | study.beyond).values() for run in runs}
@@ -114,9 +121,7 @@ def score_table(study: Study) -> pd.DataFrame:
         for split, by_model in splits.items():
             kind = split.partition("-")[0]
             rows += [_score_row(run, kind, True) for runs in by_model.values() for run in runs]
-    columns = list(rows[0]) if rows else ["model", "kind", "chosen"]
-    scored = [*SCORES, "tp", "fp", "fn", "tn"]  # of no run where none is finished
-    return pd.DataFrame(rows, columns=list(dict.fromkeys(columns + scored)))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _distinct(runs: list[Run]) -> list[Run]:
@@ -142,7 +147,10 @@ def _score_row(run: Run, kind: str, chosen: bool) -> dict:
         "dead": done and is_dead(run),
         "run": run,
     }
-    return row | (on_test(run) if done else {})
+    if not done:
+        return row
+    counts = counts_on_test(run)
+    return row | counts | (on_test(run) if kind == "given" else metrics.count_scores(**counts))
 
 
 def epoch_table(scores: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 
@@ -17,7 +18,8 @@ class Item:
     """One item of the report; what is left empty is not shown.
 
     picture: a chart (SVG) or a PNG's bytes (films, weights: never inverted). alt: what it shows, in
-    words. table: what is shown, each cell as it stands; its first column heads the row. caption: a
+    words. table: what is shown, each cell as it stands; its first column heads the row. A cell of
+    Markup is Markdown; give a list of dicts then, or a frame of dtype=object. caption: a
     sentence over the table. fold: the words under which a long table is folded away. listing:
     preformatted text. data: the numbers for the CSV, where they are not the table's. numbers: what
     the prose around the item says, `numbers("fig-21")` in the chapter.
@@ -29,7 +31,7 @@ class Item:
 
     picture: Figure | bytes | None = None
     alt: str = ""
-    table: pd.DataFrame | None = None
+    table: pd.DataFrame | list[dict] | None = None
     caption: str = ""
     fold: str = ""
     listing: str = ""
@@ -75,7 +77,15 @@ def label(name: str) -> str:
     return f"{kinds[kind]} {number}" if kind in kinds and number.isdigit() else ""
 
 
-# ---- numbers in words
+# ---- numbers and names in words
+
+
+def escape(value) -> Markup:
+    """Any value as one line of Markdown that shows just that text, in a table's cell too."""
+    line = " ".join(str(value).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
+    return Markup(re.sub(r"^([+\-]|\d+\.)(?=\s)", r"\\\1", line))
 
 
 def percent(value: float, digits: int = 1) -> str:

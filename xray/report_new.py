@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xray import items, page, report_plots
+from xray import items, page, paper, report_headline, report_plots, report_verdicts
 from xray.files import write_atomically
 from xray.page import TEMPLATES
 from xray.specs import MODELS
@@ -24,14 +25,6 @@ CHAPTERS = (
     "appendices.md",
 )
 BESIDE_MODELS = "python scripts/train.py --model "
-
-
-def escape(value) -> Markup:
-    """Any value as one line of Markdown that shows just that text, in a table's cell too."""
-    line = " ".join(str(value).split())
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
-    return Markup(re.sub(r"^([+\-]|\d+\.)(?=\s)", r"\\\1", line))
 
 
 class Report:
@@ -53,25 +46,32 @@ class Report:
         """An item as Markdown: heading, picture, table, listing, how it is made."""
         one, label = items.ITEMS[name](self.study), items.label(name)
         title = f"{label}. {items.TITLES[name]}" if label else items.TITLES[name]
-        parts = [f'#### <a id="{name}"></a>{escape(title)}']
+        parts = [f'#### <a id="{name}"></a>{items.escape(title)}']
         if one.listing:
             parts.append(fenced(one.listing))
         if one.picture is not None:
-            parts.append(f"![{escape(one.alt)}]({self._keep_picture(name, one.picture)})")
+            parts.append(f"![{items.escape(one.alt)}]({self._keep_picture(name, one.picture)})")
         if one.html:
             self.extras[name] = one.html
             self.scripts += one.script
             parts.append(f"<!-- page: {name} -->")
         if one.table is not None and len(one.table):
-            parts += [f"*{escape(one.caption)}*"] if one.caption and not one.fold else []
-            table = as_markdown(one.table)
-            folded = f"<details><summary>{escape(one.fold)}</summary>\n\n{table}\n\n</details>"
+            parts += [f"*{items.escape(one.caption)}*"] if one.caption and not one.fold else []
+            table = as_markdown(pd.DataFrame(one.table, dtype=object))
+            folded = (
+                f"<details><summary>{items.escape(one.fold)}</summary>\n\n{table}\n\n</details>"
+            )
             parts.append(folded if one.fold else table)
         lost = [model for model in one.models if model not in self.study.chosen]
         missing = one.missing or (f"Not trained yet: {', '.join(lost)}." if lost else "")
-        parts += [f"> {escape(missing)}"] if missing else []
+        parts += [f"> {items.escape(missing)}"] if missing else []
+        parts.append(self.judged(name))
         parts.append(self._origin(name, one))
         return Markup("\n\n".join(part for part in parts if part))
+
+    def judged(self, name: str) -> Markup:
+        """The claims that an item, or a section, is the evidence for, with their verdicts."""
+        return report_verdicts.on(self.study, name)
 
     def _keep_picture(self, name: str, picture) -> str:
         is_film = isinstance(picture, bytes)
@@ -86,7 +86,7 @@ class Report:
         frame = one.table if one.data is None else one.data
         if frame is not None and len(frame):
             file = f"figures/{name}.csv"
-            self.files[file] = frame.to_csv(index=False, lineterminator="\n").encode()
+            self.files[file] = pd.DataFrame(frame).to_csv(index=False, lineterminator="\n").encode()
             words.append(f"[CSV]({file})")
         return f"<sub>{' · '.join(words)}</sub>" if words else ""
 
@@ -101,7 +101,9 @@ def fenced(content: str) -> str:
 def as_markdown(frame) -> str:
     """A frame of cells as they stand -> a table. Markup stays as it is, all else is escaped."""
     rows = [list(frame.columns), *frame.itertuples(index=False)]
-    rows = [[cell if isinstance(cell, Markup) else escape(cell) for cell in row] for row in rows]
+    rows = [
+        [cell if isinstance(cell, Markup) else items.escape(cell) for cell in row] for row in rows
+    ]
     rows.insert(1, ["---"] * len(rows[0]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -114,12 +116,14 @@ def markdown(report: Report, chapters: tuple[str, ...] = CHAPTERS) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else escape(value),
+        finalize=lambda value: value if isinstance(value, Markup) else items.escape(value),
     )
     made.globals |= {
         "study": report.study,
         "show": report.show,
         "numbers": report.numbers,
+        "judged": report.judged,
+        "paper": paper,
         "percent": items.percent,
         "decimals": items.decimals,
         "signed": items.signed,

@@ -263,6 +263,8 @@ def lines(
             _numbers(axis.xaxis) if log == 10 else axis.minorticks_off()
         if ticks:
             axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        elif not log:
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if limits and panel in limits:
             axis.set_xlim(limits[panel][:2])
             axis.set_ylim(limits[panel][2:])
@@ -429,6 +431,7 @@ def _patch(hue: str) -> dict:
 
 def _bar(axis, x: float, width: float, bar: Bar, bottom: float, digits: int) -> None:
     over = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
+    over["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 1}  # no line of the grid behind it
     said = "–" if math.isnan(bar.value) else f"{bar.value:,.{digits}f}"
     axis.annotate(said, (x, 1), xytext=(0, -9), fontweight="bold", **over)
     if not math.isnan(bar.paper):

@@ -50,13 +50,14 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 def evaluate(args) -> None:
-    from xray import external, predict, predict_weights, study
+    from xray import external, predict, predict_weights, results, study
     from xray.results import ResultsError
     from xray.training_record import environment
 
-    name, folder = next(iter(study.in_order(args.results, args.study).items()))
+    name, file = next(iter(study.in_order(args.results, args.study).items()))
+    folder = results.beside(file)
     chosen = {}
-    for model in args.model or predict_weights.at_hand({name: folder}):
+    for model in args.model or predict_weights.at_hand({name: file}):
         chosen[model] = predict_weights.choose(args.results, model, name).run
     if not chosen:
         raise ResultsError(
@@ -79,18 +80,18 @@ def evaluate(args) -> None:
         value, low, high = external.scores(logits, films.labels, cut, owners)["roc_auc"]
         seconds = time.perf_counter() - started
         say(f"model {model}: AUC {value:.3f} ({low:.3f} to {high:.3f}), {seconds:.1f} s")
-    show_floors(folder, films, place)
+    show_floors(file, films, place)
     say(f"records in {place}; python scripts/report.py shows them")
 
 
-def show_floors(folder: Path, films, place: Path) -> None:
-    """The floors of the study in `folder` that have weights, on the films; a record in `place`."""
+def show_floors(file: Path, films, place: Path) -> None:
+    """The floors of the study in `file` that have weights, on the films; a record in `place`."""
     from xray import external, floors
     from xray.training_record import environment
 
-    known = floors.read(folder).get("floors", {})
+    known = floors.read(file.parent, file.stem).get("floors", {})
     if not any("weights" in one for one in known.values()):
-        say(f"floors: none with weights in {folder}; scripts/shortcuts.py --force makes them")
+        say(f"floors: none with weights in {file.parent}; scripts/shortcuts.py --force makes them")
         return
     found = floors.elsewhere(known, films.images(floors.SIZE)[:, 0], films.encoded)
     external.write_floors(place, found, environment("cpu"))

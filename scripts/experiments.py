@@ -57,7 +57,7 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 def make(args) -> None:
-    from xray import experiments, files, results
+    from xray import experiments, results
     from xray.training_jobs import MAX_GRAM, open_source, split_of
 
     source, default = args.data or PAPER, args.data is None
@@ -66,22 +66,20 @@ def make(args) -> None:
     first = load(experiments.SMALL, split)
     out = results.place(args.out, first.phantom)
     data_folder = results.data_folder(out / "results", first.name, first.fingerprint)
-    study = data_folder / first.split
-    study.mkdir(parents=True, exist_ok=True)
+    study = results.beside(results.records_file(data_folder, first.split))
+    there = experiments.read(study)
     for name, experiment in experiments.every(args.image_size).items():
-        path, images = study / f"{name}.json", len(first.labels)
+        images = len(first.labels)
         if name in experiments.OF_ALL_IMAGES and 8 * images**2 > MAX_GRAM:
             say(f"{name}: left out, the Gram matrix of {images:,} images takes too much memory")
             continue
-        with files.claim(study, name):
-            if path.exists() and not args.force:
-                files.read_json(path)
-                continue
-            started = time.perf_counter()
-            payload = experiment(functools.partial(load, split=split), bar)
-            seconds = time.perf_counter() - started
-            experiments.write(path, payload, first, seconds)
-            say(f"{name}: {seconds:.0f} s; {path}")
+        if name in there and not args.force:
+            continue
+        started = time.perf_counter()
+        payload = experiment(functools.partial(load, split=split), bar)
+        seconds = time.perf_counter() - started
+        experiments.write(study, name, payload, first, seconds)
+        say(f"{name}: {seconds:.0f} s; {study}")
 
 
 def main(argv=None) -> None:

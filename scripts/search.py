@@ -62,7 +62,8 @@ def search(args) -> None:
     first = load(specs[0].image_size)
     out = results.place(args.out, first.phantom)
     split = split_of(first, args.choices.split)
-    study = results.data_folder(out / "results", first.name, first.fingerprint) / split
+    place = results.data_folder(out / "results", first.name, first.fingerprint)
+    study = results.beside(results.records_file(place, split))
     done = [trial["spec"] for trial in trials.read(study)]
     todo = [spec for spec in specs if asdict(spec) not in done]
     say(f"trials: {len(specs)} asked for, {len(specs) - len(todo)} made before; {study}")

@@ -59,23 +59,21 @@ def make(args) -> None:
     place = results.data_folder(out / "results", first.name, first.fingerprint)
     split = split_of(first, args.choices.split)
     with threadpool_limits(1):  # for such small products two threads take up to 20 times as long
-        make_floors(args, place / split, first, load)
-        change_films(args, place / split, load)
+        make_floors(args, place, split, first, load)
+        change_films(args, results.records_file(place, split), load)
 
 
-def make_floors(args, study: Path, first, load) -> None:
-    """floors.json of the study's split and of each re-split with runs, those that are not there."""
-    from xray import data, floors
+def make_floors(args, place: Path, given: str, first, load) -> None:
+    """baselines.json of the study's split and of each re-split with runs, those not there yet."""
+    from xray import data, floors, results
 
-    place = study.parent
-    with_runs = [path for path in place.glob("*-*") if any(path.glob("*runs.jsonl"))]
-    with_runs += [path for path in place.glob("*-*") if any(path.glob("*-seed*.json"))]
-    folders = [study, *sorted(set(with_runs) - {study})]
-    there = {path: (path / "floors.json").exists() for path in folders}
-    there[study] = bool(floors.read_whole(study))
-    todo = [path for path in folders if args.force or not there[path]]
+    resplits = {split for split, _ in results.runs_of(place / results.RESPLITS)}
+    splits = [given, *sorted(resplits - {given})]
+    there = {split: bool(floors.read(place, split)) for split in splits}
+    there[given] = bool(floors.read_whole(place, given))
+    todo = [split for split in splits if args.force or not there[split]]
     if not todo:
-        say(f"floors: {len(folders)} splits, all there")
+        say(f"floors: {len(splits)} splits, all there")
         return
     started, images = time.monotonic(), first.images[:, 0]
     count = len(floors.FLOORS) + len(floors.RESPLIT) * len(todo)
@@ -84,35 +82,34 @@ def make_floors(args, study: Path, first, load) -> None:
         for name, floor in floors.FLOORS.items():
             features[name] = floor(images)
             shown.update()
-        if study in todo:
+        if given in todo:
             found = floors.headers(data.find(first.source), first.paths)
             features |= {} if found is None else {floors.HEADER: found}
-        for folder in todo:
-            folder.mkdir(parents=True, exist_ok=True)
-            split = load(floors.SIZE, folder.name)
-            floors.write(folder, floors.record(split, features, whole=folder == study))
+        for split in todo:
+            made = floors.record(load(floors.SIZE, split), features, whole=split == given)
+            floors.write(place, made)
             shown.update(len(floors.RESPLIT))
-    say(f"floors: {len(todo)} splits, {time.monotonic() - started:.0f} s; floors.json in {place}")
+    say(f"floors: {len(todo)} splits, {time.monotonic() - started:.0f} s; {floors.FILE} in {place}")
 
 
-def change_films(args, folder: Path, load) -> None:
+def change_films(args, file: Path, load) -> None:
     """changes.json of the study's split, where it is not of the weights that are there."""
-    from xray import changes, predict_weights
+    from xray import changes, predict_weights, results
 
-    results, name = folder.parent.parent, f"{folder.parent.name}/{folder.name}"
-    there = predict_weights.at_hand({name: folder})
+    folder, name = results.beside(file), f"{file.parent.name}/{file.stem}"
+    there = predict_weights.at_hand({name: file})
     wanted = [model for model in changes.MODELS if model in there] or there[:2]
     if not wanted:
         say("changed films: no model's weights are there; training one keeps its first seed's")
         return
-    runs = [predict_weights.choose(results, model, name).run for model in wanted]
+    runs = [predict_weights.choose(file.parents[1], model, name).run for model in wanted]
     kept = [] if args.force else changes.read(folder).get("models", [])
     if [one["weights"] for one in kept] == [run.weights["sha256"] for run in runs]:
         say(f"changed films: models {', '.join(wanted)}, all there")
         return
     started, found = time.monotonic(), {}
     for size in sorted({run.image_size for run in runs}):
-        split, mine = load(size, folder.name), [run for run in runs if run.image_size == size]
+        split, mine = load(size, file.stem), [run for run in runs if run.image_size == size]
         modules = {run.spec.id: predict_weights.load_weights(run) for run in mine}
         films, labels = split.test.images[:, 0], split.test.labels
         mean = changes.mean_film(split.train.images)
@@ -120,7 +117,7 @@ def change_films(args, folder: Path, load) -> None:
         with bar(total=count, initial=0, label=f"changed films at {size}×{size}") as shown:
             found |= changes.answers(modules, films, labels, mean, shown.update)
     models = [
-        {"model": run.spec.id, "seed": run.seed, "run": run.file.stem}
+        {"model": run.spec.id, "seed": run.seed, "run": run.name}
         | {"image_size": run.image_size, "weights": run.weights["sha256"]}
         | {"logits": found[run.spec.id]}
         for run in runs

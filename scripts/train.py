@@ -170,7 +170,7 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
     counts = " / ".join(f"{count:,}" for count in data.facts["splits"].values())
     say(f"data: {data.source}, {counts} images (train / validation / test)")
     say(f"classes: {in_words(data.facts['classes'])}")
-    say(f"study: {jobs[0].folder}")
+    say(f"study: {jobs[0].file}")
     where = device + f" with {torch.get_num_threads()} threads" * (device == "cpu")
     for size in sorted({job.image_size for job in jobs if job.spec.family == "CNN"} - {640}):
         where += f"; CNNs at {size}×{size} with matched steps"
@@ -178,7 +178,7 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
 
 
 def train(args, specs: list) -> Path:
-    """Gives the folder of the study."""
+    """Gives the study's file of records."""
     from xray import data, engine, training
     from xray.predict_likeness import learn
     from xray.training_record import keep_freed_memory, write_facts
@@ -200,17 +200,17 @@ def train(args, specs: list) -> Path:
         args.out, device, args.model, split=args.choices.split or "given", **given
     )
     jobs = training_jobs.plan(order, specs, load, note)
-    first, study = load(jobs[0].image_size), jobs[0].folder
+    first, study = load(jobs[0].image_size), jobs[0].file
     write_facts(study, first, learn, note)
-    recorded = [] if args.force else [job for job in jobs if training_jobs.has_record(job)]
-    todo = {job.record for job in jobs} - {job.record for job in recorded}
+    recorded = [] if args.force else [job for job in jobs if training_jobs.has_record(job, note)]
+    todo = {job.key for job in jobs} - {job.key for job in recorded}
     training.clear_leftovers(jobs, recorded, first, desk.cache)
     if rank == 0:
         announce(jobs, len(recorded), len(todo), first, device)
-    left = [job for job in jobs if job.record in todo]
+    left = [job for job in jobs if job.key in todo]
     for size in {job.image_size for job in left}:  # all is read before anything is trained
         load(size)
-    mine = training_jobs.share(left, rank, ranks, args.force)
+    mine = training_jobs.share(left, rank, ranks)
     done, started = 0, time.monotonic()
     try:
         for run in training.work(mine, load, desk):
@@ -225,13 +225,14 @@ def train(args, specs: list) -> Path:
         sys.exit(130)
     if rank == 0:
         others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
-        say(f"done: {done} runs in {time.monotonic() - started:.0f} s{others}; records in {study}")
+        seconds = time.monotonic() - started
+        say(f"done: {done} runs in {seconds:.0f} s{others}; records in {study.parent}")
     return study
 
 
 def write_report(args, study: Path) -> int:
     """scripts/report.py on the study just trained; its exit code."""
-    words = ["--results", study.parent.parent, "--study", f"{study.parent.name}/{study.name}"]
+    words = ["--results", study.parent.parent, "--study", f"{study.parent.name}/{study.stem}"]
     words += ["--out", args.out, *(("--data", args.data) if args.data else ())]
     return subprocess.run([sys.executable, ROOT / "scripts" / "report.py", *words]).returncode
 

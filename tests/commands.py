@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -123,10 +124,11 @@ def wait_for(condition, process, seconds=60):
 
 
 def record_files(out: Path) -> dict[str, Path]:
-    """ "<split>/<run>" -> file of all records under an --out folder."""
+    """ "<split>/<run>" -> file that holds it, of all records under an --out folder."""
+    folder = Path(out) / "results"
+    files = results.record_files(folder) if folder.is_dir() else []
     return {
-        f"{path.parent.name}/{path.stem}": path
-        for path in sorted((Path(out) / "results").rglob("*-seed*.json"))
+        f"{split}/{name}": file for file in files for split, name in sorted(results.runs_of(file))
     }
 
 
@@ -136,11 +138,13 @@ def records(out: Path) -> dict[str, dict]:
     """
     found = {}
     for name, path in record_files(out).items():
-        payload = results.read_json(path)
-        results.load_run(path)
-        del payload["environment"]
+        run = results.runs_of(path)[tuple(name.split("/"))]
+        payload = asdict(run)
+        del payload["environment"], payload["file"]
+        for part in ("logits", "labels"):
+            payload[part] = {key: values.tolist() for key, values in payload[part].items()}
         if weights := payload["weights"]:
-            content = (path.parent / weights["file"]).read_bytes()
+            content = results.weights_path(run).read_bytes()
             assert hashlib.sha256(content).hexdigest() == weights["sha256"], (
                 f"{path}: other weights than it names"
             )

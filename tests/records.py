@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from xray import changes, external, floors, results, search, starts
+from xray import changes, external, files, floors, results, search, starts
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
 
@@ -86,18 +86,21 @@ def run(
     how = engine, "forced" if forced else "made up", "fp32", matched_step(spec, image_size)
     history = {key: np.asarray(v).tolist() for key, v in history.items()}
     found = "diverged" if diverged else "finished", history, logits, true
-    return Run(*what, *how, *found, _environment(seed, float(seconds), epochs), weights or {})
+    environment = _environment(seed, float(seconds), epochs)
+    return results.counted(Run(*what, *how, *found, environment, weights or {}))
 
 
-def save(folder, made: Run, facts: dict | None = None, kind: str = "") -> "object":
-    """Save a run where train.py would; with `facts`, data.json too. Gives back the record's
-    path.
+def save(folder, made: Run, facts: dict | None = None, own: bool = False):
+    """Save a run where train.py would; with `facts`, data.json too. own: a re-split's run as that
+    of a study of its own. Gives back the file of records.
     """
     place = results.data_folder(folder, made.data["name"], made.data["fingerprint"])
     if facts is not None:
-        results.write_json(place / "data.json", {"format": results.FORMAT} | facts)
-    name = results.run_name(made.spec, made.seed, made.image_size, made.precision, kind)
-    return results.save(place / made.split, made, name)
+        results.write_json(place / "data.json", facts)
+    resplit = made.split != "given" and not own
+    file = place / results.RESPLITS if resplit else results.records_file(place, made.split)
+    results.append(file, made, again=True)
+    return file
 
 
 def experiments(study, leave_out=()) -> None:
@@ -121,7 +124,7 @@ def experiments(study, leave_out=()) -> None:
     made |= {"kernel": kernel | {"films": [0.3, 0.7]}, "last-relu": {"runs": runs}}
     made |= {"sizes": {"runs": over_sizes}}
     for name in made.keys() - set(leave_out):
-        results.write_json(study / f"{name}.json", {"format": results.FORMAT} | made[name])
+        files.append_line(study / "experiments.jsonl", {"name": name} | made[name])
 
 
 KERNEL = {"dead": 0.33, "angles": [0.1, 0.2]}
@@ -138,7 +141,7 @@ def counted(accuracy, model, *, seed=0, image_size=64, matched=True, last_relu=T
 
 
 def shortcuts(folder, validation: int, test: int) -> None:
-    """floors.json and changes.json, as scripts/shortcuts.py writes them, in a study's folder: each
+    """baselines.json and changes.json, as scripts/shortcuts.py writes them: each
     floor tells the classes apart, no change moves an answer but the lung box of the other class."""
     random, kept = (
         np.random.default_rng(0),
@@ -147,7 +150,7 @@ def shortcuts(folder, validation: int, test: int) -> None:
     logits = {
         part: 3 * found - 1.5 + random.normal(size=len(found)) for part, found in kept.items()
     }
-    head = {"format": results.FORMAT, "fingerprint": DATA["fingerprint"], "split": "given"}
+    head = {"fingerprint": DATA["fingerprint"], "split": "given"}
     one = {part: floors.packed(values) for part, values in logits.items()}
     texts = {part: "".join(map(str, found)) for part, found in kept.items()}
     all_floors = {name: one | {"strength": 0.1, "features": 4} for name in floors.FLOORS}
@@ -180,7 +183,8 @@ def elsewhere(study, models, name: str = "other-hospital") -> external.Films:
     films = external.Films(name, "89abcdef" * 8, paths, truth, columns, [])
     place = external.write_films(study, films, name).parent
     for model in models:
-        run = results.load_run(next(iter(sorted(study.glob(f"{model}-seed0*.json")))))
+        runs = results.load(study / "given.jsonl")
+        run = next(run for run in runs if run.spec.id == model and run.seed == 0)
         external.write_model(place, run, random.normal(size=80).astype(np.float32), {})
     turned = {floor: random.normal(size=80) - 2 * truth for floor in floors.FLOORS}
     external.write_floors(place, turned, {})
@@ -199,7 +203,7 @@ def whole_study(
             save(folder, run(model, seed, dead=dead, diverged=model == "6@1e-1", **settings), facts)
     for model in ("27b", "28b"):
         if model not in leave_out:
-            save(folder, run(model, 0, engine="direct", forced=True, **settings), facts, "direct")
+            save(folder, run(model, 0, engine="direct", forced=True, **settings), facts)
 
 
 def beyond(folder, study, seeds: int = 2, **settings) -> None:

@@ -69,7 +69,7 @@ def whole(out: Path) -> Path:
     data = records.DATA | {"source": HOSTILE}
     sizes = {"validation": 60, "test": 40}
     records.whole_study(out / "results", seeds=2, facts=facts(**sizes), data=data, **sizes)
-    given = next((out / "results").glob("*/given"))
+    given = next((out / "results").glob("*"))
     records.experiments(given)
     records.shortcuts(given, **sizes)
     records.beyond(out / "results", given, data=data, **sizes)
@@ -84,10 +84,12 @@ def whole(out: Path) -> Path:
         content, name = save(tensors), f"{model}-seed0-32px-matched.safetensors"
         weights = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
         kept = records.run(model, 0, data=data, image_size=32, **sizes, weights=weights)
-        path = records.save(out / "results", kept)
-        for beside in path.parent.glob(f"{model}-seed?.json"):
-            beside.unlink()
-        path.with_suffix(".safetensors").write_bytes(content)
+        file = records.save(out / "results", kept)
+        lines = file.read_bytes().splitlines(keepends=True)
+        gone = tuple(f'{{"run":"{model}-seed{seed}","'.encode() for seed in range(9))
+        file.write_bytes(b"".join(line for line in lines if not line.startswith(gone)))
+        (file.parent / "weights").mkdir(exist_ok=True)
+        (file.parent / "weights" / name).write_bytes(content)
     records.elsewhere(given, ("20", "21", "22b"), HOSTILE)
     found = study.read(out / "results", study.choose(out / "results")[0])
     report.write(found, out)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,9 @@ from xray.results import ResultsError
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
 SPEC = MODELS["20"]
+STRANGE = {"name": "x", "source": 'a "quoted"\npath\\肺', "fingerprint": "0" * 64}
+STRANGE |= {"phantom": True, "skipped": 2}
+KEPT = {"file": "17.safetensors", "sha256": "0" * 64}
 
 
 def same(one, other):
@@ -26,58 +28,61 @@ def same(one, other):
     return left == right
 
 
+def again(tmp_path, made):
+    """The run as it comes back from its record."""
+    results.append(tmp_path / "given.jsonl", made)
+    return list(results.runs_of(tmp_path / "given.jsonl").values())[-1]
+
+
 @pytest.mark.parametrize(
     "made",
     [
         run("26b", 3),
         run("6@1e-1", diverged=True),
         run("20", image_size=64, engine="gram", forced=True, split="patient-4"),
-        run(
-            "17",
-            data={
-                "name": "x",
-                "source": 'a "quoted"\npath\\肺',
-                "fingerprint": "0" * 64,
-                "phantom": True,
-                "skipped": 2,
-            },
-            weights={"file": "17.safetensors", "sha256": "0" * 64},
-        ),
+        run("36", image_size=128),
+        replace(run("21", image_size=64), pixel_step=1.0),
+        run("17", data=STRANGE, weights=KEPT),
+        results.in_short(run("20", split="image-3")),
     ],
 )
 def test_a_record_comes_back_as_it_was_written(tmp_path, made):
-    path = results.save(tmp_path, made, "x-seed0")
-    read = results.load_run(path)
-    assert same(made, read) and read.file == path and read == replace(read, file=None)
-    assert list(tmp_path.iterdir()) == [path] and path.stat().st_mode & 0o777 == 0o644
-    first = path.read_bytes()
-    assert results.save(tmp_path, read, "x-seed0").read_bytes() == first, (
-        "written again it is the same file"
-    )
+    read = again(tmp_path, made)
+    assert same(made, read) and read.file == tmp_path / "given.jsonl"
+    assert (read.name, read.matched, read.differs) == (made.name, made.matched, made.differs)
+    [line] = (tmp_path / "given.jsonl").read_text().splitlines()
+    payload = json.loads(line)
+    assert list(payload)[:2] == ["run", "split"] and payload["run"] == made.name
 
 
 def test_every_float32_comes_back_to_the_bit(tmp_path):
     bits = np.random.default_rng(0).integers(0, 2**32, 4000, dtype=np.uint32).view(np.float32)
-    extremes = np.array(
-        [0, -0.0, 1e-45, np.finfo(np.float32).max, np.finfo(np.float32).tiny, 1 / 3], np.float32
-    )
+    limits = np.finfo(np.float32)
+    extremes = np.array([0, -0.0, 1e-45, limits.max, limits.tiny, 1 / 3], np.float32)
     values = np.concatenate([bits[np.isfinite(bits)], extremes])
-    labels = dict.fromkeys(results.PARTS, np.zeros(len(values), np.int64))
+    labels = dict.fromkeys(results.PARTS, np.arange(len(values)) % 3 % 2)
     logits = {"validation": values, "test": values[::-1]}
-    made = replace(run("20"), logits=logits, labels=labels)
-    read = results.load_run(results.save(tmp_path, made, "x-seed0"))
-    assert (
-        read.logits["validation"].tobytes() == values.tobytes()
-        and read.logits["test"].dtype == np.float32
-    )
+    read = again(tmp_path, replace(run("20"), logits=logits, labels=labels))
+    for part in results.PARTS:
+        assert read.logits[part].tobytes() == logits[part].tobytes()
+        assert read.logits[part].dtype == np.float32
+        assert np.array_equal(read.labels[part], labels[part]) and read.labels[part].dtype == int
 
 
-def test_a_number_that_is_not_finite_is_never_written(tmp_path):
-    with pytest.raises(ValueError):
-        results.save(
-            tmp_path, replace(run("20"), logits={"test": np.array([np.nan], np.float32)}), "x-seed0"
-        )
-    assert list(tmp_path.iterdir()) == []
+def test_in_short_the_counts_stand_for_the_validation_logits(tmp_path):
+    made = run("20", split="image-3", weights=KEPT)
+    true, called = made.labels["validation"] == 1, made.logits["validation"] > 0
+    counts = {"tp": (called & true).sum(), "fp": (called & ~true).sum()}
+    counts |= {"fn": (~called & true).sum(), "tn": (~called & ~true).sum()}
+    short = results.in_short(made)
+    assert made.validation_counts == short.validation_counts == counts
+    assert list(short.logits) == list(short.labels) == ["test"]
+    assert (short.history, short.weights) == ({}, {})
+    assert "epoch_seconds" not in short.environment and short.environment["seconds"]
+    assert again(tmp_path, short).validation_counts == counts
+    given = results.in_short(run("20", 7))
+    assert given.history == run("20", 7).history and list(given.logits) == ["test"]
+    assert results.counted(run("20", diverged=True)).validation_counts == {}
 
 
 @pytest.mark.parametrize(
@@ -146,76 +151,36 @@ def test_a_data_folder_lies_right_under_the_results(tmp_path, name):
     folder.mkdir()
 
 
+def test_unmatched_steps_have_a_name_of_their_own():
+    matched = run("21", image_size=64)
+    assert matched.name == "21-seed0-64px-matched"
+    assert replace(matched, pixel_step=1.0).name == "21-seed0-64px-unmatched"
+    assert replace(run("21"), pixel_step=1.0).name == "21-seed0"
+
+
 @pytest.mark.parametrize(
-    "content",
+    "change",
     [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b'"text"',
-        b"7",
-        b"{}",
-        b"\xff\xfe\x00",
-        b'{"format": 1}',
-        b'{"checksum": "x"}',
-        b"[" * 100_000,
-        b'{"format": 1, "checksum": "' + b"0" * 64 + b'"}',
+        {"spec": None},
+        {"spec": {"id": "20"}},
+        {"spec": asdict(replace(SPEC, id="99"))},
+        {"logits": None},
+        {"logits": {"test": "x"}},
+        {"labels": 3},
+        {"extra": 1},
+        {"seed": ...},
+        {"run": ...},
     ],
 )
-def test_other_content_is_not_a_record(tmp_path, content):
-    path = tmp_path / "20-seed0.json"
-    path.write_bytes(content)
-    for read in (results.read_json, results.load_run):
-        with pytest.raises(results.Damaged) as error:
-            read(path)
-        assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
-    with pytest.raises(ResultsError, match="20-seed0"):
+def test_a_line_that_is_no_run_of_this_program_is_named(tmp_path, change):
+    path = tmp_path / "given.jsonl"
+    results.append(path, run("21", validation=4, test=3))
+    results.append(path, run("20", validation=4, test=3))
+    good, line = path.read_text().splitlines()
+    payload = {key: value for key, value in (json.loads(line) | change).items() if value is not ...}
+    path.write_text(f"{good}\n{json.dumps(payload)}\n")
+    with pytest.raises(ResultsError, match="line 2: no run's record") as error:
         results.load(tmp_path)
-
-
-def test_a_record_cut_anywhere_or_with_any_byte_changed_is_refused(tmp_path):
-    path = results.save(tmp_path, run("20", validation=4, test=3), "20-seed0")
-    good = path.read_bytes()
-    generator = np.random.default_rng(0)
-    for cut in [*generator.integers(0, len(good) - 3, 200), len(good) - 3]:
-        path.write_bytes(good[:cut])
-        with pytest.raises(ResultsError):
-            results.load_run(path)
-    refused = 0
-    for place in generator.integers(0, len(good), 400):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
-        try:
-            assert same(results.load_run(path), run("20", validation=4, test=3)), (
-                "only space between values may change"
-            )
-        except ResultsError:
-            refused += 1
-    assert refused > 350
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"format": 2}, "written in format 2"),
-        ({"format": "1"}, "written in format '1'"),
-        ({"spec": None}, "not a run"),
-        ({"spec": {"id": "20"}}, "not a run"),
-        ({"logits": None}, "not a run"),
-        ({"labels": 3}, "not a run"),
-        ({"labels": {"test": "01x"}}, "not a run"),
-        ({"logits": {"test": ["x"]}}, "not a run"),
-        ({"extra": 1}, "not a run"),
-        ({"seed": ...}, "not a run"),
-        ({"spec": asdict(replace(SPEC, id="99"))}, "does not exist: '99'"),
-    ],
-)
-def test_a_sound_file_that_is_not_a_run_of_this_program_is_refused(tmp_path, change, words):
-    path = results.save(tmp_path, run("20", validation=4, test=3), "20-seed0")
-    payload = {"format": 1} | results.read_json(path) | change
-    results.write_json(path, {key: value for key, value in payload.items() if value is not ...})
-    with pytest.raises(ResultsError, match=words) as error:
-        results.load_run(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -230,7 +195,8 @@ def test_loading_a_folder(tmp_path):
         ("10", 0, "given"),
     ):
         save(tmp_path, run(model, seed, split=split, validation=4, test=3), {"name": "made-up"})
-    (tmp_path / "notes.json").write_text("not a record, and not named as one")
+    place = tmp_path / "made-up-01234567"
+    files.append_line(place / "experiments.jsonl", {"no": "run"})
     found = [(one.spec.id, one.split, one.seed) for one in results.load(tmp_path)]
     assert found == [
         ("3", "given", 0),
@@ -241,8 +207,12 @@ def test_loading_a_folder(tmp_path):
         ("26b", "image-3", 0),
         ("6@1e-5", "given", 0),
     ]
-    assert list(results.studies(tmp_path)) == ["made-up-01234567/given", "made-up-01234567/image-3"]
-    assert len(results.load(results.studies(tmp_path)["made-up-01234567/image-3"])) == 1
+    assert results.studies(tmp_path) == {"made-up-01234567/given": place / "given.jsonl"}
+    save(tmp_path, run("20", split="patient-0", test=3), own=True)
+    own = results.studies(tmp_path)["made-up-01234567/patient-0"]
+    assert [one.split for one in results.load(own)] == ["patient-0"]
+    assert results.beside(own) == place / "patient-0"
+    assert results.beside(place / "given.jsonl") == place
 
 
 def test_a_folder_without_runs(tmp_path):
@@ -253,59 +223,30 @@ def test_a_folder_without_runs(tmp_path):
         assert results.studies(folder) == {}
 
 
-def test_json_is_one_key_a_line_with_its_checksum_last(tmp_path):
-    results.write_json(tmp_path / "x", {"format": 1, "b": [1, 2.5], "a": "肺"})
-    lines = (tmp_path / "x").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 6 and lines[3] == '"a": "肺",' and lines[4].startswith('"checksum": ')
-    assert results.read_json(tmp_path / "x") == {"format": 1, "b": [1, 2.5], "a": "肺"}
-    assert json.loads(Path(tmp_path / "x").read_text(encoding="utf-8"))["format"] == 1
+def test_a_folder_of_an_earlier_version_is_told_in_one_line(tmp_path):
+    (tmp_path / "made-up-01234567" / "given").mkdir(parents=True)
+    (tmp_path / "made-up-01234567" / "given" / "20-seed0.json").write_text("{}")
+    for read in (results.load, results.studies):
+        with pytest.raises(ResultsError, match="earlier version") as error:
+            read(tmp_path)
+        assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_runs_in_short_come_back(tmp_path):
-    made = run("21", 3, split="image-4")
-    results.append(tmp_path / "image-4", made, "21-seed3")
-    results.append(tmp_path / "image-4", run("20", 0, split="image-4"), "20-seed0")
-    found = results.load_compact(tmp_path / "image-4")
-    assert list(found) == ["21-seed3", "20-seed0"]
-    back = found["21-seed3"]
-    assert (back.spec, back.seed, back.split, back.pixel_step) == (made.spec, 3, "image-4", 1.0)
-    assert np.array_equal(back.logits["test"], made.logits["test"]) and set(back.logits) == {"test"}
-    assert np.array_equal(back.labels["test"], made.labels["test"]) and back.history == {}
-    assert {r.file for r in results.load(tmp_path)} == {tmp_path / "image-4" / results.COMPACT}
+def test_a_run_is_recorded_once_or_again_over_the_earlier(tmp_path):
+    path, other = tmp_path / "given.jsonl", run("20", 0, skill=0.1)
+    assert results.append(path, run("20", 0))
+    assert not results.append(path, other)
+    assert results.append(path, replace(other, split="image-3"))
+    assert len(results.load(path)) == 2 and same(results.load(path)[0], run("20", 0))
+    assert results.append(path, other, again=True)
+    assert len(results.load(path)) == 2 and same(results.load(path)[0], other)
 
 
-def test_a_line_that_was_cut_off_is_passed_over_and_an_altered_one_is_not(tmp_path):
+def test_a_run_that_was_cut_off_is_told_and_left_out(tmp_path):
+    path, told = tmp_path / "given.jsonl", []
     for seed in (0, 1):
-        results.append(tmp_path, run("20", seed), f"20-seed{seed}")
-    path = tmp_path / results.COMPACT
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-100])
-    assert list(results.load_compact(tmp_path)) == ["20-seed0"]
-    results.append(tmp_path, run("20", 2), "20-seed2")
-    assert list(results.load_compact(tmp_path)) == ["20-seed0", "20-seed2"]
-    path.write_bytes(whole.replace(b'"seed": 1', b'"seed": 7'))
-    with pytest.raises(results.Damaged, match="line 2"):
-        results.load_compact(tmp_path)
-
-
-def test_the_later_of_two_lines_counts(tmp_path):
-    results.append(tmp_path, run("20", 0), "20-seed0")
-    results.append(tmp_path, run("20", 0, skill=0.1), "20-seed0")
-    (back,) = results.load_compact(tmp_path).values()
-    assert np.array_equal(back.logits["test"], run("20", 0, skill=0.1).logits["test"])
-
-
-def test_lines_that_are_no_runs_record_are_said_in_one_line(tmp_path):
-    path = tmp_path / results.COMPACT
-    for payload, words in (({"name": "x"}, "not a run's record"), ({"x": [1]}, "not a run's")):
-        path.unlink(missing_ok=True)
-        files.append_line(path, payload)
-        with pytest.raises(results.ResultsError, match=words):
-            results.load_compact(tmp_path)
-    for line, words in (("[1]", "line 1: not a record"), ('{"a": 1}', "line 1: not a record")):
-        path.write_text(f"{line}\n")
-        with pytest.raises(results.Damaged, match=words):
-            results.load_compact(tmp_path)
-    path.write_text('{"format": 2, "checksum": "x"}\n')
-    with pytest.raises(results.ResultsError, match="written in format 2"):
-        results.load_compact(tmp_path)
+        results.append(path, run("20", seed))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert [one.seed for one in results.load(path, told.append)] == [0] and len(told) == 1
+    assert results.append(path, run("20", 1))
+    assert [one.seed for one in results.load(path)] == [0, 1]

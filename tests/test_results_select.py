@@ -47,15 +47,10 @@ def test_models_of_a_class_are_shown_at_the_size_that_most_of_them_have():
     assert results.select(small + [run("20", image_size=224)])["20"][0].image_size == 224
 
 
-def test_unmatched_runs_of_an_earlier_version_never_stand_in(tmp_path):
+def test_unmatched_runs_never_stand_in():
     old = [replace(run("22", seed, image_size=96), pixel_step=1.0) for seed in range(5)]
     new = [run("22", seed, image_size=64) for seed in range(2)]
     assert results.select(old + new) == {"22": new}
-    path = results.save(tmp_path, old[0], "22-seed0-96px")
-    record = results.read_json(path)
-    del record["pixel_step"]
-    results.write_json(path, record)
-    assert not results.load_run(path).matched and results.load_run(path).pixel_step == 1.0
 
 
 def test_one_run_at_the_papers_size_does_not_displace_five_matched_ones():

@@ -34,7 +34,6 @@ Exact SGD in sample space
     gram_steps             the two steps of it, with their shapes
 Runs
     results                a run's record: write, read, list, choose
-    results_checks         what the fields of a record must be
     training               jobs become records
     training_jobs          what is asked for becomes jobs
     training_record        what a run leaves on disk: checkpoint, weights, record

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn import functional
 
 from xray import predict
-from xray.files import FORMAT, read_json, write_json
+from xray.files import read_json, write_json
 from xray.floors import box_mask, digits, packed, ring_mask, unpacked
 
 RING = 0.10  # of the side: the ring that is taken away or swapped
@@ -140,7 +140,7 @@ def answers(modules: dict, films, labels, mean, tick=None) -> dict[str, dict[str
 def write(folder: Path, data, models: list[dict]) -> Path:
     """models: dicts of model, run (its record's name), seed, image_size, weights (their sha256) and
     logits (change -> (N,)). Raises OSError."""
-    payload = {"format": FORMAT, "fingerprint": data.fingerprint, "split": data.split}
+    payload = {"fingerprint": data.fingerprint, "split": data.split}
     payload["labels"] = "".join(map(str, data.test.labels))
     payload["models"] = [
         one | {"logits": {name: packed(values) for name, values in one["logits"].items()}}

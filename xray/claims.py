@@ -196,7 +196,7 @@ def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
     about = claim.id, claim.section, claim.text, _kind(claim), claim.models
     words = claim.statistic, claim.rule, figures, verdict, claim.link
     files = dict.fromkeys(run.file for run in evidence.used if run.file) if findings else {}
-    records = tuple(sorted(f"{path.parent.name}/{path.name}" for path in files))
+    records = tuple(sorted(path.name for path in files))
     primary = claim.id in PRIMARY
     return Verdict(*about, *words, findings, primary, None, note, missing, records)
 

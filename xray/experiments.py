@@ -1,9 +1,10 @@
 """The experiments beside the study and their records: what is asked, how often, at which size.
 
-    RESULTS/<data>/given/starts-<S>px.json   a census of starts at S×S
-    RESULTS/<data>/given/kernel.json         what the films' Gram matrix says of it
-    RESULTS/<data>/given/last-relu.json      MLPs with and without their last ReLU
-    RESULTS/<data>/given/sizes.json          over image sizes, with matched steps and without
+    RESULTS/<data>/experiments.jsonl   a line each:
+        starts-<S>px   a census of starts at S×S
+        kernel         what the films' Gram matrix says of it
+        last-relu      MLPs with and without their last ReLU
+        sizes          over image sizes, with matched steps and without
 
 They are no runs of the study: nothing else reads them.
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from xray import gram, starts, trials
 from xray.data import cache_folder
-from xray.files import FORMAT, read_json, write_json
+from xray.files import append_line, read_lines
 from xray.specs import IMAGE_SIZE, MODELS
 from xray.training_record import environment
 from xray.trials import Trial
@@ -49,18 +50,20 @@ def every(image_size: int = IMAGE_SIZE) -> dict:
     return found | {"kernel": _kernel, "last-relu": _control, "sizes": over_sizes}
 
 
-def write(path: Path, payload: dict, data, seconds: float) -> None:
+FILE = "experiments.jsonl"
+
+
+def write(study: Path, name: str, payload: dict, data, seconds: float) -> None:
     """Write what one of `every` gave, from this Data's images. Raises OSError."""
-    about = {"fingerprint": data.fingerprint, "split": data.split}
+    about = {"name": name, "fingerprint": data.fingerprint, "split": data.split}
     made = environment("cpu") | {"seconds": round(seconds, 1)}
-    write_json(path, {"format": FORMAT} | about | payload | {"environment": made})
+    append_line(Path(study) / FILE, about | payload | {"environment": made})
 
 
 def read(study: Path) -> dict[str, dict]:
     """The records there are in a study's folder, by name. Raises ResultsError."""
-    names = [path.stem for path in sorted(Path(study).glob("starts-*px.json"))]
-    paths = [Path(study) / f"{name}.json" for name in (*names, "kernel", "last-relu", "sizes")]
-    return {path.stem: read_json(path) for path in paths if path.exists()}
+    path = Path(study) / FILE
+    return {payload["name"]: payload for payload in read_lines(path)} if path.exists() else {}
 
 
 def _counter(bar, total: int, label: str):

@@ -1,9 +1,9 @@
 """The trained models and the floors on labelled films of another hospital, on which none was
 trained.
 
-    RESULTS/<data>/<split>/external/<name>/films.json    names, labels and columns of the films
-    RESULTS/<data>/<split>/external/<name>/<model>.json  a model's logits, in the films' order
-    RESULTS/<data>/<split>/external/<name>/floors.json   the floors' logits, likewise
+    RESULTS/<data>/external/<name>/films.json    names, labels and columns of the films
+    RESULTS/<data>/external/<name>/<model>.json  a model's logits, in the films' order
+    RESULTS/<data>/external/<name>/floors.json   the floors' logits, likewise
 
 Columns are what the source says of each film beside its label, such as view, sex and age. No pixel
 is kept.
@@ -23,7 +23,7 @@ from xray import data, data_images, intervals
 from xray.data_audit import names_patients
 from xray.data_classes import class_of, label_mapping
 from xray.data_sources import DataError, shown
-from xray.files import FORMAT, ResultsError, read_json, write_json
+from xray.files import ResultsError, read_json, write_json
 from xray.floors import digits, packed, unpacked
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
@@ -118,7 +118,7 @@ def write_films(study: Path, films: Films, source: str) -> Path:
     """Raises OSError."""
     path = folder_of(study, films) / "films.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    payload = {"format": FORMAT, "name": films.name, "source": source}
+    payload = {"name": films.name, "source": source}
     payload |= {"fingerprint": films.fingerprint, "labels": "".join(map(str, films.labels))}
     write_json(path, payload | {"paths": films.paths, "columns": films.columns})
     return path
@@ -128,7 +128,7 @@ def write_model(folder: Path, run, logits, environment: dict) -> Path:
     """What a run of the study says of the films. run: results.Run, which has a file. Raises
     OSError."""
     path = Path(folder) / f"{run.spec.id}.json"
-    payload = {"format": FORMAT, "model": run.spec.id, "seed": run.seed, "run": run.file.stem}
+    payload = {"model": run.spec.id, "seed": run.seed, "run": run.name}
     payload |= {"image_size": run.image_size, "weights": run.weights.get("sha256", "")}
     write_json(path, payload | {"logits": packed(logits), "environment": environment})
     return path
@@ -138,7 +138,7 @@ def write_floors(folder: Path, logits: dict[str, np.ndarray], environment: dict)
     """What the study's floors say of the films: floor -> (N,). Raises OSError."""
     path = Path(folder) / "floors.json"
     kept = {name: packed(values) for name, values in logits.items()}
-    write_json(path, {"format": FORMAT, "floors": kept, "environment": environment})
+    write_json(path, {"floors": kept, "environment": environment})
     return path
 
 

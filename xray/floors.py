@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 from xray.data_sources import SPLITS
-from xray.files import FORMAT, read_json, write_json
+from xray.files import read_json, write_json
 
 SIZE = 128  # pixels a side of the films that floors are given
 GRID = 32  # regions of a film are averaged over the cells of a grid this many cells wide
@@ -232,7 +232,7 @@ def record(data, features: dict[str, np.ndarray], whole: bool) -> dict:
     names = [name for name in features if whole or name in RESPLIT]
     found = {name: fit(features[name], data.labels, data.index) for name in names}
     found = {name: one | {"features": features[name].shape[1]} for name, one in found.items()}
-    payload = {"format": FORMAT, "fingerprint": data.fingerprint, "split": data.split}
+    payload = {"fingerprint": data.fingerprint, "split": data.split}
     parts = ("validation", "test") if whole else ("test",)
     labels = {part: data.labels[data.index[part]] for part in parts}
     payload["labels"] = {part: "".join(map(str, values)) for part, values in labels.items()}
@@ -246,26 +246,30 @@ def record(data, features: dict[str, np.ndarray], whole: bool) -> dict:
     return payload
 
 
+FILE = "baselines.json"  # split -> what `record` gave
+
+
 def write(folder: Path, payload: dict) -> Path:
-    """Raises OSError."""
-    path = Path(folder) / "floors.json"
-    write_json(path, payload)
+    """Keep what `record` gave in the data's folder. Raises OSError."""
+    path = Path(folder) / FILE
+    kept = read_json(path) if path.exists() else {}
+    write_json(path, kept | {payload["split"]: payload})
     return path
 
 
-def read_whole(folder: Path) -> dict:
+def read_whole(folder: Path, split: str = "given") -> dict:
     """As `read`, but {} also where what lies there is of a re-split of another study."""
-    found = read(folder)
+    found = read(folder, split)
     return found if "validation" in found.get("labels", ()) else {}
 
 
-def read(folder: Path) -> dict:
-    """What lies in a study's folder: labels, floors and curve (what `fit` gave, float32), or
-    {} where nothing does. Raises ResultsError."""
-    path = Path(folder) / "floors.json"
-    if not path.exists():
+def read(folder: Path, split: str = "given") -> dict:
+    """What lies in the data's folder of a split: labels, floors and curve (what `fit` gave,
+    float32), or {} where nothing does. Raises ResultsError."""
+    path = Path(folder) / FILE
+    payload = read_json(path).get(split) if path.exists() else None
+    if payload is None:
         return {}
-    payload = read_json(path)
     payload["labels"] = {part: digits(text) for part, text in payload["labels"].items()}
     payload["floors"] = {name: _unpacked(one) for name, one in payload["floors"].items()}
     curve = payload.get("curve", {})

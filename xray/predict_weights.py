@@ -56,15 +56,15 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
     without, damaged = [], []
     for name, place in studies.items():
         runs = []
-        for path in sorted(place.glob(f"{wanted}-seed*.json")):
-            try:
-                run = results.load_run(path)
-            except ResultsError as error:
-                damaged.append(str(error))
-                continue
-            if seed in (None, run.seed) and image_size in (None, run.image_size):
-                has = run.weights and (place / str(run.weights.get("file"))).is_file()
-                (runs if has else without).append(run)
+        try:
+            there = results.runs_of(place).values()
+        except ResultsError as error:
+            damaged.append(str(error))
+            continue
+        for run in there:
+            alike = seed in (None, run.seed) and image_size in (None, run.image_size)
+            if run.spec.id == wanted and alike:
+                (runs if has_weights(run) else without).append(run)
         if runs:
             return _with_facts(results.select(runs)[wanted][0], name, place, damaged)
     if damaged and not without:
@@ -72,7 +72,7 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
     best = results.select(without)[wanted][0] if without else None
     start = f"model {wanted}" if model else f"no --model is given, and {wanted}, the default,"
     reason = "has no such run here" if best is None else "has no weights here"
-    place = next(iter(studies.values())) if best is None else best.file.parent
+    place = next(iter(studies.values())) if best is None else best.file
     command = _command(wanted, seed, image_size, best, place)
     others = ", ".join(at_hand(studies)) or "none"
     raise PredictError(
@@ -101,7 +101,7 @@ def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
     facts, file = {}, place.parent / "data.json"
     if file.exists():
         try:
-            facts = results.read_facts(file)
+            facts = results.read_json(file)
             predict_likeness.check(facts)
         except (ResultsError, predict_likeness.Unusable) as error:
             facts = {}
@@ -111,18 +111,23 @@ def _with_facts(run: Run, name: str, place: Path, notes: list[str]) -> Chosen:
 
 def at_hand(studies: dict[str, Path]) -> list[str]:
     """The models with a record and weights beside it, in the paper's order."""
-    names = {
-        path.name.split("-seed")[0]
-        for place in studies.values()
-        for path in place.glob("*-seed*.safetensors")
-        if path.with_suffix(".json").exists()
-    }
+    names = set()
+    for file in studies.values():
+        try:
+            found = results.runs_of(file).values()
+        except ResultsError:  # told where it is asked for
+            continue
+        names |= {run.spec.id for run in found if has_weights(run)}
     return [name for name in KNOWN if name in names]
+
+
+def has_weights(run: Run) -> bool:
+    return bool(run.weights) and results.weights_path(run).is_file()
 
 
 def _command(model, seed, size, best, place) -> str:
     """What makes the weights: of `best`, the run without them, else of a new run in `place`."""
-    facts, split = _facts(place), place.name
+    facts, split = _facts(place), place.stem
     source = str(facts.get("source", PAPER))
     if best is not None:
         source, split, seed = best.data["source"], best.split, best.seed
@@ -134,13 +139,13 @@ def _command(model, seed, size, best, place) -> str:
         options += ["--epochs", str(best.spec.epochs)]
     options += ["--force"] * (best is not None)  # its record is there, so it counts as trained
     source = source if here else "FOLDER"
-    return train_command([model], source, split, size, place.parent.parent, options)
+    return train_command([model], source, split, size, place.parents[1], options)
 
 
 def _facts(place: Path) -> dict:
     """What a study's data.json says; empty where that cannot be told."""
     try:
-        return results.read_facts(place.parent / "data.json")
+        return results.read_json(place.parent / "data.json")
     except ResultsError:
         return {}
 
@@ -151,8 +156,7 @@ def load_weights(run: Run) -> torch.nn.Module:
     The file is read once, its sha256 compared with the record's, its tensors with the structure of
     the spec.
     """
-    name = str(run.weights.get("file"))
-    path = Path(run.file).parent / name
+    name, path = str(run.weights.get("file")), results.weights_path(run)
     if Path(name).name != name:
         raise PredictError(
             f"{shown(run.file)}: names weights outside of its own folder, {shown(name)!r}"

@@ -57,7 +57,7 @@ def sections(study: Study) -> tuple[dict, dict]:
     rows = [_row(model, runs, shown) for model, runs in shown.items()]
     numbers = {"best": min(ours, key=lambda model: _validation_loss(ours[model]))}
     numbers["scores"] = {row["model"]: row for row in rows}
-    seen = floors.read_whole(study.folder)
+    seen = floors.read_whole(study.runs[0].file.parent, study.split)
     lines = _lines(seen)
     drawn = plot("ladder", figures.ladder, "Table 3 on the test split", rows, lines)
     runs = [run for group in shown.values() for run in group]
@@ -189,7 +189,7 @@ def _resplit(study: Study, floor: str) -> tuple[dict, dict | None]:
     the same of its runs' mean logits; and the table, with models of the paper on the same
     splits."""
     names = [name for name in study.beyond_resplits if name.startswith("patient")]
-    seen = {name: floors.read(study.folder.parent / name) for name in names}
+    seen = {name: floors.read(study.runs[0].file.parent, name) for name in names}
     asked = dict.fromkeys(model for name in names for model in study.beyond_resplits[name])
     found, rows, used = {}, [], []
     for model in [*("20", "21", "22b"), *asked] if asked else ():
@@ -267,7 +267,7 @@ def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict 
         areas = {}
         for model, runs in shown.items():
             one = films["models"].get(model)
-            run = next((run for run in runs if one and run.file.stem == one["run"]), None)
+            run = next((run for run in runs if one and run.name == one["run"]), None)
             if run is None:
                 continue
             there = external.scores(one["logits"], films["labels"], 0.0, owners)["roc_auc"]
@@ -299,7 +299,7 @@ def _changes(study: Study, shown: dict) -> tuple[dict, dict | None]:
         return {}, None
     gaps = moved(ones, found["labels"])
     _, drawn = of_moved("beyond-changes", f"What moves model {' and '.join(ours)}", gaps)
-    runs = [run for one in ones for run in shown[one["model"]] if run.file.stem == one["run"]]
+    runs = [run for one in ones for run in shown[one["model"]] if run.name == one["run"]]
     words = {
         change: {
             model: {key: signed(*by[key]) for key in ("roc_auc", "specificity")}

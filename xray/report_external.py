@@ -9,7 +9,7 @@ import numpy as np
 from xray import external, floors, intervals, predict_weights, report_figures_seeing
 from xray.report_data import text
 from xray.report_items import item, plot, table, within
-from xray.results import load_run
+from xray.results import load
 from xray.specs import KNOWN, MODELS
 from xray.study import RESULTS, Study, finished, learned, test_share
 
@@ -32,8 +32,8 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     labels, owners = films["labels"], external.patients(films["columns"])
     there = [model for model in KNOWN if model in films["models"]]
     models = [model for model in there if model in MODELS] or there
-    records = {model: f"{films['models'][model]['run']}.json" for model in models}
-    runs = {model: load_run(study.folder / records[model]) for model in models}
+    by_name = {run.name: run for run in load(study.runs[0].file)}
+    runs = {model: by_name[films["models"][model]["run"]] for model in models}
     found = {model: _of_model(study, runs[model], films, owners) for model in models}
     of_floors = _of_floors(study, films, owners)
     rows = [row for model in models for row in _side_by_side(model, *found[model])]
@@ -102,7 +102,7 @@ def _area_data(areas: list[tuple]) -> str:
 
 def made(study: Study, names: list[str], **parts) -> dict:
     """An item that is drawn from the records of films elsewhere, by their names, and from runs."""
-    results = study.folder.parents[1]
+    results = study.runs[0].file.parents[1]
     where = ["--results", str(results)] if results.resolve() != RESULTS else []
     words = ["python", "scripts/evaluate.py", "--data"]
     return item(study, scripts=[shlex.join([*words, name, *where]) for name in names], **parts)
@@ -132,9 +132,10 @@ def _of_model(study: Study, run, films: dict, owners) -> tuple[dict, dict, dict]
 
 def _of_floors(study: Study, films: dict, owners) -> dict[str, tuple[dict, dict, dict]]:
     """Floor -> the same as `_of_model`, for those that re-splits have, and the file's header."""
-    given, found = floors.read(study.folder), {}
+    place, found = study.runs[0].file.parent, {}
+    given = floors.read(place, study.split)
     by_patient = [name for name in study.resplits if name.startswith("patient")]
-    others = [floors.read(study.folder.parent / name) for name in by_patient]
+    others = [floors.read(place, name) for name in by_patient]
     for name in (floors.HEADER, *floors.RESPLIT):
         if name in films["floors"] and name in given.get("floors", {}):
             apart = [

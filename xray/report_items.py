@@ -105,7 +105,7 @@ def commands(runs: list) -> list[str]:
     found = []
     for (split, *options), pairs in groups.items():
         source, file = pairs[0][1].data["source"], pairs[0][1].file
-        folder = Path(file).parents[2] if file else RESULTS
+        folder = Path(file).parents[1] if file else RESULTS
         models = [model for model, _ in pairs]
         found.append(train_command(models, source, split, None, folder, options))
     return found
@@ -113,7 +113,7 @@ def commands(runs: list) -> list[str]:
 
 def report_command(study: Study) -> str:
     """The call of report.py that draws all of a study, beside its records."""
-    folder, words = study.folder.parents[1], ["python", "scripts/report.py"]
+    folder, words = study.runs[0].file.parents[1], ["python", "scripts/report.py"]
     if folder.resolve() != RESULTS:
         words += ["--results", str(folder), "--out", str(folder.parent)]
     return shlex.join(words)
@@ -121,7 +121,7 @@ def report_command(study: Study) -> str:
 
 def script_command(study: Study, script: str) -> str:
     """The call of a script in scripts/ that makes records beside a study's runs."""
-    folder, run = study.folder.parents[1], study.runs[0]
+    folder, run = study.runs[0].file.parents[1], study.runs[0]
     words = ["python", f"scripts/{script}", *source_words(run.data["source"], run.split)]
     words += run.data.get("options", [])
     words += ["--out", str(folder.parent)] if folder.resolve() != RESULTS else []

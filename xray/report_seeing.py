@@ -61,7 +61,7 @@ def best_floor(found: dict) -> str:
 
 
 def _floors(study: Study) -> tuple[dict, dict]:
-    found = floors.read_whole(study.folder)
+    found = floors.read_whole(study.runs[0].file.parent, study.split)
     if not found:
         return {}, {"floors": _missing(study)}
     labels = found["labels"]["test"]
@@ -117,7 +117,7 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
     given split, and over re-splits."""
     labels = found["labels"]["test"]
     numbers, items = {"best": best_floor(found), "above": [], "spans": {}}, {}
-    resplits = {name: floors.read(study.folder.parent / name) for name in study.resplits}
+    resplits = {name: floors.read(study.runs[0].file.parent, name) for name in study.resplits}
     for name, floor in (("margins", numbers["best"]), ("margins-thumbnail", floors.CURVE)):
         rows, gaps = [], []
         for model in models:

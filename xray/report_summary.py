@@ -32,7 +32,7 @@ def differences(study: Study) -> dict:
     stored = study.facts.get("sizes", {})
     if data["phantom"] or f"{IMAGE_SIZE}x{IMAGE_SIZE}" in stored:
         stored = {}
-    about = study.folder.parent / ABOUT
+    about = study.runs[0].file.parent / ABOUT
     return {
         "about": about.read_text(encoding="utf-8").splitlines() if about.exists() else [],
         "paper": paper,

@@ -4,6 +4,7 @@ image that it weighs a radiograph with, alone and over a phantom."""
 import base64
 import hashlib
 import io
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from xray import data_phantoms
 from xray.report_pictures import LARGEST, NARROW, WIDTH, draw, png, shrink
-from xray.results import FORMAT, ResultsError, Run, read_json, write_json
-from xray.results_checks import number
+from xray.results import ResultsError, Run, read_json, weights_path, write_json
 
 LEVELS = 65  # an odd number, so that 0 has a colour of its own
 SOFT = 1 / 213  # of the width: by how much a whole map is smoothed, 3 pixels of 640
@@ -167,7 +167,7 @@ def first_layer(run: Run) -> tuple[np.ndarray, np.ndarray]:
     Gives (units, S, S) float32, each unit's weights as an image, and (units,), what its output is
     multiplied by. Raises WeightsError.
     """
-    path = Path(run.file).parent / Path(run.weights["file"]).name
+    path = weights_path(run)
     try:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != run.weights.get("sha256"):
@@ -195,7 +195,7 @@ def weight_images(run: Run) -> dict:
     the record, in <run>.pictures, and stand in where the weights are not: a report can then be
     written again from the records alone. Raises WeightsError where neither can be used.
     """
-    kept = Path(run.file).with_suffix(".pictures")
+    kept = weights_path(run).with_suffix(".pictures")
     try:
         hidden, output = first_layer(run)
     except WeightsError:
@@ -222,7 +222,7 @@ def weight_images(run: Run) -> dict:
 
 
 def _write_kept(path: Path, run: Run, found: dict) -> None:
-    kept = {"format": FORMAT, "weights": run.weights.get("sha256")} | found
+    kept = {"weights": run.weights.get("sha256")} | found
     kept["units"] = [[_base64(content), weight] for content, weight in found["units"]]
     kept["product"] = found["product"] and _base64(found["product"])
     write_json(path, kept)
@@ -238,7 +238,7 @@ def _read_kept(path: Path, run: Run) -> dict | None:
         product = payload["product"] and _checked_png(payload["product"])
         limits = {name: payload[name] for name in ("limit", "product_limit")}
         numbers = [weight for _, weight in units] + list(limits.values())
-        right = len(units) == run.spec.hidden_units and all(map(number, numbers))
+        right = len(units) == run.spec.hidden_units and all(map(math.isfinite, numbers))
         return {"units": units, "product": product} | limits if right else None
     except (ResultsError, KeyError, TypeError, ValueError, OSError, SyntaxError):
         return None

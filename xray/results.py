@@ -1,29 +1,27 @@
-"""The run record: one JSON file a run, written once, checked when read.
+"""The run record: a line of JSON a run, added once and never changed.
 
-    RESULTS/<data>/data.json                      what the data is: counts, audit, labels, paths
-    RESULTS/<data>/<split>/<run>.json             one run; <split> is given, image-3 or patient-3
-    RESULTS/<data>/<split>/<run>.safetensors      its weights, where they were kept
-    RESULTS/<data>/<split>/runs.jsonl             many runs in short, one a line: without
-                                                  validation logits, of re-splits without history
+    RESULTS/<data>/data.json          what the data is: counts, audit, labels, paths
+    RESULTS/<data>/given.jsonl        the runs of the study, on the source's own splits
+    RESULTS/<data>/resplits.jsonl     runs on new splits, by image and by patient, in short
+    RESULTS/<data>/patient-3.jsonl    a study on such a split, as train.py --split makes it
+    RESULTS/<data>/weights/           weights that were kept, a file a run
 
 <data> is the source's name and the first 8 digits of its fingerprint, so records of different data
-never meet. A study is one folder <data>/<split>. Scores are not stored: they are computed from the
-logits.
+never meet. Scores are not stored: they are computed from the logits. Logits are little-endian
+float32, packed by zlib, labels bits (numpy.packbits), both as base64.
 """
 
 import base64
 import functools
 import re
+import zlib
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from xray import results_checks
 from xray.files import (  # noqa: F401  (also of this module's interface)
-    FORMAT,
-    Damaged,
     ResultsError,
     append_line,
     read_json,
@@ -35,7 +33,8 @@ from xray.specs import KNOWN, ModelSpec, matched_step
 
 PARTS = ("validation", "test")
 SEEDS = 3  # from which the spread over seeds can be told
-COMPACT = "runs.jsonl"
+RESPLITS = "resplits.jsonl"
+SPLIT = r"given|(image|patient)-\d{1,9}"
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,18 @@ class Run:
     logits: dict
     labels: dict
     environment: dict  # device, threads, versions, revision, started (UTC), seconds, epoch_seconds
-    weights: dict = field(default_factory=dict)  # file, sha256; empty where they were not kept
+    # file (in the folder "weights" beside the record), sha256; empty where they were not kept
+    weights: dict = field(default_factory=dict)
+    # tp, fp, fn, tn on the validation images; empty where they are not known
+    validation_counts: dict = field(default_factory=dict)
     file: Path | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What tells it apart from the other runs of its split, see run_name."""
+        forced = self.engine if self.engine_reason == "forced" else ""
+        how = self.precision, forced, self.pixel_step
+        return run_name(self.spec, self.seed, self.image_size, *how)
 
     @property
     def matched(self) -> bool:
@@ -88,16 +97,14 @@ class Run:
 
 
 def run_name(
-    spec: ModelSpec, seed: int, image_size: int, precision: str = "fp32", forced_engine: str = ""
+    spec: ModelSpec, seed: int, image_size: int, precision="fp32", forced_engine="", pixel_step=None
 ) -> str:
-    """The file name, without suffix, of a run, without what its table fixes: "26b-seed0".
-
-    In "26b-seed0-64px-matched" the last word keeps apart from records that an earlier version made,
-    at a reduced size, without specs.pixel_step.
-    """
+    """The name of a run among those of its split, without what its table fixes: "26b-seed0",
+    "26b-seed0-64px-matched-bf16". pixel_step: None for the matched one."""
     parts = [spec.id, f"seed{seed}"]
     if image_size != spec.image_size:
-        parts.append(f"{image_size}px-matched")
+        matched = pixel_step in (None, matched_step(spec, image_size))
+        parts += [f"{image_size}px", "matched" if matched else "unmatched"]
     if spec.epochs != KNOWN[spec.id].epochs:
         parts.append(f"{spec.epochs}epochs")
     parts += [word for word in (precision, forced_engine) if word and word != "fp32"]
@@ -117,115 +124,146 @@ def data_folder(results: Path, name: str, fingerprint: str) -> Path:
     return Path(results) / f"{safe}-{fingerprint[:8]}"
 
 
-def save(folder: Path, run: Run, name: str) -> Path:
-    """Write a run's record to folder/name.json, over an earlier one; returns that path."""
-    payload = {"format": FORMAT} | asdict(run)
+def records_file(folder: Path, split: str) -> Path:
+    """Where the runs of a study on a split lie; folder: as data_folder gives it."""
+    return Path(folder) / f"{split}.jsonl"
+
+
+def beside(file: Path) -> Path:
+    """The folder of all else that belongs to a study's runs in `file`: the data's own, or for a
+    study on a new split a folder of that name in it."""
+    return file.parent if file.stem == "given" else file.with_suffix("")
+
+
+def weights_path(run: Run) -> Path:
+    """Where a run's weights lie, whether or not they are there."""
+    return run.file.parent / "weights" / Path(str(run.weights.get("file"))).name
+
+
+def confusion(logits, labels) -> dict:
+    """tp, fp, fn, tn of calling pneumonia what has a logit above 0."""
+    called, true = np.asarray(logits) > 0, np.asarray(labels) == 1
+    counts = {"tp": called & true, "fp": called & ~true, "fn": ~called & true}
+    return {key: int(where.sum()) for key, where in (counts | {"tn": ~called & ~true}).items()}
+
+
+def counted(run: Run) -> Run:
+    """The run with the counts that its validation logits give, where it has them."""
+    if not len(run.logits.get("validation", ())):
+        return run
+    counts = confusion(run.logits["validation"], run.labels["validation"])
+    return replace(run, validation_counts=counts)
+
+
+def in_short(run: Run) -> Run:
+    """The run without its validation logits (their counts stay), durations of its epochs and, on a
+    re-split, its history: of thousands of runs more would be too much."""
+    run = counted(run)
+    about = {key: value for key, value in run.environment.items() if key != "epoch_seconds"}
+    kept = [part for part in run.logits if part == "test"]
+    return replace(
+        run,
+        history=run.history if run.split == "given" else {},
+        logits={part: run.logits[part] for part in kept},
+        labels={part: run.labels[part] for part in kept},
+        environment=about,
+        weights={},
+    )
+
+
+def append(file: Path, run: Run, again: bool = False) -> bool:
+    """Add a run to a file of records; gives whether it was. One that another process has recorded
+    meanwhile is not, but with `again`, where of two lines the later counts. Raises OSError."""
+    payload = {"run": run.name, "split": run.split} | asdict(replace(run, logits={}, labels={}))
     del payload["file"]
-    # str() of a float32 is its shortest exact decimal form
-    payload["logits"] = {
-        part: [float(str(x)) for x in np.asarray(v, np.float32)] for part, v in run.logits.items()
-    }
-    payload["labels"] = {part: _digits(labels) for part, labels in run.labels.items()}
-    path = Path(folder) / f"{name}.json"
-    write_json(path, payload)
-    return path
+    usual = {each.name: each.default for each in fields(ModelSpec)}
+    payload["spec"] = {k: v for k, v in payload["spec"].items() if v != usual[k]}
+    if payload["validation_counts"] and "validation" in run.logits:
+        del payload["validation_counts"]  # they follow from the logits
+    payload["logits"] = {part: _packed(values) for part, values in run.logits.items()}
+    payload["labels"] = {part: _bits(values) for part, values in run.labels.items()}
+    return append_line(file, payload, unless=0 if again else 2)
 
 
-def _digits(labels) -> str:
-    return "".join(str(int(label)) for label in labels)
+def _packed(logits) -> str:
+    content = np.asarray(logits, "<f4").tobytes()
+    return base64.b64encode(zlib.compress(content, 9)).decode()
 
 
-def _numbers(digits: str) -> np.ndarray:
-    return np.array([int(digit) for digit in digits], np.int64)
+def _unpacked(text: str) -> np.ndarray:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<f4").copy()
 
 
-def append(folder: Path, run: Run, name: str) -> None:
-    """Add a run to folder/runs.jsonl in short: without its validation logits and, of a re-split,
-    its history.
+def _bits(labels) -> str:
+    return base64.b64encode(np.packbits(np.asarray(labels, bool)).tobytes()).decode()
 
-    Of two lines of one name the later counts. Raises OSError.
+
+def _labels(text: str, count: int) -> np.ndarray:
+    bits = np.frombuffer(base64.b64decode(text), np.uint8)
+    return np.unpackbits(bits, count=count).astype(np.int64)
+
+
+def load(place: Path, note=None) -> list[Run]:
+    """All runs of a file of records, or of all in or under a folder (experiments aside), in the
+    order of the paper's models, then by split and seed.
+
+    note(text): called with what a person should be told. Raises ResultsError where there is no run,
+    or a record cannot be read.
     """
-    payload = {"name": name} | asdict(run)
-    del payload["file"], payload["weights"]
-    if run.split != "given":
-        del payload["history"]
-    payload["environment"].pop("epoch_seconds", None)
-    logits = {part: run.logits[part] for part in run.logits if part == "test"}
-    content = {part: np.asarray(values, "<f4").tobytes() for part, values in logits.items()}
-    payload["logits"] = {part: base64.b64encode(x).decode() for part, x in content.items()}
-    payload["labels"] = {part: _digits(run.labels[part]) for part in logits}
-    append_line(Path(folder) / COMPACT, payload)
-
-
-def load_compact(folder: Path) -> dict[str, Run]:
-    """Name -> run of folder/runs.jsonl; empty where there is none. Raises ResultsError."""
-    path = Path(folder) / COMPACT
-    try:
-        state = path.stat()
-    except OSError:
-        return {}
-    return _load_compact(path, state.st_mtime_ns, state.st_size)
-
-
-@functools.lru_cache(maxsize=128)
-def _load_compact(path: Path, _changed: int, _size: int) -> dict[str, Run]:
-    def logits(text):
-        return np.frombuffer(base64.b64decode(text), "<f4")
-
-    lines = read_lines(path)
-    names = [str(payload.pop("name", "")) for payload in lines]
-    runs = [_run({"history": {}} | payload, path, logits) for payload in lines]
-    return dict(zip(names, runs))
-
-
-def load_run(path: Path) -> Run:
-    """Read one record. Raises ResultsError."""
-    payload = read_json(path)
-    del payload["format"]
-    with np.errstate(over="ignore"):  # what is too large for a float32 is told as not finite
-        return _run(payload, Path(path), lambda values: np.array(values, np.float32))
-
-
-def _run(payload: dict, path: Path, logits) -> Run:
-    """What a file holds, as a Run. logits: turns its form of a part's logits into an array."""
-    payload.setdefault("pixel_step", 1.0)  # records of an earlier version, which knew no other
-    whole_record = path.name != COMPACT
-    try:
-        payload["spec"] = ModelSpec(**payload["spec"])
-        payload["logits"] = {part: logits(stored) for part, stored in payload["logits"].items()}
-        payload["labels"] = {part: _numbers(text) for part, text in payload["labels"].items()}
-        return results_checks.run(Run(**payload, file=path), whole_record)
-    except results_checks.Wrong as error:
-        why = f"not a run's record; what is wrong in it: {error}"
-        raise ResultsError(f"{shown(path)}: {why}") from None
-    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
-        raise ResultsError(f"{shown(path)}: not a run's record") from None
-
-
-def read_facts(path: Path) -> dict:
-    """Read a data.json. Raises ResultsError."""
-    try:
-        return results_checks.facts(read_json(path))
-    except results_checks.Wrong as error:
-        why = f"not what training writes of its data; what is wrong in it: {error}"
-        raise ResultsError(f"{shown(path)}: {why}") from None
-
-
-def load(folder: Path) -> list[Run]:
-    """All runs in or under `folder`, in the order of the paper's models, then by seed.
-
-    Raises ResultsError where the folder is missing, a record is damaged, or there is none.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ResultsError(f"{folder}: no such folder; train something first")
-    runs = [load_run(path) for path in sorted(folder.rglob("*-seed*.json"))]
-    for path in sorted(folder.rglob(COMPACT)):
-        runs += load_compact(path.parent).values()
+    place = Path(place)
+    if not place.exists():
+        raise ResultsError(f"{place}: no such folder; train something first")
+    files = record_files(place) if place.is_dir() else [place]
+    runs = [run for file in files for run in runs_of(file, note).values()]
     if not runs:
-        raise ResultsError(f"{folder}: holds no run; train something first")
+        raise ResultsError(f"{place}: holds no run; train something first")
     order = list(KNOWN).index
-    return sorted(runs, key=lambda run: (order(run.spec.id), run.split, run.seed, str(run.file)))
+    # the order of its file names in an earlier version, which had one a run
+    return sorted(runs, key=lambda run: (order(run.spec.id), run.split, run.seed, f"{run.name}."))
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The files of run records in or under a folder. Raises ResultsError where all that is there is
+    of a format that is read no more."""
+    found = sorted(
+        path
+        for path in Path(folder).rglob("*.jsonl")
+        if re.fullmatch(SPLIT, path.stem, re.A) or path.name == RESPLITS
+    )
+    if not found and any(Path(folder).rglob("*-seed*.json")):
+        raise ResultsError(
+            f"{shown(folder)}: written by an earlier version, a file a run; train again into "
+            "another folder (--out), or read it with that version"
+        )
+    return found
+
+
+def runs_of(file: Path, note=None) -> dict[tuple[str, str], Run]:
+    """(split, name) -> run, of one file; empty where it is not there. Raises ResultsError."""
+    try:
+        state = Path(file).stat()
+    except FileNotFoundError:
+        return {}
+    return dict(_runs_of(Path(file), state.st_mtime_ns, state.st_size, note))
+
+
+@functools.lru_cache(maxsize=32)
+def _runs_of(file: Path, _changed: int, _size: int, note) -> dict[tuple[str, str], Run]:
+    found = {}
+    for number, payload in enumerate(read_lines(file, note), 1):
+        try:
+            del payload["run"]
+            spec = ModelSpec(**payload.pop("spec"))
+            logits = {part: _unpacked(text) for part, text in payload.pop("logits").items()}
+            texts = payload.pop("labels")
+            labels = {part: _labels(texts[part], len(logits[part])) for part in texts}
+            run = Run(spec=spec, logits=logits, labels=labels, file=file, **payload)
+            found[run.split, run.name] = counted(run)
+        except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+            raise ResultsError(
+                f"{shown(file)}, line {number}: no run's record of this version ({shown(error)})"
+            ) from None
+    return found
 
 
 def select(runs: list[Run]) -> dict[str, list[Run]]:
@@ -260,10 +298,13 @@ def select(runs: list[Run]) -> dict[str, list[Run]]:
 
 
 def studies(results: Path) -> dict[str, Path]:
-    """The studies with a record under a results folder: "<data>/<split>" -> folder."""
+    """The studies with a record under a results folder: "<data>/<split>" -> its file of records.
+    Raises ResultsError where all that is there is of a format that is read no more."""
     results = Path(results)
-    folders = {path.parent for path in results.glob("*/*/*-seed*.json")}
-    return {str(folder.relative_to(results)): folder for folder in sorted(folders)}
+    files = [path for path in record_files(results) if path.name != RESPLITS]
+    return {
+        f"{file.parent.name}/{file.stem}": file for file in files if file.parent.parent == results
+    }
 
 
 def latest(results: Path) -> str:

@@ -1,6 +1,6 @@
 """The search for Table 3's settings: what was tried, judged on validation images alone.
 
-    RESULTS/<data>/given/search.jsonl   a trial a line
+    RESULTS/<data>/search.jsonl   a trial a line
 
 No trial sees a test image. Of a row's trials the one with the lowest validation loss is what
 specs.py carries; of those within CLOSE of it, the fastest.

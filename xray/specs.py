@@ -185,7 +185,7 @@ RESPLIT = ("20", "21", "23", "24", "20b", "21b", "23b", "24b", "27b", "28b")
 RESPLIT_CNN = ("22", "25", "22b", "25b", "26b")
 
 # Seeds of the models whose result is a share of runs, not a score: do they learn at all (sections
-# 3.1 and 3.2)? Those after the first five are recorded in short (results.COMPACT).
+# 3.1 and 3.2)? Those after the first five are recorded in short (results.in_short).
 MANY_SEEDS = dict.fromkeys(("5", "8", "9"), 60) | dict.fromkeys(
     ("6", "7", *LEARNING_RATE_SEARCH), 30
 )

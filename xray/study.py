@@ -242,7 +242,7 @@ def in_order(folder: Path, wanted: str | None = None) -> dict[str, Path]:
         )
     found = results.studies(folder)
     if not found:
-        raise ResultsError(f"{folder}: holds no study (DATA/SPLIT/RUN.json); train something first")
+        raise ResultsError(f"{folder}: holds no study (DATA/SPLIT.jsonl); train something first")
     if wanted is not None:
         name = wanted if wanted in found else f"{wanted}/given"
         if name not in found:
@@ -279,14 +279,15 @@ def choose(folder: Path, wanted: str | None = None) -> tuple[str, list[str]]:
 def read(folder: Path, name: str, progress=None) -> Study:
     """Read and sum up one study. progress(words): before each slow step. Raises ResultsError."""
     tell = progress or (lambda words: None)
-    place = results.studies(folder)[name]
+    file = results.studies(folder)[name]
+    place = results.beside(file)
     tell(f"reading the records of {name}")
-    runs = results.load(place)
+    runs = results.load(file)
     if len({run.data["fingerprint"] for run in runs}) > 1:
         why = "holds runs on different data; a study is of one data set, move the others away"
         raise ResultsError(f"{place}: {why}")
-    facts_file = place.parent / "data.json"
-    facts = results.read_facts(facts_file) if facts_file.exists() else {}
+    facts_file = file.parent / "data.json"
+    facts = results.read_json(facts_file) if facts_file.exists() else {}
     chosen, beyond = _two_kinds(results.select(runs))
     tell(f"scoring {len(runs)} runs")
     summaries = {
@@ -296,7 +297,7 @@ def read(folder: Path, name: str, progress=None) -> Study:
     }
     labels = next((run.labels["test"] for run in runs if finished(run)), None)
     baseline = {} if labels is None else metrics.always_pneumonia(labels)
-    both = {split: _two_kinds(found) for split, found in _siblings(place, tell).items()}
+    both = {split: _two_kinds(found) for split, found in _siblings(file, tell).items()}
     siblings, beyond_siblings = ({k: v[i] for k, v in both.items() if v[i]} for i in (0, 1))
     of_paper = [run for run in runs if run.spec.id not in TABLE_3] or runs
     about = name, place, of_paper, chosen or beyond, facts, summaries, baseline, siblings
@@ -309,20 +310,21 @@ def _two_kinds(chosen: dict[str, list[Run]]) -> tuple[dict, dict]:
     return {model: runs for model, runs in chosen.items() if model not in ours}, ours
 
 
-def _siblings(place: Path, tell) -> dict:
-    if place.name != "given":
+def _siblings(file: Path, tell) -> dict:
+    """Re-split -> model -> runs, in the order of their numbers."""
+    resplits = file.with_name(results.RESPLITS)
+    if file.stem != "given" or not resplits.exists():
         return {}
+    tell("reading the records of the re-splits")
+    by_split = {}
+    for run in results.load(resplits):
+        by_split.setdefault(run.split, []).append(run)
     found = {}
-    for sibling in sorted(place.parent.iterdir(), key=lambda path: (len(path.name), path.name)):
-        there = any(sibling.glob("*-seed*.json")) or (sibling / results.COMPACT).exists()
-        if sibling.name.startswith(("image-", "patient-")) and there:
-            if not found:
-                tell("reading the records of the re-splits")
-            runs = results.load(sibling)
-            if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
-                why = "the older ones are an earlier version's, move them away"
-                raise ResultsError(f"{sibling}: holds runs on different splits; {why}")
-            found[sibling.name] = results.select(runs)
+    for split in sorted(by_split, key=lambda name: (len(name), name)):
+        runs = by_split[split]
+        if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
+            raise ResultsError(f"{resplits}: holds runs on different splits named {split}")
+        found[split] = results.select(runs)
     return found
 
 
@@ -459,7 +461,7 @@ def command(runs: list[Run], models: list[str], *options: str) -> str:
     sizes = {run.image_size for run in runs}
     size = sizes.pop() if len(sizes) == 1 and sizes != {IMAGE_SIZE} else None
     data, split, file = runs[0].data, runs[0].split, runs[0].file
-    folder = Path(file).parents[2] if file else RESULTS
+    folder = Path(file).parents[1] if file else RESULTS
     options = (*data.get("options", ()), *options)
     return train_command(models, data["source"], split, size, folder, options)
 

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +32,6 @@ class Desk:
     bar: Callable
     note: Callable
     force: bool = False  # train again what has a record
-
-
-def claim(job: Job, wait: bool):
-    """A context: True while this process alone holds the job, False where another has it (never
-    with wait). It lets go when a process dies and works on shared folders, see files.claim."""
-    return files.claim(job.folder, job.name, wait)
 
 
 class DeviceError(RuntimeError):
@@ -73,9 +67,9 @@ def device_errors(job: Job):
 
 def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
     """Remove what killed processes left: half-written files, checkpoints of finished jobs."""
-    study = jobs[0].folder
-    kept = {Path(cache) / name for name in ("images", "gram", "checkpoints")}
-    for folder in {job.folder for job in jobs} | {study.parent, study.parent.parent} | kept:
+    study = jobs[0].file.parent
+    kept = [Path(cache) / name for name in ("images", "gram", "checkpoints")]
+    for folder in [study, study / "weights", study.parent, *kept]:
         files.clear_leftovers(folder)
     for job in done:
         training_record.forget_checkpoint(training_record.checkpoint_path(job, data, cache))
@@ -123,7 +117,7 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
         for part, images in (("validation", validation[0]), ("test", test)):
             logits[part] = engine.predict(model, images, device).cpu().numpy()
     outcome = Outcome(status, history, logits, seconds, model.state_dict())
-    run = write_run(job, data, outcome, device)
+    run = write_run(job, data, outcome, device, desk.force)
     training_record.forget_checkpoint(path)
     return run
 
@@ -166,7 +160,7 @@ def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
         logits = result.logits if result.status == "finished" else {}
         seconds = [result.seconds / max(count, 1)] * count
         outcome = Outcome(result.status, result.history, logits, seconds, weights)
-        run = write_run(job, data[job.split], outcome, device)
+        run = write_run(job, data[job.split], outcome, device, desk.force)
         training_record.forget_checkpoint(paths[result.net])
         return run
 
@@ -200,46 +194,26 @@ def _gram_matrix(data: Data, desk: Desk) -> torch.Tensor:
 def work(jobs: list[Job], load, desk: Desk):
     """Train the jobs that have no record yet; yields each Run when its record is written.
 
-    load(image_size, split) gives the Data. Jobs that another process holds are left for the end and
-    then waited for: a process that dies lets go of them.
+    load(image_size, split) gives the Data.
     """
-    for wait in (False, True):
-        held = []
-        alike = [job for job in jobs if job.engine == "gram"]
-        yield from _work_together(alike, wait, held, load, desk)
-        others = [job for job in jobs if job.engine == "direct"]
-        yield from _work_one_by_one(others, wait, held, load, desk)
-        # waiting in one order, none waits for the other
-        jobs, desk = sorted(held, key=lambda job: job.record), replace(desk, force=False)
-
-
-def _work_together(jobs, wait, held, load, desk):
-    """held: takes the jobs that another process holds."""
-    mine = []
-    with ExitStack() as claims:
-        for job in jobs:
-            if not claims.enter_context(claim(job, wait)):
-                held.append(job)
-            elif desk.force or not has_record(job):
-                mine.append(job)
-        if mine:
-            with device_errors(mine[0]):
-                yield from train_together(mine, load, desk)
-
-
-def _work_one_by_one(jobs, wait, held, load, desk):
+    alike = [job for job in jobs if job.engine == "gram" and _wanted(job, desk)]
+    if alike:
+        with device_errors(alike[0]):
+            yield from train_together(alike, load, desk)
     placed, place = (), None  # the images of one size and split, on the device
     for job in jobs:
-        with claim(job, wait) as got:
-            if not got:
-                held.append(job)
-            elif desk.force or not has_record(job):
-                data = load(job.image_size, job.split)
-                with device_errors(job):
-                    if place != (job.image_size, job.split):
-                        placed, place = (), None  # the last are let go of first
-                        parts = data.train, data.validation
-                        placed = [engine.place(part, desk.device) for part in parts]
-                        place = job.image_size, job.split
-                    run = train_direct(job, data, *placed, desk)
-                yield run
+        if job.engine == "gram" or not _wanted(job, desk):
+            continue
+        data = load(job.image_size, job.split)
+        with device_errors(job):
+            if place != (job.image_size, job.split):
+                placed, place = (), None  # the last are let go of first
+                placed = [engine.place(part, desk.device) for part in (data.train, data.validation)]
+                place = job.image_size, job.split
+            run = train_direct(job, data, *placed, desk)
+        yield run
+
+
+def _wanted(job: Job, desk: Desk) -> bool:
+    """Whether the job is to be trained: another process may have recorded it meanwhile."""
+    return desk.force or not has_record(job)

@@ -62,9 +62,9 @@ class Job:
     engine: str  # "direct" or "gram"
     engine_reason: str
     precision: str
-    folder: Path  # of the study
+    file: Path  # that its record is a line of
     keep_weights: bool = True
-    compact: bool = False  # its record is a line of results.COMPACT
+    compact: bool = False  # its record is kept in short (results.in_short)
 
     @property
     def pixel_step(self) -> float:
@@ -76,15 +76,14 @@ class Job:
         return results.run_name(self.spec, self.seed, self.image_size, self.precision, forced)
 
     @property
-    def record(self) -> Path:
-        return self.folder / f"{self.name}.json"
+    def key(self) -> tuple[str, str, str]:
+        """What tells it apart from all other jobs of its data."""
+        return self.file.name, self.split, self.name
 
 
-def has_record(job: Job) -> bool:
-    """Whether the job's record stands and can be read. Raises ResultsError where it is damaged."""
-    if job.compact and job.name in results.load_compact(job.folder):
-        return True
-    return job.record.exists() and results.load_run(job.record) is not None
+def has_record(job: Job, note=None) -> bool:
+    """Whether the job's record stands. Raises ResultsError where its file cannot be read."""
+    return (job.split, job.name) in results.runs_of(job.file, note)
 
 
 def choose_specs(
@@ -165,6 +164,7 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
         raise OrderError("--resplits makes its own splits; leave out --split")
     folder = results.place(order.out, data.phantom) / "results"
     study = results.data_folder(folder, data.name, data.fingerprint)
+    resplits = study / results.RESPLITS
     cnn_precision = choose_precision(order.precision, order.device, note)
     flat_precision = "fp32" if order.precision == "auto" else order.precision
 
@@ -173,7 +173,8 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
         chosen = choose_engine(spec, len(data.labels))
         if engine != "auto" and trains_in_sample_space(spec):
             chosen = engine, "forced"
-        return Job(spec, seed, size, split, *chosen, precision, study / split, keep, compact)
+        made = results.records_file(study, order.split) if split == order.split else resplits
+        return Job(spec, seed, size, split, *chosen, precision, made, keep, compact)
 
     jobs = []
     for spec in specs:
@@ -182,14 +183,14 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
             keep = order.weights == "all" or (order.weights == "first" and seed == seeds[0])
             in_short = order.split == "given" and spec.id in MANY_SEEDS and seed >= WHOLE_RECORDS
             jobs.append(job(spec, seed, order.split, keep and not in_short, in_short))
-    resplits = order.resplits
-    if resplits is None:
-        resplits = RESPLITS if order.models is None and order.split == "given" else 0
+    numbers = order.resplits
+    if numbers is None:
+        numbers = RESPLITS if order.models is None and order.split == "given" else 0
     jobs += [
         job(spec, seed, f"{kind}-{number}", keep=False, compact=True)
         for spec in specs
         if spec.id in again
-        for number in range(resplits)
+        for number in range(numbers)
         for kind in (("patient",) if spec.id in TABLE_3 else ("image", "patient"))
         for seed in order.seeds or [0]
     ]
@@ -204,14 +205,9 @@ def plan(order: Order, specs: list[ModelSpec], load, note) -> list[Job]:
     return jobs
 
 
-def share(jobs: list[Job], rank: int, ranks: int, force: bool) -> list[Job]:
-    """What a rank works off, in its order: all jobs, each rank from another place on, since who
-    comes first to a job holds it; with force only its own, since what another rank has finished
-    would be trained again."""
-    if force:
-        return jobs[rank::ranks]
-    start = len(jobs) * rank // ranks
-    return jobs[start:] + jobs[:start]
+def share(jobs: list[Job], rank: int, ranks: int) -> list[Job]:
+    """What a rank of several works off."""
+    return jobs[rank::ranks]
 
 
 def open_source(name: str, choices, skip_unreadable: bool, fall_back: bool, bar, say):

@@ -36,18 +36,18 @@ class Outcome:
 
 
 def write_facts(study: Path, data: Data, look, note) -> None:
-    """Say beside the study what its data is, unless that stands there, and in the folder of all
-    studies, which study was worked on last.
+    """Say beside the study's file of records what its data is, unless that stands there, and in the
+    folder of all studies, which study was worked on last.
 
     look(images, labels) gives what predict.py compares images with (predict_likeness.learn); what
     an earlier version gave is replaced. note(text): called with what a person should be told.
     """
-    path, facts = study.parent / "data.json", {"format": results.FORMAT} | data.facts
+    path, facts = study.parent / "data.json", data.facts
     known = {}
     if path.exists():
         try:
             known = results.read_json(path)
-        except results.Damaged:
+        except results.ResultsError:
             note(f"{path} was damaged and is written again")
     if "likeness" in known.get("intensity", {"likeness": ""}):  # none, or an earlier version's
         facts = known or facts
@@ -55,19 +55,21 @@ def write_facts(study: Path, data: Data, look, note) -> None:
             note("what the training images look like is learned once, for predict.py")
         seen = look(data.train.images, data.train.labels)
         results.write_json(path, facts | {"intensity": seen})
-    folder = study.parent.parent
-    files.write_atomically(folder / "latest", f"{study.relative_to(folder)}\n".encode())
+    name = study.relative_to(study.parent.parent).with_suffix("")
+    files.write_atomically(study.parent.parent / "latest", f"{name}\n".encode())
 
 
-def write_run(job: Job, data: Data, outcome: Outcome, device: str) -> Run:
-    """Write the weights (where the job keeps them), then the record, and return the run."""
+def write_run(job: Job, data: Data, outcome: Outcome, device: str, again: bool = False) -> Run:
+    """Write the weights (where the job keeps them), then the record, and return the run. again:
+    over an earlier record."""
     status, logits, kept = outcome.status, outcome.logits, {}
     if not all(np.isfinite(values).all() for values in logits.values()):
         status, logits = "diverged", {}
     if job.keep_weights and status == "finished" and outcome.weights is not None:
-        name, tensors = f"{job.name}.safetensors", outcome.weights.items()
+        split = "" if job.split == "given" else f"{job.split}-"
+        name, tensors = f"{split}{job.name}.safetensors", outcome.weights.items()
         content = to_bytes({key: tensor.detach().cpu().contiguous() for key, tensor in tensors})
-        files.write_atomically(job.folder / name, content)
+        files.write_atomically(job.file.parent / "weights" / name, content)
         kept = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
     run = Run(
         spec=job.spec,
@@ -97,9 +99,10 @@ def write_run(job: Job, data: Data, outcome: Outcome, device: str) -> Run:
             "epoch_seconds": [round(x, 4) for x in outcome.epoch_seconds],
         },
         weights=kept,
-        file=job.record,
+        file=job.file,
     )
-    (results.append if job.compact else results.save)(job.folder, run, job.name)
+    run = results.in_short(run) if job.compact else results.counted(run)
+    results.append(job.file, run, again)
     return run
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xray import items, page, paper, report_headline, report_plots, report_verdicts
+from xray import items, page, paper, report_plots, report_verdicts
 from xray.files import write_atomically
 from xray.page import TEMPLATES
 from xray.specs import MODELS

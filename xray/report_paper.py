@@ -566,8 +566,7 @@ def bar_figure(study: Study, number: int) -> Item:
     data = study.summary.loc[there].reset_index()
     data = data[data.score.isin(["accuracy", "f1"])]
     said = "; ".join(f"model {model} {_both(study, model)}" for model in there)
-    hues = {f"{first}: Linear": "linear", "MLP": "mlp", "CNN": "cnn"}
-    hues |= {f"{second}: Linear": "linear-2", "MLP ": "mlp-2", "CNN ": "cnn-2"}
+    hues = {first: "linear", second: "linear-2"}
     return Item(
         picture=report_plots.bars(
             columns, base=[100 * study.baseline[s] for s in ("accuracy", "f1")], legend=hues

@@ -7,6 +7,7 @@ fractions). Colours are the names of COLOURS: one hue a model class, its lighter
 import io
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from textwrap import fill
 
@@ -85,18 +86,31 @@ def save(figure: Figure, kind: str = "svg") -> bytes:
     return re.sub(rb"(\.\d\d)\d+", rb"\1", stream.getvalue())
 
 
-def panels(rows: int, columns: int, height: float, **shared):
+def panels(rows: int, columns: int, height: float, layout="constrained", **shared):
     """An empty figure of WIDTH and its axes, (rows, columns)."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout=layout)
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def _legend(figure, entries: dict, columns: int) -> None:
-    """A legend beneath the figure. entries: words -> the style of a line or mark."""
-    if entries:
-        marks = [Line2D([], [], **style) for style in entries.values()]
-        place = {"loc": "outside lower left", "ncols": columns, "columnspacing": 1.4}
-        figure.legend(marks, list(entries), handlelength=1.8, **place)
+def _place(figure, legend: dict, left, right, top, bottom, across=0.2, down=0.6) -> None:
+    """Margins and gaps in inches, which is ten times faster than to have them worked out; and a
+    legend beneath all: words -> the style of a line or mark."""
+    width, height = figure.get_size_inches()
+    bottom += 0.2 * -(-len(legend) // 4)
+    grid = figure.axes[0].get_gridspec()
+    wide = (width - left - right - across * (grid.ncols - 1)) / grid.ncols
+    high = (height - top - bottom - down * (grid.nrows - 1)) / grid.nrows
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        top=1 - top / height,
+        bottom=bottom / height,
+        wspace=across / wide,
+        hspace=down / high,
+    )
+    marks = [Line2D([], [], **style) for style in legend.values()]
+    style = {"loc": "lower left", "bbox_to_anchor": (0.3 / width, 0), "borderaxespad": 0}
+    figure.legend(marks, list(legend), ncols=4, columnspacing=1.4, handlelength=1.8, **style)
 
 
 # ---- rows of dots
@@ -154,15 +168,18 @@ def dots(
     rows = list(dict.fromkeys(mark.row for mark in marks))
     names = [fill(row, 46 if len(titles) == 1 else 34) for row in rows]
     height = 0.9 + high * len(rows) + 0.12 * sum("\n" in name for name in names)
-    figure, axes = panels(1, len(titles), height, sharey=True)
+    figure, axes = panels(1, len(titles), height, layout=None, sharey=True)
     dashes = dict(zip(references or {}, ("-", "--", ":", "-.")))
+    alike = defaultdict(list)  # all marks of one look are one path
+    for mark in marks:
+        if not math.isnan(mark.value):
+            alike[mark.panel, tuple(mark.style().items())].append(mark)
+    for (panel, style), group in alike.items():
+        axis, places = axes[0][panel], [rows.index(mark.row) + mark.lane for mark in group]
+        ends = [mark.low for mark in group], [mark.high for mark in group]
+        axis.hlines(places, *ends, colors=COLOURS[group[0].colour], linewidth=1.2)
+        axis.plot([mark.value for mark in group], places, **dict(style))
     for panel, (axis, title) in enumerate(zip(axes[0], titles)):
-        for mark in marks:
-            if mark.panel != panel or math.isnan(mark.value):
-                continue
-            place = rows.index(mark.row) + mark.lane
-            axis.plot([mark.low, mark.high], [place] * 2, color=COLOURS[mark.colour], linewidth=1.2)
-            axis.plot(mark.value, place, **mark.style())
         if limits and panel in limits:
             axis.set_xlim(*limits[panel])
         if log:
@@ -181,7 +198,9 @@ def dots(
         last.annotate(f" {words}", (1, rows.index(row)), **place)
     entries = {words: mark.style() for words, mark in legend.items()}
     entries |= {word: {"color": COLOURS["quiet"], "linestyle": d} for word, d in dashes.items()}
-    _legend(figure, entries, columns=4)
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    noted = max(map(len, (notes or {}).values()), default=0)
+    _place(figure, entries, 0.15 + 0.075 * longest, 0.15 + 0.075 * noted, 0.1, 0.5)
     return figure
 
 
@@ -246,7 +265,7 @@ def lines(
     columns = columns or len(titles)
     rows = -(-len(titles) // columns)
     alone = isinstance(y, str)
-    figure, axes = panels(rows, columns, 0.3 + height * rows, sharey=alone)
+    figure, axes = panels(rows, columns, 0.3 + height * rows, layout=None, sharey=alone)
     axes = axes.ravel()
     dashes = dict(zip(references or {}, ("--", ":", "-.")))
     for panel, (axis, title) in enumerate(zip(axes, titles)):
@@ -280,7 +299,7 @@ def lines(
         axes[0].annotate(words, (across, up), **beside)
     entries = {line.words: line.style() for line in series if line.words}
     entries |= {word: {"color": COLOURS["quiet"], "linestyle": d} for word, d in dashes.items()}
-    _legend(figure, entries, columns=4)
+    _place(figure, entries, 0.6, 0.15, 0.3, 0.5, across=0.2 if alone else 0.65, down=0.8)
     return figure
 
 
@@ -295,7 +314,7 @@ def curves(epochs, columns: list[tuple[str, list[tuple[str, str]]]]) -> Figure:
     validation dashed. A run that did not learn is grey and in no mean; one that diverged ends in a
     cross.
     """
-    figure, axes = panels(2, len(columns), 4.0, sharex="col", sharey="row")
+    figure, axes = panels(2, len(columns), 4.0, layout=None, sharex="col", sharey="row")
     shown = epochs[epochs["model"].isin([model for _, group in columns for model, _ in group])]
     losses = shown[["train_loss", "validation_loss"]].to_numpy().ravel()
     losses = losses[np.isfinite(losses) & (losses > 0)]
@@ -328,7 +347,7 @@ def curves(epochs, columns: list[tuple[str, list[tuple[str, str]]]]) -> Figure:
     entries = {"training": ink, "validation": ink | {"linestyle": (0, (3.2, 1.8))}}
     if not shown.empty and not shown["learned"].all():
         entries["did not learn"] = {"color": COLOURS["none"], "linewidth": 0.8}
-    _legend(figure, entries, columns=4)
+    _place(figure, entries, 0.6, 0.1, 0.25, 0.5, across=0.15, down=0.3)
     return figure
 
 
@@ -381,7 +400,7 @@ def bars(
 ) -> Figure:
     """Bars in groups, a panel beside the other: (heading, groups of bars). base: where the bars of
     each panel start. legend: words -> a colour. Our value and the paper's stand over each bar."""
-    figure, axes = panels(1, len(columns), height)
+    figure, axes = panels(1, len(columns), height, layout=None)
     for panel, (axis, (heading, groups)) in enumerate(zip(axes[0], columns)):
         bottom = base[panel] if base else 0
         ticks, reached = {}, [bottom]
@@ -412,7 +431,8 @@ def bars(
         entries["95 % interval"] = {"color": COLOURS["ink"]}
     if any(not math.isnan(bar.paper) for bar in every):
         entries["the paper"] = PAPER
-    _legend(figure, entries, columns=4)
+    beneath = 0.15 * max(bar.words.count("\n") + 1 for bar in every)
+    _place(figure, entries, 0.5, 0.1, 0.25, 0.15 + beneath, across=0.5)
     return figure
 
 

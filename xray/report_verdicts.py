@@ -1,5 +1,6 @@
 """The verdicts on the paper's claims, as the report shows them."""
 
+import re
 from collections import Counter
 from functools import lru_cache
 
@@ -58,7 +59,7 @@ def conditions(verdict: claims.Verdict) -> str:
 
 def in_short(finding) -> str:
     """A condition in few words: "accuracy, 22b − 20b +1.2 (0.2 to 2.3)"."""
-    return finding.words.split("; given split")[0]
+    return re.sub("; given split [^)]*", "", finding.words)
 
 
 def adjusted(verdict: claims.Verdict) -> str:
@@ -85,7 +86,6 @@ def verdicts(study: Study) -> list[dict]:
             "decided": conditions(one),
             "adjusted": adjusted(one),
             "rule": one.rule,
-            "note": one.note,
             "section": one.section,
             "link": one.link,
         }

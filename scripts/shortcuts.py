@@ -8,8 +8,11 @@ python scripts/shortcuts.py --data FOLDER --out DIR
 import argparse
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -28,7 +31,7 @@ from xray.data_sources import PAPER  # noqa: E402
 def arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
-        description="Make the floors (logistic regression on little of a film) on the study's "
+        description="Make the baselines (logistic regression on little of a film) on the study's "
         "splits, and show its trained models changed test films. What is there is kept.",
     )
     add = parser.add_argument
@@ -49,80 +52,89 @@ def arguments(argv=None) -> argparse.Namespace:
 def make(args) -> None:
     from threadpoolctl import threadpool_limits
 
-    from xray import floors, results
+    from xray import baselines, results
     from xray.training_jobs import open_source, split_of
 
     source, default = args.data or PAPER, args.data is None
     load = open_source(source, args.choices, args.skip_unreadable, default, bar, say)
-    first = load(floors.SIZE)
+    first = load(baselines.SIZE)
     out = results.place(args.out, first.phantom)
     place = results.data_folder(out / "results", first.name, first.fingerprint)
     split = split_of(first, args.choices.split)
     with threadpool_limits(1):  # for such small products two threads take up to 20 times as long
-        make_floors(args, place, split, first, load)
-        change_films(args, results.records_file(place, split), load)
+        file = results.records_file(place, split)
+        make_baselines(args, file, first, load)
+        change_films(args, file, load)
 
 
-def make_floors(args, place: Path, given: str, first, load) -> None:
-    """baselines.json of the study's split and of each re-split with runs, those not there yet."""
-    from xray import data, floors, results
+def make_baselines(args, file: Path, first, load) -> None:
+    """The baselines of the study's split and of each re-split with runs, those that are not there
+    yet, in its folder."""
+    from xray import baselines, data, results
 
-    resplits = {split for split, _ in results.runs_of(place / results.RESPLITS)}
-    splits = [given, *sorted(resplits - {given})]
-    there = {split: bool(floors.read(place, split)) for split in splits}
-    there[given] = bool(floors.read_whole(place, given))
-    todo = [split for split in splits if args.force or not there[split]]
+    place, split = results.beside(file), file.stem
+    resplits = {name for name, _ in results.runs_of(file.parent / results.RESPLITS)}
+    names = [split, *sorted(resplits - {split})]
+    there = {} if args.force else baselines.read(place)
+    todo = [name for name in names if name not in there]
     if not todo:
-        say(f"floors: {len(splits)} splits, all there")
+        say(f"baselines: {len(names)} splits, all there")
         return
     started, images = time.monotonic(), first.images[:, 0]
-    count = len(floors.FLOORS) + len(floors.RESPLIT) * len(todo)
-    with bar(total=count, initial=0, label="floors") as shown:
+    count = len(baselines.BASELINES) + len(baselines.RESPLIT) * len(todo)
+    with bar(total=count, initial=0, label="baselines") as shown:
         features = {}
-        for name, floor in floors.FLOORS.items():
-            features[name] = floor(images)
+        for name, baseline in baselines.BASELINES.items():
+            features[name] = baseline(images)
             shown.update()
-        if given in todo:
-            found = floors.headers(data.find(first.source), first.paths)
-            features |= {} if found is None else {floors.HEADER: found}
-        for split in todo:
-            made = floors.record(load(floors.SIZE, split), features, whole=split == given)
-            floors.write(place, made)
-            shown.update(len(floors.RESPLIT))
-    say(f"floors: {len(todo)} splits, {time.monotonic() - started:.0f} s; {floors.FILE} in {place}")
+        if split in todo:
+            with tempfile.TemporaryDirectory() as temporary:
+                parts, *_ = data.find(first.source).open(Path(temporary) / "arrow", 8)
+                encoded = {
+                    path: part.read(row)
+                    for part in parts.values()
+                    for row, path in enumerate(part.paths)
+                }
+            found = baselines.headers(encoded[path] for path in first.paths)
+            features |= {} if found is None else {baselines.HEADER: found}
+        for name in todo:
+            there[name] = baselines.of_split(load(baselines.SIZE, name), features, name == split)
+            shown.update(len(baselines.RESPLIT))
+    path = baselines.write(place, there)
+    say(f"baselines: {len(todo)} splits, {time.monotonic() - started:.0f} s; {path}")
 
 
 def change_films(args, file: Path, load) -> None:
-    """changes.json of the study's split, where it is not of the weights that are there."""
+    """What the study's weights say of changed test films, where it is not of these weights."""
     from xray import changes, predict_weights, results
 
-    folder, name = results.beside(file), f"{file.parent.name}/{file.stem}"
+    place, split, name = results.beside(file), file.stem, f"{file.parent.name}/{file.stem}"
     there = predict_weights.at_hand({name: file})
     wanted = [model for model in changes.MODELS if model in there] or there[:2]
     if not wanted:
         say("changed films: no model's weights are there; training one keeps its first seed's")
         return
     runs = [predict_weights.choose(file.parents[1], model, name).run for model in wanted]
-    kept = [] if args.force else changes.read(folder).get("models", [])
+    every = changes.read(place)
+    kept = [] if args.force else every.get(split, {}).get("models", [])
     if [one["weights"] for one in kept] == [run.weights["sha256"] for run in runs]:
         say(f"changed films: models {', '.join(wanted)}, all there")
         return
     started, found = time.monotonic(), {}
     for size in sorted({run.image_size for run in runs}):
-        split, mine = load(size, file.stem), [run for run in runs if run.image_size == size]
+        films, mine = load(size, split), [run for run in runs if run.image_size == size]
         modules = {run.spec.id: predict_weights.load_weights(run) for run in mine}
-        films, labels = split.test.images[:, 0], split.test.labels
-        mean = changes.mean_film(split.train.images)
-        count = len(changes.every(films, labels, mean))
+        images, labels = films.test.images[:, 0], films.test.labels
+        mean = films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
+        count = len(changes.every(images, labels, mean))
         with bar(total=count, initial=0, label=f"changed films at {size}×{size}") as shown:
-            found |= changes.answers(modules, films, labels, mean, shown.update)
+            found |= changes.answers(modules, images, labels, mean, shown.update)
     models = [
-        {"model": run.spec.id, "seed": run.seed, "run": run.name}
-        | {"image_size": run.image_size, "weights": run.weights["sha256"]}
-        | {"logits": found[run.spec.id]}
+        {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size}
+        | {"weights": run.weights["sha256"], "logits": found[run.spec.id]}
         for run in runs
     ]
-    path = changes.write(folder, split, models)
+    path = changes.write(place, every | {split: {"labels": labels, "models": models}})
     seconds = time.monotonic() - started
     say(f"changed films: models {', '.join(wanted)}, {seconds:.0f} s; {path}")
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from xray import changes, external, files, floors, results, search, starts
+from xray import baselines, changes, external, files, results, search, starts
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
 
@@ -140,55 +140,54 @@ def counted(accuracy, model, *, seed=0, image_size=64, matched=True, last_relu=T
     return what | {"seed": seed} | counts
 
 
-def shortcuts(folder, validation: int, test: int) -> None:
-    """baselines.json and changes.json, as scripts/shortcuts.py writes them: each
-    floor tells the classes apart, no change moves an answer but the lung box of the other class."""
-    random, kept = (
-        np.random.default_rng(0),
-        {"validation": labels(validation), "test": labels(test)},
-    )
+def shortcuts(folder, validation: int, test: int, split: str = "given") -> None:
+    """baselines.json and changes.json, as scripts/evaluate.py writes them into a study's folder:
+    each baseline tells the classes apart, no change moves an answer but the lung box of the other
+    class."""
+    random = np.random.default_rng(0)
+    kept = {"validation": labels(validation), "test": labels(test)}
     logits = {
         part: 3 * found - 1.5 + random.normal(size=len(found)) for part, found in kept.items()
     }
-    head = {"fingerprint": DATA["fingerprint"], "split": "given"}
-    one = {part: floors.packed(values) for part, values in logits.items()}
-    texts = {part: "".join(map(str, found)) for part, found in kept.items()}
-    all_floors = {name: one | {"strength": 0.1, "features": 4} for name in floors.FLOORS}
-    curve = {"curve": {"32": one, "64": one}}
-    floors.write(folder, head | {"labels": texts, "floors": all_floors} | curve)
+    one = logits | {"strength": 0.1, "features": 4}
+    made = {"labels": kept, "baselines": dict.fromkeys(baselines.BASELINES, one)}
+    made["curve"] = {32: one, 64: one}
+    baselines.write(folder, baselines.read(folder) | {split: made})
     film = np.zeros((8, 8), np.uint8)
     names = changes.every(np.stack([film] * test), kept["test"], film)
-    answers = dict.fromkeys(names, floors.packed(logits["test"]))
-    answers["lung box of the other class"] = floors.packed(-logits["test"])
-    models = {"labels": texts["test"], "models": []}
-    for name in ("20", "36"):
-        size = KNOWN[name].image_size
-        about = {"model": name, "run": f"{name}-seed0", "seed": 0, "image_size": size}
-        models["models"].append(about | {"weights": "0" * 64, "logits": answers})
-    results.write_json(folder / "changes.json", head | models)
+    answers = dict.fromkeys(names, logits["test"])
+    answers["lung box of the other class"] = -logits["test"]
+    models = [
+        {"model": name, "seed": 0, "image_size": KNOWN[name].image_size, "weights": "0" * 64}
+        | {"logits": answers}
+        for name in ("20", "36")
+    ]
+    made = {split: {"labels": kept["test"], "models": models}}
+    changes.write(folder, changes.read(folder) | made)
 
 
-def elsewhere(study, models, name: str = "other-hospital") -> external.Films:
-    """Records of 80 films of another hospital, as scripts/evaluate.py writes them, in a study's
-    folder: the models' first runs are at chance there, another model is not, and the floors tell
+def elsewhere(study, models, name: str = "other-hospital") -> None:
+    """A record of 80 films of another hospital, as scripts/evaluate.py writes it into a study's
+    folder: the models' first runs are at chance there, another model is not, and the baselines tell
     the classes apart the wrong way round."""
     random, truth = np.random.default_rng(1), np.arange(80) % 2
-    columns = {"view": ["AP", "PA"], "age": [9, 35], "sex": ["F", "M"]}
+    columns = {"view": ["AP", "PA"], "age": ["0–17", "18–39"], "sex": ["F", "M"]}
     columns = {name: [two[row // 2 % 2] for row in range(80)] for name, two in columns.items()}
-    columns["patient"] = [f"p{row // 3}" for row in range(80)]
     columns["other_model"] = [
         0.2 + 0.5 * label if row > 9 else None for row, label in enumerate(truth)
     ]
-    paths = [f"{row}.png" for row in range(80)]
-    films = external.Films(name, "89abcdef" * 8, paths, truth, columns, [])
-    place = external.write_films(study, films, name).parent
+    shown = []
     for model in models:
         runs = results.load(study / "given.jsonl")
         run = next(run for run in runs if run.spec.id == model and run.seed == 0)
-        external.write_model(place, run, random.normal(size=80).astype(np.float32), {})
-    turned = {floor: random.normal(size=80) - 2 * truth for floor in floors.FLOORS}
-    external.write_floors(place, turned, {})
-    return films
+        about = {"model": model, "seed": run.seed, "image_size": run.image_size}
+        about |= {"weights": "0" * 64, "cut": 0.0, "temperature": 1.0}
+        shown.append(about | {"logits": random.normal(size=80).astype(np.float32)})
+    turned = {one: random.normal(size=80) - 2 * truth for one in baselines.BASELINES}
+    record = {"split": "given", "fingerprint": "89abcdef" * 8, "labels": truth}
+    record |= {"patients": [row // 3 for row in range(80)], "columns": columns}
+    record |= {"models": shown, "baselines": turned, "environment": {}}
+    external.write(study, name, record)
 
 
 def whole_study(

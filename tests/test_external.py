@@ -4,14 +4,17 @@ import csv
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 import records as made_up
 import samples
 from commands import fails, script
 
-from xray import changes, external, floors, intervals, report, results
+from xray import baselines, changes, external, intervals, report, results
 from xray.data_sources import DataError
 from xray.study import in_order, read
+
+evaluate = script("evaluate")
 
 
 def run(capsys, name: str, *arguments):
@@ -43,13 +46,16 @@ def elsewhere(tmp_path_factory):
 
 
 def test_films_are_read_with_their_columns(elsewhere):
-    films = external.load(str(elsewhere))
+    films = evaluate.load_films(str(elsewhere))
     assert films.name == "other-hospital" and films.labels.sum() == 24 == len(films.labels) / 2
     assert set(films.columns) == {"view", "age", "patient", "other_model"}
     assert films.columns["view"][:3] == ["AP", "PA", "AP"]
     assert films.images(8).shape == (48, 1, 8, 8)
-    assert list(external.references(films.columns)) == ["other_model"]
-    found = external.groups(films.columns, films.labels)
+    table = pd.DataFrame(films.columns)
+    kept = external.columns(table, ["other_model"])
+    assert external.columns(table).keys() == {"view", "age"}
+    assert list(external.references(kept)) == ["other_model"]
+    found = external.groups(kept, films.labels)
     assert set(found) == {"view AP", "view PA", "age 0–17", "age 18–39"}
     assert (found["age 0–17"] == found["view AP"]).all() and found["view AP"].sum() == 24
 
@@ -58,26 +64,25 @@ def test_films_of_one_class_or_damaged_are_refused(elsewhere, tmp_path):
     one = samples.class_folders(tmp_path / "one", {"test": (3, 0)})
     (one / "test" / "PNEUMONIA").mkdir(parents=True, exist_ok=True)
     with pytest.raises(DataError):
-        external.load(str(one))
+        evaluate.load_films(str(one))
     bad = samples.class_folders(tmp_path / "bad", {"test": (3, 3)})
     broken = next((bad / "test" / "NORMAL").iterdir())
     broken.write_bytes(b"no image")
     with pytest.raises(DataError, match="skip-unreadable"):
-        external.load(str(bad))
-    assert len(external.load(str(bad), skip_unreadable=True).paths) == 5
+        evaluate.load_films(str(bad))
+    assert len(evaluate.load_films(str(bad), skip_unreadable=True).paths) == 5
 
 
 def test_evaluate_writes_a_record_a_model(elsewhere, records, capsys):
     code, said, _ = run(capsys, "evaluate", "--data", elsewhere, "--results", records)
     assert code == 0, said
     name = next(iter(in_order(records)))
-    [films] = external.read(records / name)
-    assert films["models"] and films["columns"]["age"][:2] == [9, 35]
-    assert films["floors"] == {}
-    for one in films["models"].values():
+    [films] = external.read(results.beside(results.studies(records)[name]))
+    assert films["models"] and films["columns"]["age"][:2] == ["0–17", "18–39"]
+    assert films["baselines"] == {}
+    for one in films["models"]:
         assert len(one["logits"]) == 48 and np.isfinite(one["logits"]).all()
-        assert (records / name / f"{one['run']}.json").exists()
-    assert len(read(records, name).runs) == len(results.load(records / name))
+    assert len(read(records, name).runs) == len(results.load(records))
 
 
 def test_evaluate_says_what_is_wrong(records, tmp_path, capsys):
@@ -90,16 +95,18 @@ def test_evaluate_says_what_is_wrong(records, tmp_path, capsys):
 
 
 def test_shortcuts_are_made_once(study, records, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(floors, "SIZE", 32)
+    monkeypatch.setattr(baselines, "SIZE", 32)
     out = records.parent
     arguments = ("shortcuts", "--data", study / "films", "--out", out)
     code, said, errors = run(capsys, *arguments)
     assert code == 0, (said, errors)
-    [place] = [path.parent for path in out.rglob("floors.json")]
-    found, moved = floors.read(place), changes.read(place)
-    names = set(found["floors"])
-    assert names == set(floors.FLOORS) | {floors.HEADER}
-    assert all(len(one["test"]) == len(found["labels"]["test"]) for one in found["floors"].values())
+    [place] = [path.parent for path in out.rglob("baselines.json")]
+    found, moved = baselines.read(place)["given"], changes.read(place)["given"]
+    names = set(found["baselines"])
+    assert names == set(baselines.BASELINES) | {baselines.HEADER}
+    assert all(
+        len(one["test"]) == len(found["labels"]["test"]) for one in found["baselines"].values()
+    )
     assert moved["models"] and changes.UNCHANGED in moved["models"][0]["logits"]
     assert len(moved["labels"]) == len(found["labels"]["test"])
     before = {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
@@ -129,22 +136,22 @@ def test_pairs_within_patients():
 
 
 def test_the_chapter_shows_what_there_is(study, records, elsewhere, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(floors, "SIZE", 32)
+    monkeypatch.setattr(baselines, "SIZE", 32)
     name = next(iter(in_order(records)))
     without = report.markdown(report.context(read(records, name)), tmp_path)
     assert "This makes them" in without and "python scripts/shortcuts.py" in without
     assert "make external" in without
     assert run(capsys, "shortcuts", "--data", study / "films", "--out", records.parent)[0] == 0
     assert run(capsys, "evaluate", "--data", elsewhere, "--results", records)[0] == 0
-    [there] = external.read(records / name)
-    assert set(there["floors"]) == set(floors.FLOORS) | {floors.HEADER}
-    assert all(len(one) == 48 and np.isfinite(one).all() for one in there["floors"].values())
+    [there] = external.read(results.beside(results.studies(records)[name]))
+    assert set(there["baselines"]) == set(baselines.BASELINES) | {baselines.HEADER}
+    assert all(len(one) == 48 and np.isfinite(one).all() for one in there["baselines"].values())
     content = report.context(read(records, name))
     for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
         assert "This makes them" not in page and "make external" not in page
         for words in ("outside the lung box", "lung box of the other class", "other-hospital"):
             assert words in page
-        assert "view AP" in page and "other_model" in page.replace("\\", "")
+        assert "view AP" in page
         assert ("need not see a lung" in page) == content["seeing"]["floors"]["told"]
         assert ("No floor without lung tells" in page) != content["seeing"]["floors"]["told"]
 
@@ -158,9 +165,9 @@ def section(tmp_path_factory):
         made_up.save(folder, made_up.run(model))
         for number in range(2):
             made_up.save(folder, made_up.run(model, number, split=f"patient-{number}"))
-    [given] = folder.glob("*/given")
-    for place in (given, *given.parent.glob("patient-*")):
-        made_up.shortcuts(place, validation=120, test=60)
+    [given] = folder.glob("*")
+    for split in ("given", "patient-0", "patient-1"):
+        made_up.shortcuts(given, validation=120, test=60, split=split)
     made_up.elsewhere(given, ("20", "22b"))
     [films] = external.read(given)
     return report.context(read(folder, next(iter(in_order(folder))))), films
@@ -170,11 +177,11 @@ def test_the_picture_holds_home_no_shared_patient_and_elsewhere(section):
     content, films = section
     item, [one] = content["shown"]["external-1"], content["seeing"]["external"]
     rows = {row.pop("model_or_floor"): row for row in csv.DictReader(io.StringIO(item["data"]))}
-    names = ["model 20", "model 22b", *floors.RESPLIT, "other model, 70 films"]
+    names = ["model 20", "model 22b", *baselines.RESPLIT, "other model, 70 films"]
     assert sorted(rows) == sorted(names)
     run = made_up.run("20")
     places = {"given": (run.logits["test"], run.labels["test"])}
-    places["elsewhere"] = films["models"]["20"]["logits"], films["labels"]
+    places["elsewhere"] = films["models"][0]["logits"], films["labels"]
     for place, about in places.items():
         area = intervals.influence(*about)["roc_auc"][0]
         assert float(rows["model 20"][f"auc_{place}"]) == pytest.approx(area, abs=1e-4)
@@ -190,10 +197,10 @@ def test_the_picture_holds_home_no_shared_patient_and_elsewhere(section):
     assert one["at_chance"] and one["references"]["other_model"]["films"] == 70
 
 
-def test_floors_that_mislead_elsewhere_are_named(section, tmp_path):
+def test_baselines_that_mislead_elsewhere_are_named(section, tmp_path):
     content, _ = section
     [one] = content["seeing"]["external"]
-    assert one["turned"] == [name for name in floors.RESPLIT if name in floors.WITHOUT_LUNG]
+    assert one["turned"] == [name for name in baselines.RESPLIT if name in baselines.WITHOUT_LUNG]
     for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
         said = " ".join(page.split())
         assert "the wrong way round there" in said and "the models' AUC is" in said.replace(
@@ -201,10 +208,10 @@ def test_floors_that_mislead_elsewhere_are_named(section, tmp_path):
         )
         assert "at chance" in said and "nan" not in said.split()
     rows = content["shown"]["external-1"]["table"]["rows"]
-    assert [row[0]["text"] for row in rows[-len(floors.RESPLIT) :]] == list(floors.RESPLIT)
+    assert [row[0]["text"] for row in rows[-len(baselines.RESPLIT) :]] == list(baselines.RESPLIT)
     groups = content["shown"]["external-groups-1"]["table"]
     assert [c["name"] for c in groups["columns"]][-3:] == [
         "outside the lung box",
-        floors.CURVE,
+        baselines.CURVE,
         "other model",
     ]

@@ -64,9 +64,10 @@ Prediction
     predict_evaluate       the model's scores on a person's labelled images
     predict_export         the model for use elsewhere, with its card
 What the models see
-    floors                 what logistic regression tells from little of a film, without a lung
+    equalise               films with equal grey levels
+    baselines              what logistic regression tells from little of a film, without a lung
     changes                test films changed on purpose, shown to trained weights
-    external               trained models and floors on films of another hospital
+    external               trained models and baselines on films of another hospital
 The report (its words: templates/)
     report                 a study -> index.html and report.md
     report_summary         what stands at the top, and how the runs were made

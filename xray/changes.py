@@ -1,21 +1,18 @@
 """Test films changed on purpose and shown to trained weights: which change moves their answers?
 
 Nothing is trained. A part is taken away by putting the mean training film in its place, so that
-what is left looks like a film. The logits are kept as RESULTS/<data>/<split>/changes.json.
+what is left looks like a film. The answers lie beside the study's runs, in changes.json.
 """
 
-import io
-import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torch.nn import functional
+from torchvision.transforms.v2 import functional as transforms
 
 from xray import predict
+from xray.baselines import box_mask, digits, packed, ring_mask, unpacked
 from xray.files import read_json, write_json
-from xray.floors import box_mask, digits, packed, ring_mask, unpacked
 
 RING = 0.10  # of the side: the ring that is taken away or swapped
 UNCHANGED = "unchanged"
@@ -25,59 +22,47 @@ AT_ONCE = 64  # films changed together
 MODELS = ("20", "21", "22b", "25b", "26b", "36")
 
 
-def coarse(films, cells: int) -> np.ndarray:
-    """Averaged over cells × cells squares and drawn at the old size again, bilinear."""
-
-    def through(values):
-        small = functional.interpolate(values, (cells, cells), mode="area")
-        return functional.interpolate(small, values.shape[2:], mode="bilinear")
-
-    return _in_parts(films, through)
+def in_parts(films: np.ndarray, change) -> np.ndarray:
+    """What `change` makes of films, a tensor uint8 (n, 1, S, S), few of them at a time."""
+    parts = torch.from_numpy(np.ascontiguousarray(films))[:, None].split(AT_ONCE)
+    return torch.cat([change(part) for part in parts])[:, 0].numpy()
 
 
-def encode_again(films, quality: int) -> np.ndarray:
+def coarse(films: np.ndarray, cells: int) -> np.ndarray:
+    """Brought to cells × cells pixels and back to the old size."""
+
+    def change(part):
+        return transforms.resize(transforms.resize(part, [cells, cells]), list(part.shape[2:]))
+
+    return in_parts(films, change)
+
+
+def encode_again(films: np.ndarray, quality: int) -> np.ndarray:
     """Through a JPEG file of that quality."""
-    return np.stack([_through_jpeg(film, quality) for film in films])
+    return in_parts(films, lambda part: torch.stack([transforms.jpeg(f, quality) for f in part]))
 
 
-def _through_jpeg(film: np.ndarray, quality: int) -> np.ndarray:
-    stream = io.BytesIO()
-    Image.fromarray(film).save(stream, "JPEG", quality=quality)
-    with Image.open(stream) as image:
-        return np.asarray(image)
-
-
-def move(films, degrees=0.0, zoom=1.0, right=0.0, down=0.0) -> np.ndarray:
+def move(films: np.ndarray, degrees=0.0, zoom=1.0, right=0.0, down=0.0) -> np.ndarray:
     """Turned, enlarged by `zoom` and shifted by shares of the side, bilinear; what comes into view
     is the film's edge carried on."""
-    turn = math.radians(degrees)
-    cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
-    theta = torch.tensor([[cos, -sin, -2 * right], [sin, cos, -2 * down]])
+    size = films.shape[1]
+    margin = size // 4  # more than any of these changes brings into view
 
-    def through(values):
-        grid = functional.affine_grid(theta.expand(len(values), 2, 3), values.shape, False)
-        return functional.grid_sample(values, grid, "bilinear", "border", align_corners=False)
+    def change(part):
+        wide = transforms.pad(part, [margin], padding_mode="edge")
+        shift = [right * size, down * size]
+        bilinear = transforms.InterpolationMode.BILINEAR
+        wide = transforms.affine(wide, -degrees, shift, zoom, [0.0, 0.0], interpolation=bilinear)
+        return transforms.center_crop(wide, [size, size])
 
-    return _in_parts(films, through)
-
-
-def _in_parts(films, through) -> np.ndarray:
-    """What `through` makes of films, float32 (n, 1, S, S), few of them at a time."""
-    parts = torch.from_numpy(np.ascontiguousarray(films)).split(AT_ONCE)
-    made = [through(part.float()[:, None])[:, 0] for part in parts]
-    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in made]).numpy()
+    return in_parts(films, change)
 
 
-def scale_gray(films, factor: float) -> np.ndarray:
-    return (films * np.float32(factor)).round().clip(0, 255).astype(np.uint8)
+def brighter(films: np.ndarray, factor: float) -> np.ndarray:
+    return in_parts(films, lambda part: transforms.adjust_brightness(part, factor))
 
 
-def take_away(films, mask: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """The mean film where the mask is."""
-    return np.where(mask, mean, films)
-
-
-def swap(films, labels, mask: np.ndarray, other_class: bool) -> np.ndarray:
+def swap(films: np.ndarray, labels, mask: np.ndarray, other_class: bool) -> np.ndarray:
     """In each film, what the mask shows is taken from a film of the other class, or of its own,
     drawn at random."""
     generator, donors = np.random.default_rng(0), np.empty(len(labels), np.int64)
@@ -106,22 +91,17 @@ def every(films: np.ndarray, labels: np.ndarray, mean: np.ndarray) -> dict:
         "made smaller by 10 %": lambda: move(films, zoom=1 / 1.1),
         "turned by 5°": lambda: move(films, degrees=5),
         "turned by 15°": lambda: move(films, degrees=15),
-        "mirrored": lambda: np.ascontiguousarray(films[:, :, ::-1]),
-        "darker by 20 %": lambda: scale_gray(films, 0.8),
-        "brighter by 20 %": lambda: scale_gray(films, 1.2),
-        "outer 10 % taken away": lambda: take_away(films, ring, mean),
-        "lung box taken away": lambda: take_away(films, box, mean),
-        "all but the lung box taken away": lambda: take_away(films, ~box, mean),
+        "mirrored": lambda: films[:, :, ::-1],
+        "darker by 20 %": lambda: brighter(films, 0.8),
+        "brighter by 20 %": lambda: brighter(films, 1.2),
+        "outer 10 % taken away": lambda: np.where(ring, mean, films),
+        "lung box taken away": lambda: np.where(box, mean, films),
+        "all but the lung box taken away": lambda: np.where(box, films, mean),
         "outer 10 % of the same class": lambda: swap(films, labels, ring, False),
         "outer 10 % of the other class": lambda: swap(films, labels, ring, True),
         "lung box of the same class": lambda: swap(films, labels, box, False),
         "lung box of the other class": lambda: swap(films, labels, box, True),
     }
-
-
-def mean_film(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, 1, S, S) -> the mean film, uint8 (S, S)."""
-    return images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
 
 
 def answers(modules: dict, films, labels, mean, tick=None) -> dict[str, dict[str, np.ndarray]]:
@@ -137,28 +117,28 @@ def answers(modules: dict, films, labels, mean, tick=None) -> dict[str, dict[str
     return found
 
 
-def write(folder: Path, data, models: list[dict]) -> Path:
-    """models: dicts of model, run (its record's name), seed, image_size, weights (their sha256) and
-    logits (change -> (N,)). Raises OSError."""
-    payload = {"fingerprint": data.fingerprint, "split": data.split}
-    payload["labels"] = "".join(map(str, data.test.labels))
-    payload["models"] = [
-        one | {"logits": {name: packed(values) for name, values in one["logits"].items()}}
-        for one in models
-    ]
+def write(folder: Path, splits: dict[str, dict]) -> Path:
+    """folder: of the study. splits: the split that weights were trained on -> labels, of its test
+    films, and models: dicts of model, seed, image_size, weights (their sha256) and logits (change
+    -> (N,)). Raises OSError."""
+    kept = {}
+    for name, one in splits.items():
+        models = [
+            model | {"logits": {change: packed(one) for change, one in model["logits"].items()}}
+            for model in one["models"]
+        ]
+        kept[name] = {"labels": "".join(map(str, one["labels"])), "models": models}
     path = Path(folder) / "changes.json"
-    write_json(path, payload)
+    write_json(path, {"splits": kept})
     return path
 
 
-def read(folder: Path) -> dict:
-    """labels, int64 (N,), and models as `write` had them, or {} where nothing was kept. Raises
-    ResultsError."""
+def read(folder: Path) -> dict[str, dict]:
+    """What `write` was given, or {} where nothing was kept. Raises ResultsError."""
     path = Path(folder) / "changes.json"
-    if not path.exists():
-        return {}
-    payload = read_json(path)
-    payload["labels"] = digits(payload["labels"])
-    for one in payload["models"]:
-        one["logits"] = {name: unpacked(text) for name, text in one["logits"].items()}
-    return payload
+    splits = read_json(path)["splits"] if path.exists() else {}
+    for one in splits.values():
+        one["labels"] = digits(one["labels"])
+        for model in one["models"]:
+            model["logits"] = {change: unpacked(text) for change, text in model["logits"].items()}
+    return splits

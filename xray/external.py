@@ -1,167 +1,124 @@
-"""The trained models and the floors on labelled films of another hospital, on which none was
-trained.
+"""Labelled films on which no model was trained, those of another hospital say: which of them are
+known from training after all, how models and baselines score on them, and what is kept of it.
 
-    RESULTS/<data>/external/<name>/films.json    names, labels and columns of the films
-    RESULTS/<data>/external/<name>/<model>.json  a model's logits, in the films' order
-    RESULTS/<data>/external/<name>/floors.json   the floors' logits, likewise
+    <study>/external/<name>.json    labels, patients as numbers, groups, and all logits
 
-Columns are what the source says of each film beside its label, such as view, sex and age. No pixel
-is kept.
+Kept are no pixels, no names of files, and of a table's columns only view, sex and age (in bands),
+unless a person names others.
 """
 
-import hashlib
 import math
 import re
-import tempfile
-from dataclasses import dataclass
+import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from xray import data, data_images, intervals
-from xray.data_audit import names_patients
-from xray.data_classes import class_of, label_mapping
-from xray.data_sources import DataError, shown
+from xray import intervals
+from xray.baselines import digits, packed, unpacked
+from xray.data_audit import patient
 from xray.files import ResultsError, read_json, write_json
-from xray.floors import digits, packed, unpacked
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
 AGES = ((0, 17), (18, 39), (40, 59), (60, 120))  # years, both ends included
+GROUPS = {"view": "view", "viewposition": "view", "projection": "view"}
+GROUPS |= {"sex": "sex", "gender": "sex", "age": "age"}
 FEWEST = 10  # films of either class, below which a group has no scores
 
 
-@dataclass
-class Films:
-    name: str  # the source's
-    fingerprint: str  # sha256 hex over path, label and encoded bytes of every film
-    paths: list[str]
-    labels: np.ndarray  # int64 (N,), 1 is PNEUMONIA
-    columns: dict[str, list]  # name -> a value a film: str, int, float or None
-    encoded: list[bytes]
-
-    def images(self, size: int) -> np.ndarray:
-        """uint8 (N, 1, size, size), brought to the size as the training's films were."""
-        found = [data_images.decode(content, size).pixels for content in self.encoded]
-        return np.stack(found)[:, None]
+# ---- films that a model knows
 
 
-def load(source: str, skip_unreadable: bool = False) -> Films:
-    """All films of a source, whatever splits it has. Raises DataError."""
-    found = data.find(source)
-    with tempfile.TemporaryDirectory() as temporary:
-        splits, classes, _ = found.open(Path(temporary) / "arrow", 8)
-        mapping = label_mapping(source, classes)
-        rows = [
-            (path, mapping[name], split.read(row) or b"")
-            for split in splits.values()
-            for row, (path, title) in enumerate(zip(split.paths, split.classes))
-            if (name := class_of(title, mapping)) is not None
-        ]
-    bad = {path for path, _, content in rows if not _readable(content)}
-    if bad and not skip_unreadable:
-        raise DataError(
-            f"{shown(source)}: {len(bad)} unreadable images, {shown(min(bad))} one of them; mend "
-            "or remove them, or leave them out with --skip-unreadable"
-        )
-    rows = [row for row in rows if row[0] not in bad]
-    if len({label for _, label, _ in rows}) < 2:
-        raise DataError(f"{shown(source)}: images of both classes are needed")
-    digest = hashlib.sha256()
-    for path, label, content in rows:
-        digest.update(f"{path}\0{label}\0".encode() + hashlib.sha256(content).digest())
-    paths, labels, encoded = map(list, zip(*rows))
-    columns = _columns(Path(source).expanduser(), paths)
-    what = found.name, digest.hexdigest(), paths, np.array(labels, np.int64)
-    return Films(*what, columns, encoded)
+def trained_on(films, facts: dict, split: str) -> dict[str, np.ndarray]:
+    """What tells that a film was trained on, or chosen by (the training and validation splits; of a
+    re-split all) -> the films of which it does, bool (N,): equal bytes, pixels or names.
+
+    films: data.Data; facts: the study's data.json. A name counts where it carries a patient or a
+    number of five digits: 1.png is in many a folder.
+    """
+    known = len(facts["paths"]) - (facts["splits"]["test"] if split == "given" else 0)
+    found = {}
+    for kind, text in facts.get("digests", {}).items():
+        length = len(text) // len(facts["paths"])
+        digests = {text[row * length : (row + 1) * length] for row in range(known)}
+        found[f"equal {kind}"] = films.table[kind].isin(digests).to_numpy()
+    names = {_telling(path) for path in facts["paths"][:known]} - {""}
+    return found | {"equal names": np.array([_telling(path) in names for path in films.paths])}
 
 
-def _readable(content: bytes) -> bool:
+def _telling(path: str) -> str:
+    """A file's name without its ending, and without what the Hub's copies add; "" where many a
+    folder has such a name."""
+    name = unicodedata.normalize("NFC", re.split(r"[/\\]", path)[-1]).casefold()
+    stem = re.sub(r"[._](jpe?g|png)\.rf\.[0-9a-z]+$", "", name.rpartition(".")[0] or name)
+    return stem if patient(path) or re.search(r"\d{5}", stem) else ""
+
+
+# ---- what is kept of a table
+
+
+def columns(table: pd.DataFrame, keep=()) -> dict[str, list]:
+    """Name -> a value a film, None where there is none: view, sex and age, as a band of years,
+    where the table has them in few kinds, and the columns named in keep as they are."""
+    found = {}
+    for name in table.columns:
+        values = [None if pd.isna(value) or value == "" else value for value in table[name]]
+        plain = re.sub(r"[\W_]+", "", name).casefold().removeprefix("patient")
+        if name in keep:
+            found[name] = _numbers(values)
+        elif GROUPS.get(plain) == "age":
+            found["age"] = [_band(value) for value in values]
+        elif plain in GROUPS and len(set(values)) <= MOST_KINDS:
+            found[GROUPS[plain]] = values
+    return found
+
+
+def _numbers(values: list) -> list:
+    """Floats where all are numbers or text of numbers, else as they are."""
     try:
-        return bool(data_images.read(content))
-    except data_images.Unreadable:
-        return False
+        return [None if value is None else float(value) for value in values]
+    except ValueError:
+        return values
 
 
-def _columns(folder: Path, paths: list[str]) -> dict[str, list]:
-    """The columns of a folder's parquet files that hold one text or number a film, in the order of
-    `paths`; none where no column of theirs holds the paths."""
-    import pyarrow.parquet as parquet
-
-    rows = []
-    for path in sorted(folder.rglob("*.parquet")) if folder.is_dir() else []:
-        there = parquet.ParquetFile(path).schema_arrow
-        kinds = ("int", "float", "double", "string", "large_string", "bool")
-        plain = [field.name for field in there if str(field.type).startswith(kinds)]
-        rows += parquet.read_table(path, columns=plain).to_pylist()
-    key = next((name for name in rows[:1] and rows[0] if rows[0][name] in set(paths)), None)
-    by_path = {row.get(key): row for row in rows}
-    if key is None or not set(paths) <= by_path.keys():
-        return {}
-    names = [name for name in rows[0] if name != key and name.lower() not in ("label", "labels")]
-    return {name: [_plain(by_path[path].get(name)) for path in paths] for name in names}
-
-
-def _plain(value):
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _band(age) -> str | None:
+    """40, "40" or DICOM's "040Y" -> "40–59"."""
+    told = re.fullmatch(r"0*(\d{1,3})(\.\d+)?Y?", str(age).strip())
+    bands = [f"{low}–{high}" for low, high in AGES if told and low <= int(told[1]) <= high]
+    return bands[0] if bands else None
 
 
 # ---- records
 
 
-def folder_of(study: Path, films: Films) -> Path:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", films.name).strip("-.")[:60] or "films"
-    return Path(study) / "external" / f"{name}-{films.fingerprint[:8]}"
-
-
-def write_films(study: Path, films: Films, source: str) -> Path:
-    """Raises OSError."""
-    path = folder_of(study, films) / "films.json"
+def write(folder: Path, name: str, record: dict) -> Path:
+    """folder: of the study. record: split (that the models were trained on), fingerprint, labels
+    (N,), patients (a number a film, or []), columns, models (dicts of model, seed, image_size,
+    weights, their sha256, cut, the logit above which it says pneumonia, temperature and logits),
+    baselines (name -> logits), environment. Raises OSError."""
+    path = Path(folder) / "external" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:60]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    payload = {"name": films.name, "source": source}
-    payload |= {"fingerprint": films.fingerprint, "labels": "".join(map(str, films.labels))}
-    write_json(path, payload | {"paths": films.paths, "columns": films.columns})
+    kept = record | {"labels": "".join(map(str, record["labels"]))}
+    kept["models"] = [one | {"logits": packed(one["logits"])} for one in record["models"]]
+    kept["baselines"] = {one: packed(logits) for one, logits in record["baselines"].items()}
+    write_json(path, {"name": name} | kept)
     return path
 
 
-def write_model(folder: Path, run, logits, environment: dict) -> Path:
-    """What a run of the study says of the films. run: results.Run, which has a file. Raises
-    OSError."""
-    path = Path(folder) / f"{run.spec.id}.json"
-    payload = {"model": run.spec.id, "seed": run.seed, "run": run.name}
-    payload |= {"image_size": run.image_size, "weights": run.weights.get("sha256", "")}
-    write_json(path, payload | {"logits": packed(logits), "environment": environment})
-    return path
-
-
-def write_floors(folder: Path, logits: dict[str, np.ndarray], environment: dict) -> Path:
-    """What the study's floors say of the films: floor -> (N,). Raises OSError."""
-    path = Path(folder) / "floors.json"
-    kept = {name: packed(values) for name, values in logits.items()}
-    write_json(path, {"floors": kept, "environment": environment})
-    return path
-
-
-def read(study: Path) -> list[dict]:
-    """What lies beside a study: for each other data set its films.json, labels as int64 (N,), with
-    models: model -> dict of run, seed, image_size and logits (N,), and floors: floor -> logits.
-    Raises ResultsError."""
+def read(folder: Path) -> list[dict]:
+    """What `write` was given, with its name, for each data set shown to a study's models. Raises
+    ResultsError."""
     found = []
-    for path in sorted(Path(study).glob("external/*/films.json")):
+    for path in sorted(Path(folder).glob("external/*.json")):
         films = read_json(path)
-        films |= {"labels": digits(films["labels"]), "models": {}, "floors": {}}
-        for other in sorted(path.parent.glob("*.json")):
-            one = {} if other == path else read_json(other)
-            if "model" in one:
-                films["models"][one["model"]] = one | {"logits": unpacked(one["logits"])}
-            elif "floors" in one:
-                films["floors"] = {name: unpacked(text) for name, text in one["floors"].items()}
-        of_models = [one["logits"] for one in films["models"].values()]
-        for logits in [*of_models, *films["floors"].values()]:
-            if len(logits) != len(films["labels"]):
-                raise ResultsError(
-                    f"{path.parent}: of other films than {path.name}; evaluate again"
-                )
+        films["labels"] = digits(films["labels"])
+        films["models"] = [one | {"logits": unpacked(one["logits"])} for one in films["models"]]
+        films["baselines"] = {one: unpacked(text) for one, text in films["baselines"].items()}
+        every = [one["logits"] for one in films["models"]] + list(films["baselines"].values())
+        if any(len(logits) != len(films["labels"]) for logits in every):
+            raise ResultsError(f"{path}: logits and labels are of other films; evaluate again")
         found.append(films)
     return found
 
@@ -170,27 +127,18 @@ def read(study: Path) -> list[dict]:
 
 
 def groups(columns: dict[str, list], labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Name of a group -> its rows, bool (N,): the values of each column with 2 to 8 of them, and
-    bands of age; patients and other models' probabilities aside. Groups with fewer than 10 films of
-    either class are left out."""
+    """Name of a group -> its rows, bool (N,): the values of each column with 2 to 8 of them, other
+    models' probabilities aside. Groups with fewer than 10 films of either class are left out."""
     found, aside = {}, references(columns)
     for name, values in columns.items():
-        if name in aside or names_patients(name):
-            continue
         there = {value for value in values if value is not None}
-        if name.lower() == "age" and all(isinstance(value, (int, float)) for value in there):
-            ages = np.array([math.nan if value is None else value for value in values], float)
-            for low, high in AGES:
-                found[f"{name} {low}–{high}"] = (ages >= low) & (ages < high + 1)
-        elif 2 <= len(there) <= MOST_KINDS:
-            for kind in sorted(there, key=str):
-                found[f"{name} {kind}"] = np.array([value == kind for value in values])
-    both = [labels == 0, labels == 1]
-    return {
-        name: rows
-        for name, rows in found.items()
-        if all((rows & one).sum() >= FEWEST for one in both) and not rows.all()
-    }
+        if name in aside or not 2 <= len(there) <= MOST_KINDS:
+            continue
+        for kind in sorted(there, key=str):
+            rows = np.array([value == kind for value in values])
+            if np.bincount(labels[rows], minlength=2).min() >= FEWEST and not rows.all():
+                found[f"{name} {kind}"] = rows
+    return found
 
 
 def references(columns: dict[str, list]) -> dict[str, np.ndarray]:
@@ -205,43 +153,45 @@ def references(columns: dict[str, list]) -> dict[str, np.ndarray]:
     return found
 
 
-def patients(columns: dict[str, list]) -> list | None:
-    """The patient of each film, from a column of that name; None where there is none."""
-    for name, values in columns.items():
-        if names_patients(name) and None not in values:
-            return values
-    return None
+def over_patients(value: float, influence: np.ndarray, owners) -> tuple[float, float, float]:
+    """(value, low, high), its 95 % interval over other patients: films of one patient are not
+    independent, so their influences are added up first. owners: a patient a film, or None or []
+    where each film stands alone."""
+    films = len(influence)
+    number = np.unique(owners, return_inverse=True)[1] if owners else np.arange(films)
+    sums = np.bincount(number, influence)
+    reach = stats.norm.ppf((1 + intervals.LEVEL) / 2) * math.sqrt((sums**2).sum()) / films
+    return value, float(value - reach), float(value + reach)
 
 
 def scores(logits, labels, threshold: float, owners: list | None) -> dict:
-    """score -> (value, low, high): roc_auc, accuracy, recall and specificity where pneumonia is a
-    logit above the threshold, and brier.
-
-    The 95 % interval is over other patients: films of one patient are not independent, so their
-    influences are added up first (of each film on its own without owners).
-    """
-    shifted = np.asarray(logits, np.float64) - threshold
-    found = intervals.influence(shifted, labels)
+    """score -> (value, low, high), see over_patients: roc_auc, accuracy, recall and specificity
+    where pneumonia is a logit above the threshold, and brier."""
+    found = intervals.influence(np.asarray(logits, np.float64) - threshold, labels)
     found["brier"] = intervals.influence(logits, labels)["brier"]
-    number = np.unique(owners, return_inverse=True)[1] if owners else np.arange(len(labels))
-    reach, result = stats.norm.ppf((1 + intervals.LEVEL) / 2), {}
+    result = {}
     for name in ("roc_auc", "accuracy", "recall", "specificity", "brier"):
         if name in found:
-            value, parts = found[name]
-            sums = np.bincount(number, parts)
-            error = float(reach * np.sqrt((sums**2).sum()) / len(labels))
-            result[name] = value, max(0.0, value - error), min(1.0, value + error)
+            value, low, high = over_patients(*found[name], owners)
+            result[name] = value, max(0.0, low), min(1.0, high)
     return result
+
+
+def gain(logits, others, labels, owners: list | None) -> tuple[float, float, float]:
+    """The AUC of some logits less that of others on the same films, see over_patients."""
+    (value, part), (other, other_part) = (
+        intervals.influence(one, labels)["roc_auc"] for one in (logits, others)
+    )
+    return over_patients(value - other, part - other_part, owners)
 
 
 def within_patients(logits, labels, owners: list) -> tuple[float, int]:
     """Of the patients with films of both classes, the mean share of their pairs in which the film
     with pneumonia has the higher logit (ties half), and how many they are."""
     shares = []
-    for owner in dict.fromkeys(owners):
-        rows = np.array([one == owner for one in owners])
-        sick, well = logits[rows & (labels == 1)], logits[rows & (labels == 0)]
-        if len(sick) and len(well):
-            gap = sick[:, None] - well[None, :]
-            shares.append(float(np.mean((gap > 0) + (gap == 0) / 2)))
+    for rows in pd.Series(0, range(len(owners))).groupby(owners, sort=False).indices.values():
+        positive, negative = logits[rows][labels[rows] == 1], logits[rows][labels[rows] == 0]
+        if len(positive) and len(negative):
+            apart = positive[:, None] - negative[None, :]
+            shares.append(float(np.mean((apart > 0) + (apart == 0) / 2)))
     return (float(np.mean(shares)) if shares else math.nan), len(shares)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from xray import changes, external, floors, intervals, models, report_external, search
+from xray import baselines, changes, external, intervals, models, report_external, search
 from xray import report_figures_beyond as figures
 from xray.engine import kept_epoch
 from xray.report_data import text
@@ -57,7 +57,7 @@ def sections(study: Study) -> tuple[dict, dict]:
     rows = [_row(model, runs, shown) for model, runs in shown.items()]
     numbers = {"best": min(ours, key=lambda model: _validation_loss(ours[model]))}
     numbers["scores"] = {row["model"]: row for row in rows}
-    seen = floors.read_whole(study.runs[0].file.parent, study.split)
+    seen = baselines.read(study.folder).get(study.split, {})
     lines = _lines(seen)
     drawn = plot("ladder", figures.ladder, "Table 3 on the test split", rows, lines)
     runs = [run for group in shown.values() for run in group]
@@ -160,11 +160,11 @@ def _data(rows: list[dict]) -> str:
 
 
 def _lines(seen: dict) -> dict[str, float]:
-    """What Table 3 is held against: words -> accuracy. seen: floors.read."""
+    """What Table 3 is held against: words -> accuracy. seen: of baselines.read."""
     found = {"the paper's best": figures.PAPERS_BEST}
     if not seen:
         return found
-    right = (seen["floors"][best_floor(seen)]["test"] > 0) == seen["labels"]["test"]
+    right = (seen["baselines"][best_floor(seen)]["test"] > 0) == seen["labels"]["test"]
     return found | {"the best floor without lung": float(np.mean(right))}
 
 
@@ -189,7 +189,8 @@ def _resplit(study: Study, floor: str) -> tuple[dict, dict | None]:
     the same of its runs' mean logits; and the table, with models of the paper on the same
     splits."""
     names = [name for name in study.beyond_resplits if name.startswith("patient")]
-    seen = {name: floors.read(study.runs[0].file.parent, name) for name in names}
+    every = baselines.read(study.folder)
+    seen = {name: every.get(name, {}) for name in names}
     asked = dict.fromkeys(model for name in names for model in study.beyond_resplits[name])
     found, rows, used = {}, [], []
     for model in [*("20", "21", "22b"), *asked] if asked else ():
@@ -263,18 +264,18 @@ def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict 
     hospital, the AUC here and there, and its accuracy over that of the best floor without lung."""
     numbers, rows, used = [], [], []
     for films in external.read(study.folder):
-        owners = external.patients(films["columns"])
-        areas = {}
-        for model, runs in shown.items():
-            one = films["models"].get(model)
-            run = next((run for run in runs if one and run.name == one["run"]), None)
+        owners = films["patients"]
+        areas, seen_by = {}, report_external.by_model(films)
+        for model in shown:
+            one = seen_by.get(model)
+            run = report_external.run_of(study, one) if one else None
             if run is None:
                 continue
             there = external.scores(one["logits"], films["labels"], 0.0, owners)["roc_auc"]
             here = external.scores(run.logits["test"], run.labels["test"], 0.0, None)["roc_auc"]
             over = "–"
             if seen:
-                floor = [seen["floors"][best_floor(seen)]["test"]]
+                floor = [seen["baselines"][best_floor(seen)]["test"]]
                 about = [run.logits["test"]], floor, run.labels["test"]
                 over = signed(*intervals.of_difference(*about)["accuracy"])
             areas[model] = {"here": here, "there": there}
@@ -292,14 +293,14 @@ def _elsewhere(study: Study, shown: dict, seen: dict) -> tuple[list[dict], dict 
 def _changes(study: Study, shown: dict) -> tuple[dict, dict | None]:
     """What moves Table 3's models, and the models of the paper that they change, as in section 6.2:
     change -> model -> score -> the change in words."""
-    found = changes.read(study.folder)
+    found = changes.read(study.folder).get(study.split, {})
     ones = [one for one in found.get("models", []) if one["model"] in shown]
     ours = [one["model"] for one in ones if one["model"] in TABLE_3]
     if not ours or len(set(found["labels"])) < 2:
         return {}, None
     gaps = moved(ones, found["labels"])
     _, drawn = of_moved("beyond-changes", f"What moves model {' and '.join(ours)}", gaps)
-    runs = [run for one in ones for run in shown[one["model"]] if run.name == one["run"]]
+    runs = [run for one in ones for run in shown[one["model"]] if run.seed == one["seed"]]
     words = {
         change: {
             model: {key: signed(*by[key]) for key in ("roc_auc", "specificity")}

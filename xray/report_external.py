@@ -6,15 +6,15 @@ import shlex
 
 import numpy as np
 
-from xray import external, floors, intervals, predict_weights, report_figures_seeing
+from xray import baselines, external, intervals, predict_weights, report_figures_seeing
 from xray.report_data import text
 from xray.report_items import item, plot, table, within
-from xray.results import load
+from xray.results import Run
 from xray.specs import KNOWN, MODELS
 from xray.study import RESULTS, Study, finished, learned, test_share
 
 FILMS = report_figures_seeing.FILMS
-IN_GROUPS = ("outside the lung box", floors.CURVE)  # the floors that are shown group by group
+IN_GROUPS = ("outside the lung box", baselines.CURVE)  # the floors that are shown group by group
 
 
 def sections(study: Study) -> tuple[list[dict], dict]:
@@ -22,18 +22,31 @@ def sections(study: Study) -> tuple[list[dict], dict]:
     numbers, items = [], {}
     seen = [films for films in external.read(study.folder) if films["models"]]
     for place, films in enumerate(seen, 1):
+        films["models"] = by_model(films)
         one, shown = _section(study, films, str(place))
         numbers.append(one | {"name": films["name"], "place": str(place)})
         items |= shown
     return numbers, items
 
 
+def by_model(films: dict) -> dict[str, dict]:
+    """Model -> what its first seed says of films of external.read."""
+    return {one["model"]: one for one in reversed(films["models"])}
+
+
+def run_of(study: Study, one: dict) -> Run:
+    """The run that was shown other films."""
+    wanted = one["model"], one["seed"], one["image_size"]
+    beyond = [run for runs in study.beyond.values() for run in runs]
+    runs = [*study.runs, *beyond]
+    return next(run for run in runs if (run.spec.id, run.seed, run.image_size) == wanted)
+
+
 def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
-    labels, owners = films["labels"], external.patients(films["columns"])
+    labels, owners = films["labels"], films["patients"]
     there = [model for model in KNOWN if model in films["models"]]
     models = [model for model in there if model in MODELS] or there
-    by_name = {run.name: run for run in load(study.runs[0].file)}
-    runs = {model: by_name[films["models"][model]["run"]] for model in models}
+    runs = {model: run_of(study, films["models"][model]) for model in models}
     found = {model: _of_model(study, runs[model], films, owners) for model in models}
     of_floors = _of_floors(study, films, owners)
     rows = [row for model in models for row in _side_by_side(model, *found[model])]
@@ -44,7 +57,7 @@ def _section(study: Study, films: dict, place: str) -> tuple[dict, dict]:
     outside = [found[model][2]["roc_auc"] for model in models]
     inside = [found[model][0]["roc_auc"][0] for model in models]
     right = [found[model][2]["accuracy"][0] for model in models]
-    without = [name for name in of_floors if name in floors.WITHOUT_LUNG]
+    without = [name for name in of_floors if name in baselines.WITHOUT_LUNG]
     numbers = {
         "films": len(labels),
         "pneumonia": int(labels.sum()),
@@ -78,7 +91,7 @@ def _areas(found: dict, of_floors: dict, references: dict) -> list[tuple]:
     """The picture's rows: name, colour or model, and AUC by films."""
     rows = [(f"model {model}", model, three) for model, three in found.items()]
     for name, three in of_floors.items():
-        rows.append((name, "paper" if name in floors.WITHOUT_LUNG else "none", three))
+        rows.append((name, "paper" if name in baselines.WITHOUT_LUNG else "none", three))
     made = [
         (name, kind, {films: one["roc_auc"] for films, one in zip(FILMS, three) if one})
         for name, kind, three in rows
@@ -102,7 +115,7 @@ def _area_data(areas: list[tuple]) -> str:
 
 def made(study: Study, names: list[str], **parts) -> dict:
     """An item that is drawn from the records of films elsewhere, by their names, and from runs."""
-    results = study.runs[0].file.parents[1]
+    results = study.folder.parents[1]
     where = ["--results", str(results)] if results.resolve() != RESULTS else []
     words = ["python", "scripts/evaluate.py", "--data"]
     return item(study, scripts=[shlex.join([*words, name, *where]) for name in names], **parts)
@@ -132,20 +145,20 @@ def _of_model(study: Study, run, films: dict, owners) -> tuple[dict, dict, dict]
 
 def _of_floors(study: Study, films: dict, owners) -> dict[str, tuple[dict, dict, dict]]:
     """Floor -> the same as `_of_model`, for those that re-splits have, and the file's header."""
-    place, found = study.runs[0].file.parent, {}
-    given = floors.read(place, study.split)
+    every, found = baselines.read(study.folder), {}
+    given = every.get(study.split, {})
     by_patient = [name for name in study.resplits if name.startswith("patient")]
-    others = [floors.read(place, name) for name in by_patient]
-    for name in (floors.HEADER, *floors.RESPLIT):
-        if name in films["floors"] and name in given.get("floors", {}):
+    others = [every.get(name, {}) for name in by_patient]
+    for name in (baselines.HEADER, *baselines.RESPLIT):
+        if name in films["baselines"] and name in given.get("baselines", {}):
             apart = [
-                (one["floors"][name]["test"], one["labels"]["test"])
+                (one["baselines"][name]["test"], one["labels"]["test"])
                 for one in others
-                if name in one.get("floors", {})
+                if name in one.get("baselines", {})
             ]
-            mine = given["floors"][name]["test"], given["labels"]["test"]
+            mine = given["baselines"][name]["test"], given["labels"]["test"]
             inside = external.scores(*mine, 0.0, None)
-            outside = external.scores(films["floors"][name], films["labels"], 0.0, owners)
+            outside = external.scores(films["baselines"][name], films["labels"], 0.0, owners)
             found[name] = inside, _apart(study, apart), outside
     return found
 
@@ -176,7 +189,7 @@ def _side_by_side(name: str, inside: dict, apart: dict, outside: dict) -> list[l
 def _group_table(films: dict, models: list, groups: dict, owners) -> dict:
     everyone = {"all": np.ones(len(films["labels"]), bool)} | groups
     logits = {model: films["models"][model]["logits"] for model in models}
-    logits |= {name: films["floors"][name] for name in IN_GROUPS if name in films["floors"]}
+    logits |= {name: films["baselines"][name] for name in IN_GROUPS if name in films["baselines"]}
     others = external.references(films["columns"])
     rows = []
     for name, mask in everyone.items():

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from xray import changes, floors, intervals, metrics, report_external
+from xray import baselines, changes, intervals, metrics, report_external
 from xray import report_figures_seeing as figures
 from xray.comparisons import PROTOCOLS
 from xray.report_data import text
@@ -55,21 +55,21 @@ def _scored(logits, labels) -> dict:
 def best_floor(found: dict) -> str:
     """The floor without lung that is most often right on the validation images."""
     labels = found["labels"]["validation"]
-    there = [name for name in floors.WITHOUT_LUNG if name in found["floors"]]
-    logits = {name: found["floors"][name]["validation"] for name in there}
+    there = [name for name in baselines.WITHOUT_LUNG if name in found["baselines"]]
+    logits = {name: found["baselines"][name]["validation"] for name in there}
     return max(there, key=lambda name: np.mean((logits[name] > 0) == labels))
 
 
 def _floors(study: Study) -> tuple[dict, dict]:
-    found = floors.read_whole(study.runs[0].file.parent, study.split)
+    found = baselines.read(study.folder).get(study.split, {})
     if not found:
         return {}, {"floors": _missing(study)}
     labels = found["labels"]["test"]
-    scored = {name: _scored(one["test"], labels) for name, one in found["floors"].items()}
+    scored = {name: _scored(one["test"], labels) for name, one in found["baselines"].items()}
     rows = [
-        (name, "paper" if name in floors.WITHOUT_LUNG else "none", scores)
+        (name, "paper" if name in baselines.WITHOUT_LUNG else "none", scores)
         for name, scores in sorted(
-            scored.items(), key=lambda row: row[0] not in floors.WITHOUT_LUNG
+            scored.items(), key=lambda row: row[0] not in baselines.WITHOUT_LUNG
         )
     ]
     models = [model for model in EVALUATED if model in study.summaries]
@@ -83,9 +83,9 @@ def _floors(study: Study) -> tuple[dict, dict]:
     shown = {"plot": drawn, "table": _floor_table(found, rows), "data": _floor_data(found, rows)}
     items = {"floors": made(study, models, **shown)} | margins
     right = [study.summaries[model].mean["accuracy"] for model in models]
-    numbers |= {"scored": scored, "models": models, "thumbnail": floors.CURVE}
+    numbers |= {"scored": scored, "models": models, "thumbnail": baselines.CURVE}
     numbers["accuracies"] = (min(right), max(right)) if right else None
-    numbers["box"], numbers["told"] = floors.BOX, scored[numbers["best"]]["roc_auc"][1] > 0.5
+    numbers["box"], numbers["told"] = baselines.BOX, scored[numbers["best"]]["roc_auc"][1] > 0.5
     numbers["curve"] = {
         count: _scored(one["test"], labels)["accuracy"] for count, one in found["curve"].items()
     }
@@ -97,7 +97,7 @@ def _floors(study: Study) -> tuple[dict, dict]:
 def _floor_table(found: dict, rows: list) -> dict:
     made = []
     for name, kind, scores in rows:
-        one = found["floors"].get(name, {})
+        one = found["baselines"].get(name, {})
         lung = "" if kind in MODELS else "none" if kind == "paper" else "some"
         both = [within(*scores[score]) for score, _ in figures.PANELS]
         made.append([name, lung, one.get("features", ""), *both])
@@ -107,7 +107,7 @@ def _floor_table(found: dict, rows: list) -> dict:
 def _floor_data(found: dict, rows: list) -> str:
     keys, made = [key for key, _ in figures.PANELS], []
     for name, _, scores in rows:
-        features = found["floors"].get(name, {}).get("features", "")
+        features = found["baselines"].get(name, {}).get("features", "")
         made.append([name, features, *(part for key in keys for part in scores[key])])
     return text(["floor_or_model", "numbers_a_film", *_columns(*keys)], made)
 
@@ -117,14 +117,15 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
     given split, and over re-splits."""
     labels = found["labels"]["test"]
     numbers, items = {"best": best_floor(found), "above": [], "spans": {}}, {}
-    resplits = {name: floors.read(study.runs[0].file.parent, name) for name in study.resplits}
-    for name, floor in (("margins", numbers["best"]), ("margins-thumbnail", floors.CURVE)):
+    every = baselines.read(study.folder)
+    resplits = {name: every.get(name, {}) for name in study.resplits}
+    for name, floor in (("margins", numbers["best"]), ("margins-thumbnail", baselines.CURVE)):
         rows, gaps = [], []
         for model in models:
             logits = [run.logits["test"] for run in study.summaries[model].learned]
-            other = [found["floors"][floor]["test"]]
+            other = [found["baselines"][floor]["test"]]
             given = intervals.of_difference(logits, other, labels)["accuracy"]
-            if floor == floors.CURVE and given[1] > 0:
+            if floor == baselines.CURVE and given[1] > 0:
                 numbers["above"].append(model)
             gaps.append(given[0])
             row = [model, MODELS[model].family, signed(*given)]
@@ -140,15 +141,15 @@ def _margins(study: Study, found: dict, models: list[str]) -> tuple[dict, dict]:
 
 def over_resplits(study: Study, splits: dict, seen: dict, model: str, floor: str, kind: str):
     """A model's mean margin over a floor on re-splits of a kind: (mean, low, high, their number);
-    None for fewer than two. splits: name -> model -> runs; seen: name -> floors.read."""
+    None for fewer than two. splits: name -> model -> runs; seen: name -> of baselines.read."""
     gaps = []
     for name, found in seen.items():
         runs = splits.get(name, {}).get(model, [])
         good = [run for run in runs if finished(run) and learned(run)]
-        if name.startswith(kind) and good and floor in found.get("floors", {}):
+        if name.startswith(kind) and good and floor in found.get("baselines", {}):
             labels = found["labels"]["test"]
             right = [np.mean(metrics.predictions(run.logits["test"]) == labels) for run in good]
-            of_floor = metrics.predictions(found["floors"][floor]["test"]) == labels
+            of_floor = metrics.predictions(found["baselines"][floor]["test"]) == labels
             gaps.append(float(np.mean(right) - of_floor.mean()))
     if len(gaps) < 2:
         return None
@@ -178,7 +179,7 @@ def _curve(study: Study, found: dict, models: list[str]) -> dict:
 
 
 def _changes(study: Study) -> tuple[dict, dict]:
-    found = changes.read(study.folder)
+    found = changes.read(study.folder).get(study.split, {})
     if not found:
         return {}, {"changes": _missing(study)}
     if len(set(found["labels"])) < 2:  # neither AUC nor the other class

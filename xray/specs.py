@@ -43,6 +43,7 @@ class ModelSpec:
     flip: bool = False  # half of the training images of each epoch with left and right exchanged
     batch_norm: bool = False
     last_relu: bool = True  # whether an MLP keeps the ReLU after its output
+    equalise: bool = False  # whether it is shown films with equal grey levels (equalise.py)
 
 
 def is_flat(spec: ModelSpec) -> bool:
@@ -177,7 +178,13 @@ def _table_3() -> dict[str, ModelSpec]:
 
 TABLE_3 = _table_3()
 
-KNOWN: dict[str, ModelSpec] = MODELS | LEARNING_RATE_SEARCH | TABLE_3
+# Models as they are, on films with equal grey levels. Row -> the model.
+EQUALISED: dict[str, ModelSpec] = {
+    name: replace((MODELS | TABLE_3)[plain], id=name, equalise=True)
+    for name, plain in {"39": "20", "40": "26b", "41": "35", "42": "36"}.items()
+}
+
+KNOWN: dict[str, ModelSpec] = MODELS | LEARNING_RATE_SEARCH | TABLE_3 | EQUALISED
 
 # The models of Figs 20, 23 and 25, which are trained on other splits of the same images too; CNNs
 # where asked for.

@@ -13,7 +13,15 @@ import pandas as pd
 from xray import intervals, metrics, paper, results
 from xray.data_sources import PAPER
 from xray.results import ResultsError, Run
-from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, ModelSpec
+from xray.specs import (
+    EQUALISED,
+    IMAGE_SIZE,
+    KNOWN,
+    LEARNING_RATE_SEARCH,
+    MODELS,
+    TABLE_3,
+    ModelSpec,
+)
 
 EVALUATED = tuple(model for model in MODELS if model in paper.SCORES)  # Figs 20, 23 and 25
 
@@ -299,14 +307,14 @@ def read(folder: Path, name: str, progress=None) -> Study:
     baseline = {} if labels is None else metrics.always_pneumonia(labels)
     both = {split: _two_kinds(found) for split, found in _siblings(file, tell).items()}
     siblings, beyond_siblings = ({k: v[i] for k, v in both.items() if v[i]} for i in (0, 1))
-    of_paper = [run for run in runs if run.spec.id not in TABLE_3] or runs
+    of_paper = [run for run in runs if run.spec.id not in TABLE_3 | EQUALISED] or runs
     about = name, place, of_paper, chosen or beyond, facts, summaries, baseline, siblings
     return Study(*about, beyond, beyond_siblings)
 
 
 def _two_kinds(chosen: dict[str, list[Run]]) -> tuple[dict, dict]:
     """The paper's models and Table 3's."""
-    ours = {model: runs for model, runs in chosen.items() if model in TABLE_3}
+    ours = {model: runs for model, runs in chosen.items() if model in TABLE_3 | EQUALISED}
     return {model: runs for model, runs in chosen.items() if model not in ours}, ours
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 from commands import TINY, fails, script, train
-from samples import COUNT, class_folders, dicom_file, load, pixels
+from samples import class_folders
 
-from xray import changes, data, experiments, floors, report, report_items, results, study
+from xray import baselines, changes, experiments, report, report_items, results, study
 
 SAID = ("--positive", "BACTERIA,VIRUS", "--negative", "NORMAL")
 NAMES = ("NORMAL", "BACTERIA", "TB", "VIRUS")
@@ -29,9 +29,11 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     assert said.count("7 images of other classes are left out: 7 of TB") == 4  # two sizes of films
     name = results.latest(tmp_path / "out" / "results")
     assert name.endswith("/patient-2" if own else "/given")
-    place = tmp_path / "out" / "results" / name
-    assert len(list(place.parent.parent.glob("*/data.json"))) == 1, "one study, not several"
-    assert floors.read_whole(place) and changes.read(place) and experiments.read(place)
+    file = results.studies(tmp_path / "out" / "results")[name]
+    assert len(list(file.parents[1].glob("*/data.json"))) == 1, "one study, not several"
+    place = results.beside(file)
+    assert "validation" in baselines.read(place)[file.stem]["labels"]
+    assert changes.read(place) and experiments.read(place)
     found = study.read(tmp_path / "out" / "results", name)
     again = report_items.script_command(found, "shortcuts.py").split()[2:]
     args = script("shortcuts").arguments(again)
@@ -64,25 +66,15 @@ def test_what_contradicts_itself_is_refused_alike(capsys, name, words, problem):
     fails((end.value.code, "", capsys.readouterr().err), problem)
 
 
-def test_floors_of_a_resplit_are_no_studys(tmp_path):
-    """A folder that is a re-split of one study and the split of another is made whole for it."""
+def test_baselines_of_a_resplit_are_no_studys(tmp_path):
+    """A re-split of one study may be the split of another, whose baselines are whole."""
     folder = class_folders(tmp_path / "films", {"train": (30, 50), "val": (9, 9), "test": (9, 9)})
     where = ("--data", str(folder), "--out", str(tmp_path / "out"))
     some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", *where)
     assert train(*some, "--resplits", "1") == 0
     script("shortcuts").main(list(where))
-    [place] = (tmp_path / "out" / "results").glob("*/image-0")
-    assert floors.read(place) and not floors.read_whole(place)
+    [place] = (tmp_path / "out" / "results").glob("*-*")
+    assert "validation" not in baselines.read(place)["image-0"]["labels"]
     assert train(*some, "--split", "image") == 0
     script("shortcuts").main([*where, "--split", "image"])
-    assert floors.read_whole(place)
-
-
-def test_dicom_files_have_no_header_floor(tmp_path):
-    folder = class_folders(tmp_path / "films")
-    (folder / "train" / "NORMAL" / "film.dcm").write_bytes(dicom_file(pixels(3).astype("u2") * 16))
-    found = load(folder, tmp_path)
-    assert floors.headers(data.find(str(folder)), found.paths) is None
-    (folder / "train" / "NORMAL" / "film.dcm").unlink()
-    found = load(folder, tmp_path)
-    assert floors.headers(data.find(str(folder)), found.paths).shape == (COUNT, 5)
+    assert "validation" in baselines.read(place / "image-0")["image-0"]["labels"]

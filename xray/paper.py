@@ -173,10 +173,6 @@ datasets | reading the data | https://doi.org/10.18653/v1/2021.emnlp-demo.21
 Q. Lhoest, A. Villanova del Moral, Y. Jernite, et al., “Datasets: A Community Library for Natural
 Language Processing”, EMNLP 2021, System Demonstrations, 175–184.
 
-torchmetrics | the scores | https://doi.org/10.21105/joss.04101
-N. S. Detlefsen, J. Borovec, J. Schock, et al., “TorchMetrics – Measuring Reproducibility in
-PyTorch”, Journal of Open Source Software 7(70), 4101, 2022.
-
 scipy | the tests | https://doi.org/10.1038/s41592-019-0686-2
 P. Virtanen, R. Gommers, T. E. Oliphant, et al., “SciPy 1.0: Fundamental Algorithms for Scientific
 Computing in Python”, Nature Methods 17, 261–272, 2020.
@@ -204,13 +200,4 @@ Receiver Operating Characteristic Curves: A Nonparametric Approach”, Biometric
 calibration | the calibration error | https://proceedings.mlr.press/v70/guo17a.html
 C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, “On Calibration of Modern Neural Networks”, ICML 2017,
 PMLR 70, 1321–1330.
-
-claim | a checklist for reports of AI in medical imaging | https://doi.org/10.1148/ryai.240300
-A. S. Tejani, M. E. Klontzas, A. A. Gatti, et al., “Checklist for Artificial Intelligence in Medical
-Imaging (CLAIM): 2024 Update”, Radiology: Artificial Intelligence 6(4), e240300, 2024.
-
-tripod-ai | a checklist for reports of prediction models | https://doi.org/10.1136/bmj-2023-078378
-G. S. Collins, K. G. M. Moons, P. Dhiman, et al., “TRIPOD+AI Statement: Updated Guidance for
-Reporting Clinical Prediction Models that Use Regression or Machine Learning Methods”, BMJ 385,
-e078378, 2024.
 """)

@@ -10,7 +10,7 @@ from xray import comparisons, curves, data_phantoms, models, paper, report_plots
 from xray.comparisons import printed
 from xray.data_sources import SPLITS
 from xray.intervals import wilson
-from xray.items import Item, item, numbers, percent, plus_minus, span
+from xray.items import Item, item, listed, numbers, percent, plus_minus, span
 from xray.report_plots import COLOURS, Bar, Line
 from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_1, TABLE_2
 from xray.study import EVALUATED, Study
@@ -341,10 +341,9 @@ def curve_figure(study: Study, number: int) -> Item:
         group = [model for model in shown if MODELS[model].family == family]
         columns.append((f"{FAMILIES[family]}: {' and '.join(group)}", [(m, hue[m]) for m in group]))
     ends = last_epochs(study, there)
-    said = "; ".join(map(_end_words, ends.itertuples()))
     return Item(
         picture=report_plots.curves(study.epochs, columns),
-        alt=f"{title}: loss and accuracy by epoch. {said}.",
+        alt=f"Loss and accuracy by epoch of models {listed(there)}; where they end stands below.",
         data=study.epochs[study.epochs.model.isin(there)].drop(columns=["family", "seconds"]),
         models=tuple(shown),
         numbers={"ends": ends.set_index("model").validation_accuracy.to_dict()},
@@ -371,15 +370,6 @@ def last_epochs(study: Study, wanted) -> pd.DataFrame:
         counts = {"epochs": last.epoch.max(), "learned": len(good), "runs": len(last)}
         rows.append({"model": model} | means.mean().to_dict() | counts)
     return pd.DataFrame(rows)
-
-
-def _end_words(row) -> str:
-    if not row.learned:
-        return f"model {row.model}: 0 of {row.runs} runs learned"
-    return (
-        f"model {row.model}: validation accuracy {percent(row.validation_accuracy)} % after "
-        f"{row.epochs} epochs ({row.learned} of {row.runs} runs learned)"
-    )
 
 
 @item("learning-rates", "Models 6 and 7 at five learning rates")
@@ -505,9 +495,11 @@ def score_figure(study: Study, number: int) -> Item:
     order = sorted(there, key=f1.get, reverse=True)
     rows = []
     for model in order:
-        about = study.models.loc[model]
-        ours = {"Model": model, "": "ours"}
-        theirs = {"Model": model, "": "paper"}
+        about, spec = study.models.loc[model], MODELS[model]
+        what = FAMILIES[spec.family] + ", weighted" * spec.class_weight
+        what += ", L2" * (spec.weight_decay > 0)
+        ours = {"Model": f"{model} · {what}"}
+        theirs = {"Model": "the paper's"}
         for score, name in SCORE_NAMES.items():
             row = study.summary.loc[model, score]
             value = paper.SCORES[model].get(score, math.nan) / 100
@@ -522,10 +514,7 @@ def score_figure(study: Study, number: int) -> Item:
                 low, high, rounded = (round(100 * x, 1) for x in (row["low"], row["high"], value))
                 inside = "inside" if low <= rounded <= high else "outside"
                 theirs[name] = Markup(f"{percent(value)} **{inside}**")
-        ours["Learned"], theirs["Learned"] = f"{about.learned} of {about.finished}", "–"
-        spec = MODELS[model]
-        what = FAMILIES[spec.family] + ", weighted" * spec.class_weight
-        ours["Class"] = theirs["Class"] = what + ", L2" * (spec.weight_decay > 0)
+        ours["Learned"], theirs["Learned"] = f"{about.learned} of {about.finished}", ""
         rows += [ours, theirs]
     data = study.summary.loc[order].reset_index() if order else None
     return Item(
@@ -565,13 +554,12 @@ def bar_figure(study: Study, number: int) -> Item:
         columns.append((f"{heading} (always pneumonia: {always})", groups))
     data = study.summary.loc[there].reset_index()
     data = data[data.score.isin(["accuracy", "f1"])]
-    said = "; ".join(f"model {model} {_both(study, model)}" for model in there)
     hues = {first: "linear", second: "linear-2"}
     return Item(
         picture=report_plots.bars(
             columns, base=[100 * study.baseline[s] for s in ("accuracy", "f1")], legend=hues
         ),
-        alt=f"{title}. Mean accuracy and F1 in percent: {said}.",
+        alt=f"{title}; the values stand in the tables of test scores.",
         data=data,
         models=tuple(shown),
     )
@@ -579,11 +567,6 @@ def bar_figure(study: Study, number: int) -> Item:
 
 for _number, (_title, *_) in BAR_FIGURES.items():
     item(f"fig-{_number}", _title)(lambda study, number=_number: bar_figure(study, number))
-
-
-def _both(study: Study, model: str) -> str:
-    means = study.summary.loc[model]["mean"]
-    return f"{percent(means['accuracy'])} and {percent(means['f1'])}"
 
 
 def _bar(study: Study, model: str, score: str, light: bool) -> Bar:

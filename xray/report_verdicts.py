@@ -45,7 +45,7 @@ def on(study: Study, name: str) -> Markup:
 def conditions(verdict: claims.Verdict) -> str:
     """What decided a verdict: how many conditions came out how, then those that decided."""
     if not verdict.findings:
-        return verdict.figures
+        return verdict.figures[:1].upper() + verdict.figures[1:]
     counts = Counter(finding.outcome for finding in verdict.findings)
     parts = [f"{number} {claims.MARKS[word]}" for word, number in counts.items()]
     worst = next(word for word in (claims.FAILS, claims.NOISE, claims.HOLDS) if counts[word])

@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.nn.functional import binary_cross_entropy_with_logits as bce  # noqa: E402
 
-from xray import data, engine, gram, gram_training, models, training_record  # noqa: E402
+from xray import data, engine, gram, models, sample_space, training_record  # noqa: E402
 from xray.specs import MODELS, trains_in_sample_space  # noqa: E402
 
 MEASURED = ("decode", "pipeline", "gram", "steps")
@@ -165,11 +165,11 @@ def pipeline(found, device, n=96):
 
 
 def fit_all(specs, seeds, found, matrix, device) -> list:
-    nets = [gram_training.Net(spec, seed, found.index) for seed in range(seeds) for spec in specs]
-    return list(gram_training.fit_together(nets, matrix, found.images, found.labels, device))
+    nets = [sample_space.Net(spec, seed, found.index) for seed in range(seeds) for spec in specs]
+    return list(sample_space.train(nets, matrix, found.images, found.labels, device))
 
 
-def sample_space(found, device):
+def in_sample_space(found, device):
     """The Gram matrix against a float32 product, the 22 models against the direct loop's epoch."""
     n, size, side = len(found.labels), found.image_size, 4096
     print(f"gram: {n:,} images at {size}×{size}")
@@ -305,7 +305,7 @@ def main() -> None:
     if "pipeline" in args.only:
         pipeline(found, device)
     if "gram" in args.only:
-        sample_space(found, device)
+        in_sample_space(found, device)
     if "steps" in args.only:
         cnn_size = args.cnn_size or (96 if cpu else 640)
         steps(found, device, args.precision, cnn_size, args.compiled)

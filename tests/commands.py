@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torchvision.transforms.v2  # noqa: F401  (what the command needs is loaded once, here, for all forks)
 
-from xray import data, engine, gram_training, results, training  # noqa: F401
+from xray import data, engine, results, sample_space, training  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 # fp32: alike on processors with and without bf16

@@ -27,7 +27,7 @@ from commands import (
     wait_for,
 )
 
-from xray import results, training, training_record
+from xray import results, training_record
 
 DIRECT = (*TINY, *"--engine direct --model 20 18 11 --seeds 0,1 --epochs 4".split())
 GRAM = (*TINY, *"--engine gram --model 20 21 23 --seeds 0-2 --epochs 15".split())
@@ -36,10 +36,6 @@ WIDE = "--image-size 32 --device cpu --engine direct --model 20 18 --seeds 0 --e
 
 
 # ---- killed
-
-
-def save_each_epoch():
-    training.SAVE_EVERY = 0
 
 
 @pytest.mark.parametrize("args, seed", [(DIRECT, 1), (DIRECT, 2), (GRAM, 3)])
@@ -51,7 +47,7 @@ def test_killed_at_random_moments(whole, images, tmp_path, args, seed):
         studies += 1
         study = Study(tmp_path / f"study{studies}", images, args, cache if studies > 1 else None)
         while len(record_files(study.out)) < len(expected) and kills < 5:
-            process = study.start(save_each_epoch)
+            process = study.start()
             process.join(moments.uniform(0.02, 0.5))
             kills += process.is_alive()
             process.kill()
@@ -69,7 +65,6 @@ class Killer:
         self.at, self.count_file, self.step = at, count_file, 0
 
     def __call__(self):
-        save_each_epoch()
         fsync, replace, rename = os.fsync, os.replace, os.rename
         os.fsync = lambda handle: (self.reach(), fsync(handle))
         os.replace = lambda *names: (replace(*names), self.reach())

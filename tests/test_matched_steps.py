@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xray import engine, models
-from xray.gram_training import Net, fit_together, recover_weights
+from xray.sample_space import Net, train
 from xray.specs import IMAGE_SIZE, MODELS, pixel_step
 
 SIZE, TIMES = 8, 3  # a film of 8×8, and of 24×24 with each pixel 3×3 times
@@ -83,18 +83,16 @@ def test_the_direct_loop_on_repeated_pixels(spec):
 def test_sample_space_takes_the_direct_loops_steps(spec):
     step = 9.0
     pixels = torch.from_numpy(SMALL.reshape(60, -1)).double()
-    (result,) = fit_together(
-        [Net(spec, 2, INDEX)], pixels @ pixels.T, SMALL, LABELS, pixel_step=step
-    )
+    net = Net(spec, 2, INDEX, step, keep_weights=True)
+    (result,) = train([net], pixels @ pixels.T, SMALL, LABELS)
     model = models.build(spec, SIZE, seed=2)
     optimizer = engine.make_optimizer(model, spec, step)
     parts = place(SMALL, "train"), place(SMALL, "validation")
     *_, history = engine.fit(model, optimizer, spec, *parts, 2)
     for key, values in history.items():
         assert result.history[key] == pytest.approx(values, rel=1e-4, abs=1e-5), key
-    ((_, weights),) = recover_weights([result], SMALL, pixel_step=step)
     for name, tensor in model.state_dict().items():
-        torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(result.weights[name], tensor, rtol=1e-3, atol=1e-5)
 
 
 def test_a_cnns_classifier_alone_takes_it():

@@ -8,7 +8,7 @@ import torch
 from samples import noise_images
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from xray import gram, gram_training, metrics, starts, trials
+from xray import gram, metrics, sample_space, starts, trials
 from xray.engine import batch_order
 from xray.models import build
 from xray.specs import MODELS, pixel_step
@@ -37,8 +37,8 @@ def test_trials_end_as_the_studys_engine_does(matched):
     found = trials.train(asked, range(6), GRAM, IMAGES, LABELS, INDEX)
     assert [(run["trial"], run["seed"]) for run in found[:2]] == [(0, 0), (1, 0)]
     step = pixel_step(SIZE) if matched else 1.0
-    nets = [gram_training.Net(trial.spec, seed, INDEX) for seed in range(6) for trial in asked]
-    fitted = gram_training.fit_together(nets, GRAM, IMAGES, LABELS, pixel_step=step)
+    nets = [sample_space.Net(trial.spec, seed, INDEX, step) for seed in range(6) for trial in asked]
+    fitted = sample_space.train(nets, GRAM, IMAGES, LABELS)
     logits = {(one.net.spec.id, one.net.seed): one.logits["test"] for one in fitted}
     for run in found:
         expected = counts(logits[asked[run["trial"]].spec.id, run["seed"]])

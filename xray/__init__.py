@@ -30,8 +30,7 @@ Data
     data_cache             decoded images on disk
 Exact SGD in sample space
     gram                   K = X Xᵀ of all images, exact; from pixels to it and back
-    gram_training          Linear and MLP nets trained on K, many side by side
-    gram_steps             the two steps of it, with their shapes
+    sample_space           Linear nets and MLPs trained on K, many side by side
 Runs
     results                a run's record: write, read, list, choose
     training               jobs become records

@@ -2,7 +2,7 @@
 to it and back.
 
 K is exact: pixels are 8-bit integers, x - 128 fits int8, and products of int8 sum without rounding
-in int32. `xray.gram_training` trains on K; `project` gives it the start and `combine` turns its
+in int32. `xray.sample_space` trains on K; `project` gives it the start and `combine` turns its
 answer into weights.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from xray import files
 
@@ -24,6 +25,7 @@ BUFFER = 2**29  # bytes of pixels held at once as int8 or float32, beyond the im
 SIDE = 512  # images a side of the blocks of K
 INT32_COLUMNS = 65536  # 65536 products of up to 2**14 stay below 2**31
 TILE = 2048  # pixels made float32 at once, while they are near the processor
+FEWEST_UNITS = 16
 FLOAT32_COLUMNS = 1024  # 1024 of them stay within 2**24, where float32 still holds every integer
 
 
@@ -184,15 +186,18 @@ def _chunks(images, device):
 def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
     """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units).
 
-    On the device; one pass over the images; float32 products of TILE pixels, summed in float64.
+    On the device; one pass over the images; float32 products of TILE pixels, summed in float64. A
+    unit gets the same to the bit whatever units stand beside it: BLAS adds in another order where
+    there are few, so rows of zeros fill them up.
     """
-    weights = weights.to(device)
+    units = len(weights)
+    weights = F.pad(weights, (0, 0, 0, max(0, FEWEST_UNITS - units))).to(device)
     result = torch.zeros((len(weights), len(images)), dtype=torch.float64, device=device)
     for rows, pixels in _chunks(images, device):
         for start in range(0, pixels.shape[1], TILE):
             columns = slice(start, start + TILE)
             result[:, rows] += weights[:, columns] @ pixels[:, columns].float().T
-    return result.T / 255
+    return result[:units].T / 255
 
 
 def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:

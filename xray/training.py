@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xray import engine, files, gram, gram_training, models, training_record
+from xray import engine, files, gram, models, sample_space, training_record
 from xray.data import Data
 from xray.results import Run
-from xray.specs import pixel_step
 from xray.training_jobs import Job, has_record
 from xray.training_record import Outcome, write_run
-
-SAVE_EVERY = 5  # seconds between checkpoints of a run in sample space
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,7 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
 
 
 def train_together(jobs: list[Job], load, desk: Desk):
-    """Train jobs in sample space, side by side; yields each Run when its record is written.
-
-    The records of runs whose weights are kept come last: their weights are recovered in one pass
-    over the images.
-    """
+    """Train jobs in sample space, side by side; yields each Run when its record is written."""
     for size in sorted({job.image_size for job in jobs}):
         group = [job for job in jobs if job.image_size == size]
         data = {split: load(size, split) for split in {job.split for job in group}}
@@ -137,44 +130,22 @@ def train_together(jobs: list[Job], load, desk: Desk):
 def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
     """train_together for jobs of one image size; data: by split, of the same images."""
     any_split = next(iter(data.values()))
-    images, device = any_split.images, desk.device
     matrix = _gram_matrix(any_split, desk)
-    of = {gram_training.Net(job.spec, job.seed, data[job.split].index): job for job in jobs}
-    path = training_record.checkpoint_path
-    paths = {net: path(job, data[job.split], desk.cache) for net, job in of.items()}
-    saved = dict.fromkeys(of, time.monotonic())
+    of = {}
+    for job in jobs:
+        index = data[job.split].index
+        net = sample_space.Net(job.spec, job.seed, index, job.pixel_step, job.keep_weights)
+        of[net] = job
     label = f"{len(jobs)} Linear and MLP runs side by side"
     epochs = desk.bar(total=sum(job.spec.epochs for job in jobs), initial=0, label=label)
-
-    def save(net, tensors, history):
-        if time.monotonic() - saved[net] > SAVE_EVERY:
-            training_record.keep_checkpoint(paths[net], tensors, {"history": history}, desk.note)
-            saved[net] = time.monotonic()
-
-    def resume(net):
-        stored = training_record.read_checkpoint(paths[net])
-        return stored and (stored[0], stored[1]["history"])
-
-    def record(result, weights):
+    about = list(of), matrix, any_split.images, any_split.labels, desk.device
+    for result in sample_space.train(*about, tick=epochs.update):
         job, count = of[result.net], len(result.history["train_loss"])
         logits = result.logits if result.status == "finished" else {}
         seconds = [result.seconds / max(count, 1)] * count
-        outcome = Outcome(result.status, result.history, logits, seconds, weights)
-        run = write_run(job, data[job.split], outcome, device, desk.force)
-        training_record.forget_checkpoint(paths[result.net])
-        return run
-
-    step, waiting = pixel_step(images.shape[-1]), []
-    tell = {"on_epoch": lambda *_: epochs.update(), "save": save, "resume": resume}
-    about = list(of), matrix, images, any_split.labels, device, step
-    for result in gram_training.fit_together(*about, **tell):
-        if of[result.net].keep_weights and result.status == "finished":
-            waiting.append(result)
-        else:
-            yield record(result, None)
+        outcome = Outcome(result.status, result.history, logits, seconds, result.weights)
+        yield write_run(job, data[job.split], outcome, desk.device, desk.force)
     epochs.close()
-    for result, weights in gram_training.recover_weights(waiting, images, device, step):
-        yield record(result, weights)
 
 
 def _gram_matrix(data: Data, desk: Desk) -> torch.Tensor:

@@ -8,14 +8,14 @@ import torch
 from samples import noise_images
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from xray import gram, gram_training
+from xray import engine, gram, sample_space
 from xray.engine import HISTORY, batch_order, pos_weight
-from xray.gram_training import Net, fit_together, recover_weights
 from xray.models import build
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.sample_space import Net, train
+from xray.specs import KNOWN, LEARNING_RATE_SEARCH, MODELS, trains_in_sample_space
 
 SIZE, N = 16, 120
-SGD = [name for name, spec in MODELS.items() if gram_training.trains_in_sample_space(spec)]
+SGD = [name for name, spec in KNOWN.items() if trains_in_sample_space(spec)]
 IMAGES, LABELS = noise_images(N, SIZE)
 GRAM = gram.compute_gram(IMAGES)
 
@@ -33,7 +33,7 @@ def make_split(seed=0, sizes=(75, 25, 20)):
 
 def livelier(spec, epochs=4):
     """A small image's weights barely move at the paper's rates: raise them, shorten the run."""
-    rate = spec.learning_rate * (100 if "@" not in spec.id else 5)
+    rate = spec.learning_rate * (5 if "@" in spec.id else 100)
     return replace(spec, learning_rate=rate, epochs=epochs)
 
 
@@ -76,8 +76,8 @@ def direct(net, images=IMAGES, labels=LABELS):
 
 
 def together(nets, **options):
-    """fit_together's results in the order of the nets."""
-    results = {result.net: result for result in fit_together(nets, GRAM, IMAGES, LABELS, **options)}
+    """train's results in the order of the nets."""
+    results = {result.net: result for result in train(nets, GRAM, IMAGES, LABELS, **options)}
     return [results[net] for net in nets]
 
 
@@ -90,24 +90,21 @@ def same_history(one, other, tolerance):
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Blocks and waves so small that these few images and runs fill several."""
-    monkeypatch.setattr(gram_training, "AHEAD", 32)
-    monkeypatch.setattr(gram_training, "STREAMS", 3)
+    """Blocks and stacks so small that these few images and runs fill several."""
+    monkeypatch.setattr(sample_space, "AHEAD", 32)
+    monkeypatch.setattr(sample_space, "STREAMS", 3)
 
 
 def test_specs():
-    assert len(SGD) == 22 and not {"17", "18", "10", "19"} & set(SGD)
+    papers = set(SGD) & set(MODELS)
+    assert len(papers) == 22 and not {"17", "18", "10", "19"} & papers
+    assert set(SGD) - papers == {*LEARNING_RATE_SEARCH, "38"}
 
 
-@pytest.mark.parametrize(
-    "specs",
-    [[MODELS[name] for name in SGD], list(LEARNING_RATE_SEARCH.values())],
-    ids=["tables", "search"],
-)
-def test_every_spec_gives_what_the_direct_loop_gives(specs):
-    nets = [Net(livelier(spec), 4, make_split()) for spec in specs]  # with seed 4 model 7 is alive
+def test_every_spec_gives_what_the_direct_loop_gives():
+    # with seed 4 model 7 is alive
+    nets = [Net(livelier(KNOWN[name]), 4, make_split(), keep_weights=True) for name in SGD]
     results = together(nets)
-    weights = dict(recover_weights(results, IMAGES))
     moved = 0
     for net, result in zip(nets, results):
         history, logits, model = direct(net)
@@ -117,7 +114,7 @@ def test_every_spec_gives_what_the_direct_loop_gives(specs):
             np.testing.assert_allclose(result.logits[part], expected, rtol=1e-3, atol=1e-4)
         moved += abs(history["train_loss"][-1] / history["train_loss"][0] - 1) > 0.01
         fresh = build(net.spec, SIZE)
-        fresh.load_state_dict(weights[result])
+        fresh.load_state_dict(result.weights)
         for name, parameter in model.state_dict().items():
             error = (fresh.state_dict()[name] - parameter).norm() / parameter.norm()
             assert error < 1e-3, (net.spec.id, name)
@@ -149,83 +146,89 @@ def test_together_gives_what_each_gives_alone():
 
 def test_a_run_that_diverges_leaves_the_others_alone():
     wild = [
-        Net(replace(MODELS[name], learning_rate=rate, epochs=4), 1, make_split())
-        for name, rate in (("1", 3.0), ("2", 100.0), ("27b", 1e8))
+        Net(replace(MODELS[name], learning_rate=rate, epochs=4), 1, make_split(), keep_weights=True)
+        for name, rate in (("1", 3.0), ("2", 100.0), ("21", 1e30))
     ]
-    calm = Net(livelier(MODELS["1"]), 1, make_split())
-    results = together([*wild, calm])
+    wild.append(Net(replace(MODELS["27b"], learning_rate=1e8, epochs=4), 1, make_split()))
+    calm = [Net(livelier(MODELS[name]), 1, make_split()) for name in ("1", "2", "27b")]
+    results = together([*wild, *calm])
     for net, result in zip(wild, results):
-        assert result.status == "diverged" and all(
-            len(part) == 0 for part in result.logits.values()
-        )
+        assert result.status == "diverged" and result.weights is None
+        assert all(len(part) == 0 for part in result.logits.values())
         expected, _, _ = direct(net)
         assert len(result.history["train_loss"]) == len(expected["train_loss"]) < 4
-    assert results[-1].status == "finished"
-    same_history(results[-1].history, together([calm])[0].history, 1e-5)
+        same_history(result.history, expected, 1e-3)
+    for net, result in zip(calm, results[len(wild) :]):
+        (alone,) = together([net])
+        assert result.status == "finished" and result.history == alone.history
+        assert all(np.array_equal(result.logits[part], alone.logits[part]) for part in alone.logits)
 
 
-def test_a_dead_net_stays_dead():
-    net = Net(livelier(MODELS["28b"]), 0, make_split())
-    (alive,) = together([net])
-    dead = {name: tensor.clone() for name, tensor in alive.tensors.items()}
-    dead[max(name for name in dead if name.endswith("bias"))] -= 1000
-    begun = {name: values[:1] for name, values in alive.history.items()}
-    (result,) = together([net], resume=lambda net: (dead, begun))
-    assert not result.logits["test"].any()
-    np.testing.assert_allclose(result.history["train_loss"][1:], np.log(2))
-    # weight decay goes on: 3 epochs of 2 batches
-    factor = (1 - 0.1 * net.spec.learning_rate) ** (3 * 2)
-    np.testing.assert_allclose(result.tensors["scale"], dead["scale"] * factor)
+def test_a_dead_net_stays_dead_and_without_its_last_relu_it_learns():
+    """Seeds whose output is at or below 0 on each image before any step."""
+    pixels = torch.from_numpy(IMAGES) / 255
+    with torch.no_grad():
+        dead = [seed for seed in range(30) if not build(MODELS["28b"], SIZE, seed)(pixels).any()]
+    assert len(dead) > 3
+    specs = livelier(MODELS["28b"]), livelier(KNOWN["38"])
+    for seed in dead[:3]:
+        paper, ours = together([Net(spec, seed, make_split(), keep_weights=True) for spec in specs])
+        assert not paper.logits["test"].any() and ours.logits["test"].all()
+        np.testing.assert_allclose(paper.history["train_loss"], np.log(2))
+        assert ours.history["train_loss"][-1] < ours.history["train_loss"][0]
+        # weight decay goes on: 4 epochs of 2 batches
+        factor = (1 - 0.1 * specs[0].learning_rate) ** (4 * 2)
+        for name, start in build(specs[0], SIZE, seed).state_dict().items():
+            torch.testing.assert_close(paper.weights[name], start * factor)
 
 
-def test_resumed_runs_go_on_as_if_never_interrupted():
-    nets = [
-        Net(livelier(MODELS[name], epochs), seed, make_split(seed))
-        for name, epochs, seed in (("0", 3, 0), ("27b", 5, 0), ("6", 5, 1), ("15", 5, 0))
-    ]
-    kept, seen = {}, []
-
-    def save(net, tensors, history):
-        kept[net, len(history["train_loss"])] = tensors, history
-
-    whole = together(
-        nets, save=save, on_epoch=lambda net, epoch, values: seen.append((net, epoch, values))
-    )
-    assert sorted(epoch for net, epoch, _ in seen if net is nets[1]) == [0, 1, 2, 3, 4]
-    for net, epoch, values in seen:
-        assert values["train_loss"] == whole[nets.index(net)].history["train_loss"][epoch]
-    for one, other in zip(whole, together(nets, resume=lambda net: kept[net, 2])):
-        assert one.history == other.history
-        assert all(np.array_equal(one.logits[part], other.logits[part]) for part in one.logits)
-        assert all(
-            torch.equal(one.tensors[name], other.tensors[name])
-            for name in one.tensors
-            if name != "seconds"
+def test_the_pixel_step_is_each_nets_own():
+    spec = livelier(MODELS["27b"])
+    nets = [Net(spec, 2, make_split(), step, keep_weights=True) for step in (1.0, 4.0)]
+    for net, result in zip(nets, together(nets)):
+        model = build(spec, SIZE, 2)
+        images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS).float()
+        train, validation = (
+            (images[rows], labels[rows])
+            for rows in (net.index["train"].tolist(), net.index["validation"].tolist())
         )
-    mixed = {nets[0]: 3, nets[1]: 1, nets[2]: 4}  # at different epochs: one finished, one not begun
-    for one, other in zip(
-        whole, together(nets, resume=lambda net: kept.get((net, mixed.get(net))))
-    ):
-        same_history(one.history, other.history, 1e-9)
-        np.testing.assert_allclose(one.logits["test"], other.logits["test"], rtol=1e-5, atol=1e-7)
+        optimizer = engine.make_optimizer(model, spec, net.pixel_step)
+        *_, history = engine.fit(model, optimizer, spec, train, validation, 2)
+        same_history(result.history, history, 1e-4)
+        for name, tensor in model.state_dict().items():
+            torch.testing.assert_close(result.weights[name], tensor, rtol=1e-3, atol=1e-5)
 
 
-def test_weights_are_recovered_in_several_passes(monkeypatch):
-    nets = [Net(livelier(MODELS["27b"]), seed, make_split(seed)) for seed in range(3)]
-    results = together(nets)
-    expected = dict(recover_weights(results, IMAGES))
-    monkeypatch.setattr(gram_training, "WEIGHTS", 10 * SIZE**2 * 4)
+def test_weights_are_recovered_in_several_chunks_of_images(monkeypatch):
+    nets = [
+        Net(livelier(MODELS["27b"]), seed, make_split(seed), keep_weights=seed > 0)
+        for seed in range(3)
+    ]
+    expected = [result.weights for result in together(nets)]
+    assert expected[0] is None
     monkeypatch.setattr(gram, "BUFFER", 7 * SIZE**2)
     monkeypatch.setattr(gram, "TILE", 100)
-    for result, state in recover_weights(results, IMAGES):
+    for result, whole in zip(together(nets[1:]), expected[1:]):
         model = build(result.net.spec, SIZE)
-        model.load_state_dict(state)
-        rows = result.net.index["test"]
+        model.load_state_dict(result.weights)
         with torch.no_grad():
-            logits = model(torch.from_numpy(IMAGES[rows]) / 255)
+            logits = model(torch.from_numpy(IMAGES[result.net.index["test"]]) / 255)
         np.testing.assert_allclose(logits, result.logits["test"], rtol=1e-4, atol=1e-5)
-        assert all(torch.allclose(state[name], expected[result][name], atol=1e-6) for name in state)
-    assert list(recover_weights([], IMAGES)) == []
+        assert all(torch.allclose(result.weights[name], whole[name], atol=1e-6) for name in whole)
+
+
+def test_one_thread_in_the_loop_and_as_many_as_before_after_it():
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        together(
+            [Net(livelier(MODELS[name], 2), 0, make_split()) for name in ("0", "5", "8")],
+            tick=lambda count: seen.append((count, torch.get_num_threads())),
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert sorted(seen) == [(1, 1), (1, 1), (2, 1), (2, 1)]  # 0 and 5 share a stack
 
 
 def test_other_models_are_refused():

@@ -96,7 +96,7 @@ def print_claim(wanted: str, verdicts: list) -> int:
         fail(f"--claim {wanted}: there is no such claim; they are C01 to {verdicts[-1].id}")
     one = found[0]
     lines = {"claim": f"{one.id} (section {one.section}): {one.claim}", "verdict": one.verdict}
-    lines |= {"statistic": one.statistic, "rule": one.rule}
+    lines["rule"] = one.rule
     if one.primary:
         of_p = "" if one.p is None else f"; p = {one.p:.2g} after Holm's adjustment"
         lines["family"] = f"primary{of_p}"
@@ -119,7 +119,7 @@ def main(argv=None) -> None:
     args = arguments(argv)
     progress = tell if args.claim else say
     progress("loading")
-    from xray import report, results, study
+    from xray import claims, report, results, study
     from xray.data_sources import DataError
     from xray.results import ResultsError
 
@@ -131,7 +131,7 @@ def main(argv=None) -> None:
             )
         found = study.read(args.results, name, progress)
         if args.claim:
-            sys.exit(print_claim(args.claim, report.judge(found)))
+            sys.exit(print_claim(args.claim, claims.judge(found)))
         sample = first_radiograph(args.data, found.runs) if args.data else None
         out = results.place(args.out, found.runs[0].data["phantom"])
         before = report.shown_in(out)

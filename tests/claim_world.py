@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from xray import claims
+from xray import claims, metrics
 from xray.data_sources import PAPER
 from xray.results import Run
 from xray.specs import LEARNING_RATE_SEARCH, MODELS, RESPLIT, RESPLIT_CNN, pixel_step
+from xray.study import Study
 
 SPECS = MODELS | LEARNING_RATE_SEARCH
 DATA = dict.fromkeys(("name", "source"), PAPER)
@@ -127,7 +128,7 @@ def made(
     return Run(*what, *how, history, logits, labels, machine)
 
 
-def study(changes=None, seeds=5):
+def runs_of(changes=None, seeds=5):
     """model -> its runs; changes: model -> what differs from WORLD, or a function of the seed that
     gives it.
     """
@@ -141,7 +142,7 @@ def _one(changes, model, number, **more):
 
 
 def splits(changes=None, number=5):
-    """As study, over image re-splits: "image-0" -> model -> its runs, one each. A function in
+    """As runs_of, over image re-splits: "image-0" -> model -> its runs, one each. A function in
     changes is given the split's number."""
     return {
         f"image-{split}": {
@@ -152,13 +153,32 @@ def splits(changes=None, number=5):
     }
 
 
-def judged(changes=None, facts=FACTS, timed=(), seeds=5, number=5, source=PAPER):
+def study(runs, resplits=None, facts=FACTS, timed=()) -> Study:
+    """A study of such runs. timed: further runs, for their durations alone."""
+    everything = [run for group in runs.values() for run in group] + list(timed)
+    return Study("made-up/given", None, everything, runs, facts, {}, {}, resplits or {})
+
+
+def judge(runs, **more):
+    return {verdict.id: verdict for verdict in claims.judge(study(runs, **more))}
+
+
+def judged(changes=None, facts=FACTS, seeds=5, number=5, **more):
     """Claim's id -> verdict, of a study with such changes: on the given split, over re-splits."""
-    more = {"resplits": splits(changes, number), "test_share": 582 / 4077, "source": source}
-    found = claims.judge(study(changes, seeds), facts, timed, **more)
-    return {verdict.id: verdict for verdict in found}
+    return judge(runs_of(changes, seeds), resplits=splits(changes, number), facts=facts, **more)
 
 
 def facts_with(split=None, sizes=None, **audit):
     found = {**FACTS, "audit": FACTS["audit"] | audit, "sizes": sizes or FACTS["sizes"]}
     return found if split is None else {**found, "counts": FACTS["counts"] | split}
+
+
+# Thousands of runs share a few kinds of logits, and what scores are is not asked here.
+_scores, _known = metrics.scores, {}
+
+
+def remembered(logits, labels, batch_size=32):
+    key = logits.tobytes(), labels.tobytes(), batch_size
+    if key not in _known:
+        _known[key] = _scores(logits, labels, batch_size)
+    return _known[key]

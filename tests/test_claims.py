@@ -6,19 +6,17 @@ import json
 from dataclasses import replace
 
 import pytest
-from claim_world import DATA, FACTS, facts_with, judged, made, splits, study
+from claim_world import DATA, facts_with, judge, judged, made, remembered, runs_of
 
-from xray import claims, paper
-from xray.claims import CLAIMS, JUDGES
-from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN, NOT_TESTED, Evidence
+from xray import claims, metrics, paper
+from xray.claims import CLAIMS
+from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN, NOT_TESTED
 from xray.specs import LEARNING_RATE_SEARCH
 
-ALIKE = {"test_share": 582 / 4077, "source": DATA["source"]}
 
-
-def judge(runs, facts=FACTS, **more):
-    found = claims.judge(runs, facts, **{"resplits": splits()} | ALIKE | more)
-    return {verdict.id: verdict for verdict in found}
+@pytest.fixture(autouse=True)
+def quick_scores(monkeypatch):
+    monkeypatch.setattr(metrics, "scores", remembered)
 
 
 def test_a_study_in_which_all_claims_hold():
@@ -107,9 +105,10 @@ def test_claims_on_runs_that_do_not_hold(claim, changes):
 
 
 def test_the_constant_answer_is_judged_by_the_papers_own_counts(monkeypatch):
-    assert JUDGES["C35"](Evidence({}, {}))[0].outcome == HOLDS
+    runs = {"0": [made("0")]}
+    assert judge(runs)["C35"].verdict == HOLDS
     monkeypatch.setattr(paper, "CONFUSION_20", {"tp": 500, "tn": 42, "fp": 29, "fn": 11})
-    assert JUDGES["C35"](Evidence({}, {}))[0].outcome == FAILS
+    assert judge(runs)["C35"].verdict == FAILS
 
 
 def test_every_claim_is_seen_to_fail():
@@ -173,34 +172,34 @@ def test_equal_models_do_not_differ():
     "claim", [claim for claim in CLAIMS if claim.models], ids=lambda claim: claim.id
 )
 def test_a_claim_without_its_models_is_not_run_and_names_them(claim):
-    runs = study(seeds=3)
+    runs = runs_of(seeds=3)
     del runs[claim.models[-1]]
     found = judge(runs)[claim.id]
     assert (found.verdict, found.missing) == (NOT_RUN, (claim.models[-1],))
     assert f"python scripts/train.py --model {claim.models[-1]}" in found.figures
-    assert judge({})[claim.id].missing == claim.models
 
 
 def test_other_ways_not_to_be_run():
-    assert judge(study(), {})["C01"].verdict == NOT_RUN
-    everything = judge({}, {}).values()
-    assert claims.summary(everything)[NOT_RUN] == 36  # C35 needs no run
-    runs = study()
+    nothing = judge({"15": [made("15")]}, facts={})
+    assert claims.summary(nothing.values())[NOT_RUN] == 36  # C35 needs no run
+    assert all(nothing[claim.id].missing == claim.models for claim in CLAIMS)
+    runs = runs_of()
     found = judge({"6": runs["6"], "7": runs["7"]})["C09"]
     assert found.missing == tuple(LEARNING_RATE_SEARCH)
     diverged = judged({"14": dict(diverged=True)})["C14"]
     assert diverged.verdict == NOT_RUN and "no run learned" in diverged.figures
     assert "train.py" not in diverged.figures
-    strangers = study(seeds=3) | {"14": [made("14", seed=7)]}
+    strangers = runs_of(seeds=3) | {"14": [made("14", seed=7)]}
     assert "0 seeds with which all learned" in judge(strangers)["C14"].figures
-    sizes = study(seeds=3) | {"14": [made("14", seed=seed, size=64) for seed in range(3)]}
+    sizes = runs_of(seeds=3) | {"14": [made("14", seed=seed, size=64) for seed in range(3)]}
     assert "image sizes" in judge(sizes)["C14"].figures
     exact = judged({"27b": dict(engine="gram")})["C30"]
     assert exact.verdict == NOT_RUN and exact.figures.endswith("--engine direct")
 
 
 def test_another_source_does_not_test_the_papers_data():
-    found = judge(study(), source="elsewhere")
+    elsewhere = dict(data=DATA | {"source": "elsewhere"})
+    found = judged({"0": elsewhere})
     apart = [claim for claim, one in found.items() if one.verdict == NOT_TESTED]
     assert apart == ["C01", "C02", "C03", "C04", "C05"]
     assert all("the source is not the Hub's" in found[claim].figures for claim in apart)
@@ -232,7 +231,7 @@ def test_notes_say_what_is_not_the_papers_study():
     found = judged({"22b": dict(size=64), "26b": dict(size=64)})
     assert found["C28"].note == "64×64 pixels instead of 640×640, with matched steps"
     assert "22b, 26b: 64×64 pixels" in found["C29"].note
-    runs = study()
+    runs = runs_of()
     runs["14"] = [replace(run, spec=replace(run.spec, epochs=3)) for run in runs["14"]]
     assert "14: 3 epochs instead of 10" in judge(runs)["C14"].note
     phantoms = DATA | {"phantom": True}

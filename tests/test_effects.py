@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claim_world import FACTS, judged, made, study
+from claim_world import judge, judged, made, remembered, runs_of
 
-from xray import claims, effects
+from xray import effects, metrics
 from xray.effects import FAILS, HOLDS, NOISE
 from xray.intervals import mean_of
+
+
+@pytest.fixture(autouse=True)
+def quick_scores(monkeypatch):
+    monkeypatch.setattr(metrics, "scores", remembered)
 
 
 def one_of_five(good, bad):
@@ -44,11 +49,11 @@ def test_durations_are_compared_alike():
     """The runs that the report shows may be trained otherwise; the timed ones are found among
     all.
     """
-    shown = study({"27b": dict(engine="gram", seconds=1), "28b": dict(engine="gram", seconds=1)})
+    shown = runs_of({"27b": dict(engine="gram", seconds=1), "28b": dict(engine="gram", seconds=1)})
     timed = [made("26b"), made("27b"), made("28b"), made("27b", size=64, seconds=1)]
     threads = made("27b", seconds=1)  # alike in all but the threads
     timed.append(replace(threads, environment=threads.environment | {"threads": 1}))
-    (verdict,) = [found for found in claims.judge(shown, FACTS, timed) if found.id == "C30"]
+    verdict = judge(shown, timed=timed)["C30"]
     assert verdict.verdict == HOLDS and "6.7 times as long as 27b" in verdict.figures
 
 

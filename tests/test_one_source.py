@@ -7,7 +7,7 @@ import pytest
 from commands import ROOT, TINY, command, fails, record_files, script, train
 from samples import class_folders, encode, pixels
 
-from xray import data, report, results, study, training_jobs
+from xray import claims, data, report, results, study, training_jobs
 from xray.data_sources import NO_CHOICES, DataError, HubUnreachable
 
 CNN = ("--model", "20", "11", "--seeds", "0", "--epochs", "1", "--device", "cpu")
@@ -107,7 +107,7 @@ def test_without_the_hub_the_records_of_a_real_study_stay(tmp_path):
     assert {path.name for path in out.iterdir()} == {"index.html", "phantom"}
     assert (out / "index.html").read_text() == "a real study's"
     page = (out / "phantom" / "index.html").read_text(encoding="utf-8")
-    assert report.NO_VERDICT in page
+    assert claims.PHANTOMS in page
     for verdict in ("holds", "does not hold", "within noise"):
         assert f">{verdict}</span>" not in page
     assert report.shown_in(out) == "" and report.shown_in(out / "phantom").startswith("phantom-")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from xray import claims, paper
+from xray import paper
 from xray.claims import CLAIMS
 from xray.paper import REFERENCES
 from xray.specs import MODELS
@@ -119,9 +119,8 @@ def test_tables_are_sorted_by_f1_as_printed():
 
 
 def test_the_37_claims_each_have_a_rule():
-    assert (
-        [claim.id for claim in CLAIMS] == [f"C{n:02}" for n in range(1, 38)] == list(claims.JUDGES)
-    )
+    assert [claim.id for claim in CLAIMS] == [f"C{n:02}" for n in range(1, 38)]
+    assert all(claim.text and claim.rule and claim.section for claim in CLAIMS)
     assert all(model in MODELS for claim in CLAIMS for model in claim.models)
 
 

@@ -44,9 +44,7 @@ Judgement
     study                  a study read from its records and summed up
     comparisons            like with like: image sizes, durations, re-splits
     effects                what counts as an effect: rules, evidence
-    claims                 a verdict on each of the paper's claims (their words: claims.txt)
-    claims_effects         the effects: test scores over re-splits, curves over seeds
-    claims_conditions      conditions that need more than one effect
+    claims                 a verdict on each of the paper's claims
     deviations             rules that were changed after results were seen (deviations.txt)
 Experiments beside the study
     starts                 which MLPs are dead before they learn: a census of starting weights

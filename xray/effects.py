@@ -26,10 +26,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 
+from xray import curves
 from xray.intervals import Mean, mean_of, wilson
 from xray.results import SEEDS, Run
-from xray.study import apart
+from xray.study import Study, learned, test_share
 
 HOLDS, FAILS, NOISE = "holds", "does not hold", "within noise"
 NOT_TESTED, NOT_RUN = "not tested here", "not run"
@@ -38,6 +41,7 @@ NOT_TESTED, NOT_RUN = "not tested here", "not run"
 MARGIN = {"points": 0.01, "loss": 0.05, "oscillation": 0.2}
 ERROR = 0.05  # how often a primary claim may be decided by chance
 SPLITS = 5  # re-splits from which scores are judged
+SCORE_NAMES = {"accuracy": "accuracy", "f1": "F1"}
 
 
 class NotRun(Exception):
@@ -65,6 +69,8 @@ class Finding(NamedTuple):
 
     words: str
     outcome: str  # HOLDS, FAILS or NOISE
+    what: str = ""  # the effect, "accuracy, 21 − 20"; empty for a plain fact
+    unit: str = ""  # of mean, low and high, times 100: "points" or "%"
     mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -72,31 +78,30 @@ class Finding(NamedTuple):
     number: int = 0
 
 
+# ---- the runs of a study, as a rule asks for them
+
+
 @dataclass
 class Evidence:
-    """The runs and facts of a study, and a list of the runs that a rule has looked at."""
+    """A study, and the runs of it that a rule has looked at."""
 
-    runs: dict[str, list[Run]]  # model -> runs on the given split
-    facts: dict  # data.json's, or empty
-    timed: list[Run] = field(default_factory=list)  # all runs of the study, for durations
-    resplits: dict[str, dict] = field(default_factory=dict)  # "image-0" -> model -> runs
-    test_share: float = 0.0  # test images over training images
-    source: str = ""  # of the data
+    study: Study
     used: list[Run] = field(default_factory=list)
 
     def every(self, *models: str) -> list[list[Run]]:
-        """The models' runs, diverged and dead ones too. Raises NotRun, for all missing models."""
-        missing = [model for model in models if not self.runs.get(model)]
+        """The models' runs on the given split, diverged and dead ones too. Raises NotRun, for all
+        missing models."""
+        chosen = self.study.chosen
+        missing = [model for model in models if not chosen.get(model)]
         if missing:
             raise NotRun(missing)
-        found = [self.runs[model] for model in models]
-        self.used += [run for runs in found for run in runs]
-        return found
+        self.used += [run for model in models for run in chosen[model]]
+        return [chosen[model] for model in models]
 
     def learned(self, *models: str) -> list[dict[int, Run]]:
         """The models' runs that learned, by seed. Raises NotRun where a model has none."""
         groups = self.every(*models)
-        found = [{run.seed: run for run in apart(runs)[0]} for runs in groups]
+        found = [{run.seed: run for run in runs if learned(run)} for runs in groups]
         without = [model for model, runs in zip(models, found) if not runs]
         if without:
             raise NotRun(without, "no run learned: each diverged or gives one answer to all", None)
@@ -105,49 +110,52 @@ class Evidence:
     def matched(self, *models: str) -> list[tuple[Run, ...]]:
         """For each seed with which all models learned, their runs. Raises NotRun."""
         by_seed = self.learned(*models)
-        seeds = sorted(set.intersection(*map(set, by_seed)))
-        rows = [tuple(runs[seed] for runs in by_seed) for seed in seeds]
-        for family in {run.spec.family for runs in by_seed for run in runs.values()}:
-            group = [run for runs in by_seed for run in runs.values() if run.spec.family == family]
-            if len({run.image_size for run in group}) > 1:
+        sizes = {}
+        for run in (run for runs in by_seed for run in runs.values()):
+            sizes.setdefault(run.spec.family, set()).add(run.image_size)
+        for family, found in sizes.items():
+            if len(found) > 1:
                 raise NotRun(models, f"{family} models of different image sizes", None)
-        if len(rows) < SEEDS:
-            why = f"{len(rows)} seeds with which all learned, {SEEDS} are needed"
-            more = max(len(self.runs[model]) for model in models)
+        seeds = sorted(set.intersection(*map(set, by_seed)))
+        if len(seeds) < SEEDS:
+            why = f"{len(seeds)} seeds with which all learned, {SEEDS} are needed"
+            more = max(len(self.study.chosen[model]) for model in models)
             raise NotRun(models, why, f"--seeds 0-{more + SEEDS - 1}")
-        return rows
+        return [tuple(runs[seed] for runs in by_seed) for seed in seeds]
 
-    def over_splits(self, *models: str) -> list[list[list[Run]]]:
-        """For each image re-split on which all models learned, each one's runs that learned.
-        Raises NotRun."""
+    def over_splits(self, *models: str) -> pd.DataFrame:
+        """The rows of study.scores of runs that learned, on the image re-splits on which all models
+        did. Raises NotRun."""
         self.every(*models)  # names all missing models at once
-        rows, there = [], dict.fromkeys(models, 0)
-        for name, by_model in self.resplits.items():
-            if not name.startswith("image-"):
-                continue
-            row = [apart(by_model.get(model, []))[0] for model in models]
-            for model, runs in zip(models, row):
-                there[model] += bool(runs)
-            if all(row):
-                rows.append(row)
-        if len(rows) < SPLITS:
-            few = [model for model in models if there[model] < SPLITS] or models
-            why = f"{len(rows)} re-splits by image on which all learned, {SPLITS} are needed"
+        scores = self.study.scores
+        found = scores[(scores.kind == "image") & scores.learned & scores.model.isin(models)]
+        there = found.groupby("model").split.nunique()
+        all_learned = found.groupby("split").model.transform("nunique") == len(models)
+        found = found[all_learned]
+        splits = found.split.nunique()
+        if splits < SPLITS:
+            few = [model for model in models if there.get(model, 0) < SPLITS] or models
+            why = f"{splits} re-splits by image on which all learned, {SPLITS} are needed"
             raise NotRun(few, why, f"--resplits {2 * SPLITS}")
-        self.used += [run for row in rows for runs in row for run in runs]
-        return rows
+        self.used += list(found.run)
+        return found
+
+    def means(self, *models: str, score: str) -> pd.DataFrame:
+        """A row an image re-split, a column a model: the mean score of its runs that learned."""
+        found = self.over_splits(*models)
+        return found.pivot_table(index="number", columns="model", values=score)
 
     def count(self, split: str, name: str | None = None) -> int:
         """Images of a split, of one class or of both. Raises NotRun where there are no facts."""
-        if not self.facts:
+        if not self.study.facts:
             raise NotRun((), "there is no data.json beside the records", None)
-        counts = self.facts["counts"][split]
+        counts = self.study.facts["counts"][split]
         return counts[name] if name else sum(counts.values())
 
     def larger_share(self, run: Run) -> float:
         """The larger class's share of the training split; without facts, of test labels."""
-        if self.facts:
-            return max(self.facts["counts"]["train"].values()) / self.count("train")
+        if self.study.facts:
+            return max(self.study.facts["counts"]["train"].values()) / self.count("train")
         share = float(np.mean(run.labels["test"]))
         return max(share, 1 - share)
 
@@ -185,14 +193,13 @@ def effect(
 ) -> Finding:
     """A finding on an effect: two or more values, a seed or a re-split each. kind: a key of
     MARGIN. test_share: as in intervals.mean_of, for re-splits. more: words for the end."""
-    found = mean_of(values, test_share)
+    found, number = mean_of(values, test_share), len(values)
     outcome, p = rule(found, MARGIN[kind])
-    unit, what = "points" if kind == "points" else "%", "re-splits" if test_share else "seeds"
-    ends = (
-        f"{100 * found.mean:+.1f} {unit} (95 %: {100 * found.low:+.1f} to {100 * found.high:+.1f}"
-    )
-    words = f"{name}: {ends}; {len(values)} {what}{more})".replace("-", "−").replace("re−", "re-")
-    return Finding(words, outcome, found.mean, found.low, found.high, p, len(values))
+    unit, each = "points" if kind == "points" else "%", "re-splits" if test_share else "seeds"
+    mean, low, high = (f"{100 * value:+.1f}" for value in found.ends)
+    words = f"{name}: {mean} {unit} (95 %: {low} to {high}; {number} {each}{more})"
+    words = words.replace("-", "−").replace("re−", "re-")
+    return Finding(words, outcome, name, unit, *found.ends, p, number)
 
 
 def fact(words: str, holds: bool) -> Finding:
@@ -205,7 +212,7 @@ def most(name: str, good: int, of: int) -> Finding:
     low, high = wilson(good, of)
     outcome = HOLDS if low > 0.5 else FAILS if high < 0.5 else NOISE
     words = f"{name}: {good} of {of} ({100 * low:.0f}–{100 * high:.0f} %)"
-    return Finding(words, outcome, good / of, low, high, number=of)
+    return Finding(words, outcome, name, "%", good / of, low, high, number=of)
 
 
 def verdict_of(findings: list[Finding]) -> str:
@@ -221,3 +228,129 @@ def p_of(findings: list[Finding]) -> float:
     if failed:
         return min(1.0, min(failed) * len(findings))
     return max(finding.p if finding.outcome == HOLDS else 1.0 for finding in findings)
+
+
+# ---- effects on test scores
+
+
+def better(evidence: Evidence, a: str, b: str, score: str, rule: Callable = above) -> Finding:
+    """That model a scores above model b on test images; score is "accuracy" or "f1"."""
+    means = evidence.means(a, b, score=score)
+    given = _on_given_split(evidence, a, b, score=score)
+    more = "" if given is None else f"; given split {100 * (given[a] - given[b]):+.1f}"
+    name = f"{SCORE_NAMES[score]}, {a} − {b}"
+    share = test_share(evidence.study)
+    return effect(name, means[a] - means[b], "points", rule, share, more)
+
+
+def at_least(evidence: Evidence, model: str, score: str, target: float, rule=above) -> Finding:
+    """That a model's mean test score reaches a target (or, by another rule, is like it)."""
+    values = evidence.means(model, score=score)[model]
+    given = _on_given_split(evidence, model, score=score)
+    more = "" if given is None else f"; given split {100 * (given[model] - target):+.1f}"
+    name = f"{SCORE_NAMES[score]} of {model} is {100 * values.mean():.1f} %, "
+    name += f"from {100 * target:g} %"
+    return effect(name, values - target, "points", rule, test_share(evidence.study), more)
+
+
+def _on_given_split(evidence: Evidence, *models: str, score: str) -> pd.Series | None:
+    """The models' mean scores over their runs shown that learned; None where one has none."""
+    scores = evidence.study.scores
+    shown = scores[(scores.kind == "given") & scores.chosen & scores.learned]
+    found = shown[shown.model.isin(models)].groupby("model")[score].mean()
+    return found if len(found) == len(models) else None
+
+
+def lands(
+    evidence: Evidence, model: str, name: str, value: Callable, theirs: float, more: str = ""
+) -> Finding:
+    """Whether the paper's one run on one split could be one of ours: its value lies where one run
+    on another split lands 95 times in 100 (a prediction interval). value(run): its score."""
+    first = evidence.over_splits(model).groupby("number").run.first()
+    values = np.array([value(run) for run in first])
+    spread = values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
+    reach = stats.t(len(values) - 1).ppf(0.975) * spread
+    low, high = max(0.0, values.mean() - reach), min(1.0, values.mean() + reach)
+    words = f"{name} of {model}: one run lands in {100 * low:.1f}–{100 * high:.1f} % "
+    words += f"({len(values)} re-splits); the paper's {100 * theirs:.1f} %{more}"
+    outcome = HOLDS if low - 1e-9 <= theirs <= high + 1e-9 else FAILS
+    ends = float(values.mean()), float(low), float(high)
+    return Finding(words, outcome, f"{name} of {model}", "%", *ends, number=len(values))
+
+
+# ---- effects on curves
+
+
+def _words(curve: str) -> str:
+    return curve.replace("train_", "training ").replace("_", " ")
+
+
+def level_difference(evidence: Evidence, a: str, b: str, curve: str, rule=above) -> Finding:
+    """That an accuracy curve of a levels off above b's."""
+    values = []
+    for row in evidence.matched(a, b):
+        first, second = curves.shared(*(run.history[curve] for run in row))
+        values.append(curves.level(first) - curves.level(second))
+    return effect(f"level of {_words(curve)}, {a} − {b}", values, "points", rule)
+
+
+def slower(evidence: Evidence, a: str, b: str) -> Finding:
+    """That the training loss of a falls more slowly than b's: its mean over epochs is larger."""
+    values = []
+    for row in evidence.matched(a, b):
+        first, second = curves.shared(*(run.history["train_loss"] for run in row))
+        values.append(curves.relative(curves.average(first), curves.average(second)))
+    return effect(f"mean training loss, {a} over {b}", values, "loss")
+
+
+def rougher(evidence: Evidence, a: str, b: str, *names: str, times: float = 1) -> Finding:
+    """That curves of a oscillate more than `times` b's; the mean over the named curves."""
+    values = []
+    for row in evidence.matched(a, b):
+        ratios = []
+        for name in names:
+            first, second = curves.shared(*(run.history[name] for run in row))
+            theirs = times * curves.oscillation(second)
+            ratios.append(curves.relative(curves.oscillation(first), theirs))
+        values.append(np.mean(ratios))
+    what = " and ".join(map(_words, names))
+    other = b if times == 1 else f"{times:g} times {b}'s"
+    return effect(f"oscillation of {what}, {a} over {other}", values, "oscillation")
+
+
+def overfits(evidence: Evidence, model: str) -> list[Finding]:
+    """That over the second half of the epochs training loss falls, and validation loss falls by
+    less than a quarter of that (or rises); both as shares of the mean training loss of that
+    half."""
+    falls, flat = [], []
+    for (run,) in evidence.matched(model):
+        losses = run.history["train_loss"]
+        scale = curves.average(losses[len(losses) // 2 :])
+        train, validation = curves.trend(losses), curves.trend(run.history["validation_loss"])
+        falls.append(-train / scale)
+        flat.append((validation - train / 4) / scale)
+    fall = f"{model}: fall of training loss over the second half"
+    above_quarter = f"{model}: trend of validation loss above a quarter of that of training loss"
+    return [effect(fall, falls, "loss"), effect(above_quarter, flat, "loss")]
+
+
+def convergence(evidence: Evidence, *models: str) -> dict[str, tuple[int, int]]:
+    """Model -> how many runs converged (curves.converged; diverged ones did not), of how many."""
+    found = {}
+    for model, runs in zip(models, evidence.every(*models)):
+        done = [run for run in runs if run.status == "finished"]
+        good = [curves.converged(run.history, evidence.larger_share(run)) for run in done]
+        found[model] = sum(good), len(runs)
+    return found
+
+
+def no_convergence(evidence: Evidence, *models: str) -> list[Finding]:
+    """That fewer than half of the runs converge, in each setting by itself."""
+    found = []
+    for model, (good, runs) in convergence(evidence, *models).items():
+        low, high = wilson(good, runs)
+        outcome = HOLDS if high < 0.5 else FAILS if low > 0.5 else NOISE
+        words = f"{model}: {good} of {runs} converged ({100 * low:.0f}–{100 * high:.0f} %)"
+        what = f"runs of {model} that converged"
+        found.append(Finding(words, outcome, what, "%", good / runs, low, high, number=runs))
+    return found

@@ -133,6 +133,10 @@ class Mean(NamedTuple):
     low: float
     high: float
 
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        return self.mean, self.low, self.high
+
     def p(self, than: float = 0.0) -> float:
         """Two-sided p of the mean being `than`; 1 and 0 where nothing varies."""
         if self.error == 0:

@@ -37,7 +37,6 @@ from xray.report_items import BADGES, cell, table
 from xray.report_pictures import FONTS
 from xray.study import Study, percent, test_share
 
-NO_VERDICT = "phantoms say nothing about it"
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -171,7 +170,7 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
     shown: item's id -> its picture, table and records (report_items.item); alone: whether the page
     stands without the files beside it; the other names are numbers and short lists.
     """
-    judged = judge(study)
+    judged = claims.judge(study)
     compared = comparisons.compare(study.chosen, study.resplits, test_share(study))
     summary, items = report_summary.sections(study, judged, compared)
     method, of_method = report_method.sections(study, sample)
@@ -210,18 +209,6 @@ def context(study: Study, sample: np.ndarray | None = None) -> dict:
         "thresholds": thresholds,
         "shown": report_items.with_csv(shown),
     }
-
-
-def judge(study: Study) -> list[claims.Verdict]:
-    """The verdicts on a study (claims.judge); on phantoms there are none."""
-    more = {"resplits": study.resplits, "test_share": test_share(study)}
-    more["source"] = study.runs[0].data["source"]
-    judged = claims.judge(study.chosen, study.facts, study.runs, **more)
-    if not study.runs[0].data["phantom"]:
-        return judged
-    none = {"verdict": claims.NOT_RUN, "figures": NO_VERDICT, "findings": (), "p": None}
-    none |= {"note": "", "missing": (), "records": ()}
-    return [row._replace(**none) for row in judged]
 
 
 def _tally(verdicts: list) -> dict:

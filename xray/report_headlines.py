@@ -5,12 +5,11 @@ import math
 import numpy as np
 
 from xray import curves
-from xray.claims_effects import better
 from xray.comparisons import printed
-from xray.effects import ERROR, SPLITS, Evidence, NotRun
+from xray.effects import ERROR, SPLITS, Evidence, NotRun, better
 from xray.intervals import wilson
 from xray.specs import MODELS
-from xray.study import EVALUATED, Study, Summary, test_share
+from xray.study import EVALUATED, Study, Summary
 
 
 def numbers(study: Study, compared: list) -> dict:
@@ -55,8 +54,7 @@ def _more_complex(study: Study, compared: list) -> list[dict]:
     """For MLPs and CNNs, the best of them less the best linear model, over image re-splits: the
     difference and its interval; without classes that have too few re-splits. sure: whether it is
     told from 0 although the best was picked on the same splits (Bonferroni, over the class)."""
-    more = {"resplits": study.resplits, "test_share": test_share(study)}
-    evidence, best = Evidence(study.chosen, study.facts, **more), {}
+    evidence, best = Evidence(study), {}
     means = {model: values.mean() for model, values in _over_images(compared).items()}
     for model in sorted(means, key=means.get):
         best[MODELS[model].family] = model

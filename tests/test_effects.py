@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claim_world import judge, judged, made, remembered, runs_of
+from claim_world import alone, judge, made, remembered, runs_of
 
 from xray import effects, metrics
 from xray.effects import FAILS, HOLDS, NOISE
@@ -37,12 +37,12 @@ def one_of_five(good, bad):
     ],
 )
 def test_effects_smaller_than_the_spread_are_within_noise(claim, changes):
-    assert judged(changes)[claim].verdict == NOISE
+    assert alone(claim, changes).verdict == NOISE
 
 
 def test_divergence_counts_where_convergence_is_asked():
-    wild = judged(dict.fromkeys(("6@1e-1", "18", "17"), dict(diverged=True)))
-    assert [wild[claim].verdict for claim in ("C09", "C16", "C17")] == [HOLDS] * 3
+    wild = dict.fromkeys(("6@1e-1", "18", "17"), dict(diverged=True))
+    assert [alone(claim, wild).verdict for claim in ("C09", "C16", "C17")] == [HOLDS] * 3
 
 
 def test_durations_are_compared_alike():

@@ -5,7 +5,7 @@ effects.py. The rules are the same for every study.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -45,8 +45,9 @@ from xray.effects import (
     verdict_of,
 )
 from xray.intervals import holm
+from xray.results import Run
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
-from xray.study import Study, command, seconds_of, test_share
+from xray.study import Study, command, seconds_of, seeds, test_share
 
 PHANTOMS = "phantoms say nothing about it"
 TRAIN, VALIDATION = "train_accuracy", "validation_accuracy"
@@ -464,7 +465,7 @@ def most_about_95(evidence):
     words += f", beyond it for {near[FAILS]}, undecided for {near[NOISE]}"
 
     def accuracy(model):
-        return evidence.means(model, score="accuracy")[model].mean()
+        return evidence.over_splits(model)["accuracy"][model].mean()
 
     mlp = max(("21b", "24b"), key=accuracy)
     others = ("20b", "22b", "23b", "25b")
@@ -579,7 +580,7 @@ def mlp_most_consistent(evidence):
     linear, cnn = ["20", "23", "20b", "23b"], ["22", "25", "22b", "25b"]
     for family, others in (("Linear", linear), ("CNN", cnn)):
         for score, name in SCORE_NAMES.items():
-            means = evidence.means(*others, *mlps, score=score)
+            means = evidence.over_splits(*others, *mlps)[score]
             wider = np.ptp(means[others], axis=1) - np.ptp(means[mlps], axis=1)
             words = f"range of {name}, {family} − MLP"
             share = test_share(evidence.study)
@@ -659,12 +660,12 @@ class Verdict(NamedTuple):
     p: float | None = None  # of a primary claim's verdict, adjusted; None where it was not judged
     note: str = ""  # what sets the study apart from the paper's, and too few seeds
     missing: tuple[str, ...] = ()  # models to train for a verdict
-    records: tuple[str, ...] = ()  # the runs it was judged on, "image-3/20-seed9"
+    records: tuple[str, ...] = ()  # the runs it was judged on, in words
 
 
 def judge(study: Study) -> list[Verdict]:
     """The 37 verdicts, in order; on phantoms there are none."""
-    found = [_judge_one(one, Evidence(study)) for one in CLAIMS]
+    found = [judge_alone(one, study) for one in CLAIMS]
     primary = {one.id: p_of(one.findings) for one in found if one.primary and one.findings}
     adjusted = holm(primary)
     for place, one in enumerate(found):
@@ -674,10 +675,11 @@ def judge(study: Study) -> list[Verdict]:
     return found
 
 
-def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
-    findings, missing, note, records = (), (), "", ()
+def judge_alone(claim: Claim, study: Study) -> Verdict:
+    """The verdict on a claim by itself, before Holm's adjustment of the primary ones together."""
+    evidence, findings, missing, note, records = Evidence(study), (), (), "", ()
     try:
-        if evidence.study.runs and evidence.study.runs[0].data["phantom"]:
+        if study.runs and study.runs[0].data["phantom"]:
             raise NotRun((), PHANTOMS, None)
         evidence.every(*claim.models)  # or NotRun, before the first is judged
         evidence.used.clear()
@@ -685,14 +687,14 @@ def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
         marks = [f"{MARKS[one.outcome]} " if len(findings) > 1 else "" for one in findings]
         figures = "; ".join(mark + one.words for mark, one in zip(marks, findings))
         verdict, note = verdict_of(findings), _note(evidence, claim.models)
-        records = tuple(sorted({f"{run.split}/{run.name}" for run in evidence.used}))
+        records = _records(evidence.used)
     except NotTested as error:
         verdict, figures = NOT_TESTED, str(error)
     except NotRun as error:
         verdict, missing = NOT_RUN, error.models
         figures = f"{', '.join(missing)}: {error}" if missing else str(error)
         if error.options is not None:
-            figures += "; " + command(evidence.study.runs, missing, *error.options.split())
+            figures += "; " + command(study.runs, missing, *error.options.split())
     return Verdict(
         id=claim.id,
         section=claim.section,
@@ -709,6 +711,22 @@ def _judge_one(claim: Claim, evidence: Evidence) -> Verdict:
         missing=missing,
         records=records,
     )
+
+
+def _records(used: list[Run]) -> tuple[str, ...]:
+    """Runs in few words: "22b-64px-matched-bf16 on given: seeds 0–4"; "20 on image: 90 runs, 30
+    splits"."""
+    groups = defaultdict(dict)
+    for run in used:
+        kind = run.split.partition("-")[0]
+        groups[run.name.replace(f"-seed{run.seed}", ""), kind][run.split, run.seed] = run
+    found = []
+    for (name, kind), runs in groups.items():
+        splits = len({split for split, _ in runs})
+        many = f"{len(runs)} runs, {splits} splits"
+        about = f"seeds {seeds(list(runs.values()))}" if splits == 1 else many
+        found.append(f"{name} on {kind}: {about}")
+    return tuple(found)
 
 
 def _kind(claim: Claim) -> str:

@@ -124,26 +124,20 @@ class Evidence:
         return [tuple(runs[seed] for runs in by_seed) for seed in seeds]
 
     def over_splits(self, *models: str) -> pd.DataFrame:
-        """The rows of study.scores of runs that learned, on the image re-splits on which all models
-        did. Raises NotRun."""
+        """Mean scores on the image re-splits on which all models have runs that learned: a row a
+        re-split (index: its number), columns (score, model). Raises NotRun."""
         self.every(*models)  # names all missing models at once
-        scores = self.study.scores
-        found = scores[(scores.kind == "image") & scores.learned & scores.model.isin(models)]
-        there = found.groupby("model").split.nunique()
-        all_learned = found.groupby("split").model.transform("nunique") == len(models)
-        found = found[all_learned]
-        splits = found.split.nunique()
-        if splits < SPLITS:
-            few = [model for model in models if there.get(model, 0) < SPLITS] or models
-            why = f"{splits} re-splits by image on which all learned, {SPLITS} are needed"
+        means = _of_kind(self.study, "image").droplevel("kind")
+        there = means["accuracy"].unstack("model").reindex(columns=models).notna()
+        numbers = there.index[there.all(axis=1)]
+        if len(numbers) < SPLITS:
+            few = [model for model in models if there[model].sum() < SPLITS] or models
+            why = f"{len(numbers)} re-splits by image on which all learned, {SPLITS} are needed"
             raise NotRun(few, why, f"--resplits {2 * SPLITS}")
-        self.used += list(found.run)
-        return found
-
-    def means(self, *models: str, score: str) -> pd.DataFrame:
-        """A row an image re-split, a column a model: the mean score of its runs that learned."""
-        found = self.over_splits(*models)
-        return found.pivot_table(index="number", columns="model", values=score)
+        scores = self.study.scores
+        on_these = (scores.kind == "image") & scores.number.isin(numbers)
+        self.used += list(scores.run[on_these & scores.learned & scores.model.isin(models)])
+        return means.unstack("model").loc[numbers]
 
     def count(self, split: str, name: str | None = None) -> int:
         """Images of a split, of one class or of both. Raises NotRun where there are no facts."""
@@ -235,30 +229,35 @@ def p_of(findings: list[Finding]) -> float:
 
 def better(evidence: Evidence, a: str, b: str, score: str, rule: Callable = above) -> Finding:
     """That model a scores above model b on test images; score is "accuracy" or "f1"."""
-    means = evidence.means(a, b, score=score)
-    given = _on_given_split(evidence, a, b, score=score)
-    more = "" if given is None else f"; given split {100 * (given[a] - given[b]):+.1f}"
+    means = evidence.over_splits(a, b)[score]
+    given = _on_given_split(evidence, score)
     name = f"{SCORE_NAMES[score]}, {a} − {b}"
+    more = _given(given.get(a, math.nan) - given.get(b, math.nan))
     share = test_share(evidence.study)
     return effect(name, means[a] - means[b], "points", rule, share, more)
 
 
 def at_least(evidence: Evidence, model: str, score: str, target: float, rule=above) -> Finding:
     """That a model's mean test score reaches a target (or, by another rule, is like it)."""
-    values = evidence.means(model, score=score)[model]
-    given = _on_given_split(evidence, model, score=score)
-    more = "" if given is None else f"; given split {100 * (given[model] - target):+.1f}"
+    values = evidence.over_splits(model)[score][model]
+    given = _on_given_split(evidence, score)
     name = f"{SCORE_NAMES[score]} of {model} is {100 * values.mean():.1f} %, "
     name += f"from {100 * target:g} %"
+    more = _given(given.get(model, math.nan) - target)
     return effect(name, values - target, "points", rule, test_share(evidence.study), more)
 
 
-def _on_given_split(evidence: Evidence, *models: str, score: str) -> pd.Series | None:
-    """The models' mean scores over their runs shown that learned; None where one has none."""
-    scores = evidence.study.scores
-    shown = scores[(scores.kind == "given") & scores.chosen & scores.learned]
-    found = shown[shown.model.isin(models)].groupby("model")[score].mean()
-    return found if len(found) == len(models) else None
+def _on_given_split(evidence: Evidence, score: str) -> pd.Series:
+    """Model -> its mean score over the runs shown that learned."""
+    return _of_kind(evidence.study, "given")[score].droplevel(["kind", "number"])
+
+
+def _of_kind(study: Study, kind: str) -> pd.DataFrame:
+    return study.means[study.means.index.get_level_values("kind") == kind]
+
+
+def _given(value: float) -> str:
+    return "" if math.isnan(value) else f"; given split {100 * value:+.1f}"
 
 
 def lands(
@@ -266,16 +265,19 @@ def lands(
 ) -> Finding:
     """Whether the paper's one run on one split could be one of ours: its value lies where one run
     on another split lands 95 times in 100 (a prediction interval). value(run): its score."""
-    first = evidence.over_splits(model).groupby("number").run.first()
-    values = np.array([value(run) for run in first])
-    spread = values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
+    values = []
+    for number in evidence.over_splits(model).index:
+        runs = evidence.study.resplits[f"image-{number}"][model]
+        values.append(value(next(filter(learned, runs))))
+    middle = float(np.mean(values))
+    spread = np.std(values, ddof=1) * math.sqrt(1 + 1 / len(values))
     reach = stats.t(len(values) - 1).ppf(0.975) * spread
-    low, high = max(0.0, values.mean() - reach), min(1.0, values.mean() + reach)
+    low, high = max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
     words = f"{name} of {model}: one run lands in {100 * low:.1f}–{100 * high:.1f} % "
     words += f"({len(values)} re-splits); the paper's {100 * theirs:.1f} %{more}"
     outcome = HOLDS if low - 1e-9 <= theirs <= high + 1e-9 else FAILS
-    ends = float(values.mean()), float(low), float(high)
-    return Finding(words, outcome, f"{name} of {model}", "%", *ends, number=len(values))
+    what = f"{name} of {model}"
+    return Finding(words, outcome, what, "%", middle, low, high, number=len(values))
 
 
 # ---- effects on curves

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from xray import comparisons, curves, paper
-from xray.claims_effects import better
 from xray.comparisons import printed
 from xray.data_sources import PAPER
-from xray.effects import ERROR, SPLITS, Evidence, NotRun
+from xray.effects import ERROR, SPLITS, Evidence, NotRun, better
 from xray.intervals import wilson
 from xray.items import Item, item, listed, numbers
 from xray.report_paper import FAMILIES, colour_of
@@ -131,8 +130,7 @@ def _more_complex(study: Study) -> list[dict]:
     sure: whether the difference is told from 0 although the best was picked on the same splits
     (Bonferroni, over the class).
     """
-    more = {"resplits": study.resplits, "test_share": test_share(study)}
-    evidence, best = Evidence(study.chosen, study.facts, **more), {}
+    evidence, best = Evidence(study), {}
     means = {model: values.mean() for model, values in over_images(study).items()}
     for model in sorted(means, key=means.get):
         best[MODELS[model].family] = model

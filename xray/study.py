@@ -84,6 +84,13 @@ class Study:
         return score_table(self)
 
     @cached_property
+    def means(self) -> pd.DataFrame:
+        """Mean accuracy and F1 of the runs that learned, of those shown and on re-splits: index
+        (kind, number, model)."""
+        good = self.scores[self.scores.chosen & self.scores.learned]
+        return good.groupby(["kind", "number", "model"])[["accuracy", "f1"]].mean()
+
+    @cached_property
     def epochs(self) -> pd.DataFrame:
         return epoch_table(self.scores)
 
@@ -144,7 +151,7 @@ def _score_row(run: Run, kind: str, chosen: bool) -> dict:
         "seed": run.seed,
         "split": run.split,
         "kind": kind,
-        "number": int(run.split.partition("-")[2] or 0),
+        "number": 0 if kind == "given" else int(run.split.partition("-")[2]),
         "image_size": run.image_size,
         "engine": run.engine,
         "arithmetic": run.precision,

@@ -75,6 +75,16 @@ def columns(table: pd.DataFrame, keep=()) -> dict[str, list]:
     return found
 
 
+def numbers(patients: pd.Series) -> list[int]:
+    """A number a film, the same for all films of a patient ("": not known, so of its own); [] where
+    no patient is known."""
+    if not (patients != "").any():
+        return []
+    return pd.factorize(np.array([name or row for row, name in enumerate(patients)], object))[
+        0
+    ].tolist()
+
+
 def _numbers(values: list) -> list:
     """Floats where all are numbers or text of numbers, else as they are."""
     try:
@@ -97,12 +107,20 @@ def write(folder: Path, name: str, record: dict) -> Path:
     """folder: of the study. record: split (that the models were trained on), fingerprint, labels
     (N,), patients (a number a film, or []), columns, models (dicts of model, seed, image_size,
     weights, their sha256, cut, the logit above which it says pneumonia, temperature and logits),
-    baselines (name -> logits), environment. Raises OSError."""
+    baselines (name -> logits), carry_over (of carry_over.both_ways), environment. Raises
+    OSError."""
     path = Path(folder) / "external" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:60]}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = record | {"labels": "".join(map(str, record["labels"]))}
     kept["models"] = [one | {"logits": packed(one["logits"])} for one in record["models"]]
     kept["baselines"] = {one: packed(logits) for one, logits in record["baselines"].items()}
+    kept["carry_over"] = [
+        {
+            key: packed(value) if isinstance(value, np.ndarray) else value
+            for key, value in one.items()
+        }
+        for one in record.get("carry_over", [])
+    ]
     write_json(path, {"name": name} | kept)
     return path
 
@@ -116,6 +134,13 @@ def read(folder: Path) -> list[dict]:
         films["labels"] = digits(films["labels"])
         films["models"] = [one | {"logits": unpacked(one["logits"])} for one in films["models"]]
         films["baselines"] = {one: unpacked(text) for one, text in films["baselines"].items()}
+        films["carry_over"] = [
+            {
+                key: unpacked(value) if isinstance(value, str) else value
+                for key, value in one.items()
+            }
+            for one in films.get("carry_over", [])
+        ]
         every = [one["logits"] for one in films["models"]] + list(films["baselines"].values())
         if any(len(logits) != len(films["labels"]) for logits in every):
             raise ResultsError(f"{path}: logits and labels are of other films; evaluate again")

@@ -1,0 +1,112 @@
+"""Films with equal grey levels, and what carries over with them: a shortcut of grey levels that is
+planted in phantoms is gone."""
+
+import numpy as np
+import pytest
+
+from xray import carry_over, external
+from xray.baselines import thumbnail
+from xray.data_phantoms import draw
+from xray.equalise import as_seen, equalise
+from xray.specs import EQUALISED, KNOWN
+
+SIZE, COUNT = 32, 360
+INDEX = {"train": np.arange(200), "validation": np.arange(200, 280), "test": np.arange(280, COUNT)}
+
+
+@pytest.fixture(scope="module")
+def films():
+    """uint8 (COUNT, SIZE, SIZE), half of them with pneumonia, and their labels."""
+    labels = np.arange(COUNT) % 2
+    return np.stack([draw(n, bool(label), SIZE) for n, label in enumerate(labels)]), labels
+
+
+def test_each_film_has_all_greys_equally_often(films):
+    equal = equalise(films[0])
+    assert equal.dtype == np.uint8 and equal.shape == films[0].shape
+    counts = np.array([np.bincount(film.ravel(), minlength=256) for film in equal])
+    assert (counts == SIZE**2 // 256).all()
+    odd = equalise(films[0][:3, None, :30, :30])
+    counts = np.bincount(odd[0].ravel(), minlength=256)
+    assert odd.shape == (3, 1, 30, 30) and counts.min() >= 3 and counts.max() <= 4
+
+
+def test_a_darker_pixel_never_becomes_the_brighter_one(films):
+    film, equal = films[0][0].ravel(), equalise(films[0][:1])[0].ravel()
+    order = np.argsort(equal, kind="stable")
+    assert (np.diff(film[order].astype(int)[:: SIZE**2 // 256]) >= 0).all()
+
+
+def test_what_keeps_the_order_of_greys_changes_nothing(films):
+    half = films[0] // 2
+    assert (equalise(half) == equalise(half * 2)).all()
+    assert (equalise(half) == equalise(half + 100)).all()
+    assert (equalise(films[0][5:6]) == equalise(films[0])[5:6]).all()  # of the film alone
+
+
+def test_brightness_that_loses_greys_hardly_moves_a_thumbnail(films):
+    darker = (films[0] * 0.8).astype(np.uint8)
+    before, after = (thumbnail(equalise(one), 4) for one in (films[0], darker))
+    assert (
+        np.abs(before - after).mean()
+        < 1
+        < np.abs(thumbnail(films[0], 4) - thumbnail(darker, 4)).mean()
+    )
+
+
+def test_an_even_area_gets_no_ramp():
+    film = np.zeros((1, 64, 64), np.uint8)
+    film[:, :, 32:] = 200
+    left = equalise(film)[0, :, :32].astype(float)
+    assert left.max() < 128 and np.abs(left.reshape(4, 16, 32).mean((1, 2)) - left.mean()).max() < 6
+
+
+def test_a_model_is_shown_what_its_spec_says(films):
+    assert as_seen(KNOWN["20"], films[0]) is films[0]
+    assert (as_seen(KNOWN["39"], films[0]) == equalise(films[0])).all()
+    for spec in EQUALISED.values():
+        [plain] = [
+            one
+            for one in KNOWN.values()
+            if not one.equalise
+            and one.__dict__ | {"id": spec.id, "equalise": True} == spec.__dict__
+        ]
+        assert plain.id in ("20", "26b", "35", "36")
+
+
+@pytest.fixture(scope="module")
+def both(films):
+    """What carries over where films with pneumonia are darker here, and brighter elsewhere."""
+    images, labels = films
+    darker = images.copy()
+    darker[labels == 1] = (darker[labels == 1] * 0.6).astype(np.uint8)
+    brighter = images.copy()
+    brighter[labels == 0] = (brighter[labels == 0] * 0.6).astype(np.uint8)
+    owners = [row // 2 for row in range(COUNT)]
+    found = carry_over.both_ways(darker, labels, INDEX, brighter[::-1], labels[::-1], owners)
+    test = labels[INDEX["test"]]
+    return carry_over.areas(found, test, [], labels[::-1], owners).set_index(
+        ["learned", "cells", "equalised"]
+    )
+
+
+def test_equal_greys_take_a_planted_shortcut_away(both):
+    for learned in ("here", "there"):
+        plain, equal = both.loc[(learned, 8, False)], both.loc[(learned, 8, True)]
+        assert plain.home > 0.95 and plain.away < 0.1, "it learned the shortcut, which misleads"
+        assert equal.away > 0.8 and equal.gain_low > 0.5
+        assert equal.gain == pytest.approx(equal.away - plain.away)
+        assert plain.gain == 0
+
+
+def test_what_was_learned_elsewhere_is_judged_on_other_patients():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (120, 64, 64)).astype(np.uint8)
+    labels = np.repeat(np.arange(60) % 2, 2)
+    images[1::2] = images[::2]  # each patient has one film twice, and no film tells the class
+    owners = [row // 2 for row in range(120)]
+    index = {"train": np.arange(80), "validation": np.arange(80, 100), "test": np.arange(100, 120)}
+    found = carry_over.both_ways(images, labels, index, images, labels, owners)
+    for one in found:
+        low, high = external.scores(one["own"], labels, 0.0, owners)["roc_auc"][1:]
+        assert low < 0.5 < high or high < 0.5, one["cells"]

@@ -1,0 +1,78 @@
+"""What carries over to another hospital, and back: logistic regression on thumbnails of films as
+they are and of films with equal grey levels, learned at one place and shown the other."""
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from xray import external
+from xray.baselines import fit, logits, thumbnail
+from xray.equalise import equalise
+
+SIZE = 64  # pixels a side of the films that are averaged
+CELLS = (4, 8, 16, 32)  # a side of the thumbnails
+FOLDS = 5  # of the patients elsewhere
+
+
+def both_ways(images, labels, index, others, other_labels, owners) -> list[dict]:
+    """A dict for each size of thumbnail, films as they are and equalised: cells, equalised, and
+    logits, float32:
+
+    home: learned on the training films here, shown the test films here
+    elsewhere: the same, shown the films elsewhere
+    own: learned elsewhere, shown films elsewhere of other patients (five folds)
+    back: the same (the mean of the five), shown the test films here
+
+    images: uint8 (N, SIZE, SIZE); index: split -> rows; others: uint8 (M, SIZE, SIZE); owners: the
+    patient of each of them.
+    """
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    parts = [rows for _, rows in folds.split(others, other_labels, owners)]
+    found = []
+    for equal in (False, True):
+        here, there = (equalise(films) if equal else films for films in (images, others))
+        for cells in CELLS:
+            home, away = thumbnail(here, cells), thumbnail(there, cells)
+            learned = fit(home, labels, index)
+            own, back = np.empty(len(away), np.float32), []
+            for place, rows in enumerate(parts):
+                held = parts[(place + 1) % FOLDS]
+                train = np.setdiff1d(np.arange(len(away)), np.concatenate([rows, held]))
+                of_fold = {"train": train, "validation": held, "test": rows}
+                one = fit(away, other_labels, of_fold)
+                own[rows] = one["test"]
+                back.append(logits(one, home[index["test"]]))
+            about = {"cells": cells, "equalised": equal, "home": learned["test"], "own": own}
+            about |= {"elsewhere": logits(learned, away), "back": np.mean(back, axis=0)}
+            found.append(about)
+    return found
+
+
+def areas(found: list[dict], labels, owners, other_labels, other_owners, group=None):
+    """A frame, a row a place of learning ("here", "there"), size of thumbnail and kind of film.
+
+    learned, cells, equalised; home: AUC where it was learned, away: at the other place, gain: of
+    away over that of films as they are; each with _low and _high, the 95 % interval over patients.
+
+    labels, owners: of the test films here and of the films elsewhere; owners as external.scores
+    takes them. group: of the films elsewhere these alone, bool (M,).
+    """
+    there = np.ones(len(other_labels), bool) if group is None else group
+    mine = labels, owners
+    others = other_labels[there], [one for one, kept in zip(other_owners, there) if kept]
+    rows, plain = [], {}
+    for learned in ("here", "there"):
+        for one in found:
+            at_home, away = (
+                ((one["home"], *mine), (one["elsewhere"][there], *others))
+                if learned == "here"
+                else ((one["own"][there], *others), (one["back"], *mine))
+            )
+            before = plain.setdefault((learned, one["cells"]), away[0])
+            row = {"learned": learned, "cells": one["cells"], "equalised": one["equalised"]}
+            for name, (logits_of, *truth) in {"home": at_home, "away": away}.items():
+                area = external.scores(logits_of, truth[0], 0.0, truth[1])["roc_auc"]
+                row |= {name: area[0], f"{name}_low": area[1], f"{name}_high": area[2]}
+            gain = external.gain(away[0], before, *away[1:])
+            rows.append(row | dict(zip(("gain", "gain_low", "gain_high"), gain)))
+    return pd.DataFrame(rows)

@@ -123,7 +123,7 @@ def change_films(args, file: Path, load) -> None:
     started, found = time.monotonic(), {}
     for size in sorted({run.image_size for run in runs}):
         films, mine = load(size, split), [run for run in runs if run.image_size == size]
-        modules = {run.spec.id: predict_weights.load_weights(run) for run in mine}
+        modules = {run.spec: predict_weights.load_weights(run) for run in mine}
         images, labels = films.test.images[:, 0], films.test.labels
         mean = films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
         count = len(changes.every(images, labels, mean))
@@ -131,7 +131,7 @@ def change_films(args, file: Path, load) -> None:
             found |= changes.answers(modules, images, labels, mean, shown.update)
     models = [
         {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size}
-        | {"weights": run.weights["sha256"], "logits": found[run.spec.id]}
+        | {"weights": run.weights["sha256"], "logits": found[run.spec]}
         for run in runs
     ]
     path = changes.write(place, every | {split: {"labels": labels, "models": models}})

@@ -203,7 +203,11 @@ def test_the_command_for_what_is_missing_names_data_split_size_and_folder(tmp_pa
         words += "--split patient --split-seed 2 " * (split != "given")
         words += f"--image-size 64 --force --out '{folder.parent}'"
         assert study.command([kept], ["6", "7"], "--force") == words
-    (verdict,) = [one for one in claims.judge(study.read(folder, f"made-up-01234567/{split}")) if one.id == "C09"]
+    (verdict,) = [
+        one
+        for one in claims.judge(study.read(folder, f"made-up-01234567/{split}"))
+        if one.id == "C09"
+    ]
     assert verdict.figures.endswith(study.command([kept], verdict.missing))
     assert study.train_command(["20"]) == "python scripts/train.py --model 20"
 

@@ -107,7 +107,8 @@ def trained(films, labels):
 def moved(films, labels, name):
     """The change in AUC of a model trained on such films under a change of the test films."""
     mean = films[INDEX["train"]].mean(0).round().astype(np.uint8)
-    logits = changes.answers({"20": trained(films, labels)}, films[TEST], labels[TEST], mean)["20"]
+    modules = {MODELS["20"]: trained(films, labels)}
+    [logits] = changes.answers(modules, films[TEST], labels[TEST], mean).values()
     before = [logits[changes.UNCHANGED]]
     return {
         key: intervals.of_difference([logits[key]], before, labels[TEST])["roc_auc"] for key in name

@@ -12,7 +12,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 from xray import predict
 from xray.baselines import box_mask, digits, packed, ring_mask, unpacked
+from xray.equalise import as_seen
 from xray.files import read_json, write_json
+from xray.specs import ModelSpec
 
 RING = 0.10  # of the side: the ring that is taken away or swapped
 UNCHANGED = "unchanged"
@@ -104,14 +106,16 @@ def every(films: np.ndarray, labels: np.ndarray, mean: np.ndarray) -> dict:
     }
 
 
-def answers(modules: dict, films, labels, mean, tick=None) -> dict[str, dict[str, np.ndarray]]:
-    """Key of `modules` -> change -> logits, float32 (N,). The modules' image size is the films'.
-    tick(): called after each change."""
-    found = {key: {} for key in modules}
+def answers(
+    modules: dict, films, labels, mean, tick=None
+) -> dict[ModelSpec, dict[str, np.ndarray]]:
+    """Spec -> change -> logits, float32 (N,). modules: spec -> trained module, whose image size is
+    the films'. tick(): called after each change."""
+    found = {spec: {} for spec in modules}
     for name, change in every(films, labels, mean).items():
         changed = np.ascontiguousarray(change())[:, None]
-        for key, module in modules.items():
-            found[key][name] = predict.logits(module, changed)
+        for spec, module in modules.items():
+            found[spec][name] = predict.logits(module, as_seen(spec, changed))
         if tick:
             tick()
     return found

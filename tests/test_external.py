@@ -215,3 +215,11 @@ def test_baselines_that_mislead_elsewhere_are_named(section, tmp_path):
         baselines.CURVE,
         "other model",
     ]
+
+
+def test_the_brier_score_is_of_the_probability_that_is_printed():
+    logits, labels = np.array([4.0, -4.0, 2.0]), np.array([1, 0, 0])
+    printed = 1 / (1 + np.exp(-logits / 2.5))
+    found = external.scores(logits, labels, 3.0, None, temperature=2.5)
+    assert found["brier"][0] == pytest.approx(np.mean((printed - labels) ** 2))
+    assert found["recall"][0] == 1 and found["specificity"][0] == 1

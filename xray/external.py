@@ -183,22 +183,23 @@ def over_patients(value: float, influence: np.ndarray, owners) -> tuple[float, f
     independent, so their influences are added up first. owners: a patient a film, or None or []
     where each film stands alone."""
     films = len(influence)
-    number = np.unique(owners, return_inverse=True)[1] if owners else np.arange(films)
+    known = owners is not None and len(owners)
+    number = np.unique(owners, return_inverse=True)[1] if known else np.arange(films)
     sums = np.bincount(number, influence)
     reach = stats.norm.ppf((1 + intervals.LEVEL) / 2) * math.sqrt((sums**2).sum()) / films
     return value, float(value - reach), float(value + reach)
 
 
-def scores(logits, labels, threshold: float, owners: list | None) -> dict:
-    """score -> (value, low, high), see over_patients: roc_auc, accuracy, recall and specificity
-    where pneumonia is a logit above the threshold, and brier."""
-    found = intervals.influence(np.asarray(logits, np.float64) - threshold, labels)
-    found["brier"] = intervals.influence(logits, labels)["brier"]
+def scores(logits, labels, threshold: float, owners: list | None, temperature=1.0) -> dict:
+    """score -> (value, low, high), see over_patients, of those that intervals.influence knows:
+    pneumonia is a logit above the threshold, its probability sigmoid(logit / temperature)."""
+    logits = np.asarray(logits, np.float64)
+    found = intervals.influence(logits - threshold, labels)
+    found["brier"] = intervals.influence(logits / temperature, labels)["brier"]
     result = {}
-    for name in ("roc_auc", "accuracy", "recall", "specificity", "brier"):
-        if name in found:
-            value, low, high = over_patients(*found[name], owners)
-            result[name] = value, max(0.0, low), min(1.0, high)
+    for name, (value, part) in found.items():
+        value, low, high = over_patients(value, part, owners)
+        result[name] = value, max(0.0, low), min(1.0, high)
     return result
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from xray import comparisons, curves, paper
+from xray import curves, paper
 from xray.comparisons import printed
 from xray.data_sources import PAPER
 from xray.effects import ERROR, SPLITS, Evidence, NotRun, better
@@ -16,7 +16,7 @@ from xray.items import Item, item, listed, numbers
 from xray.report_paper import FAMILIES, colour_of
 from xray.report_plots import Mark, dots
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
-from xray.study import EVALUATED, Study, not_trained, test_share
+from xray.study import EVALUATED, Study, not_trained
 
 ABOUT = "about.txt"  # beside data.json: what is known of the data and no program can see
 SCORES = ("accuracy", "f1")
@@ -101,9 +101,9 @@ def headline(study: Study) -> dict:
 @lru_cache(maxsize=1)
 def over_images(study: Study) -> dict[str, np.ndarray]:
     """Model -> its accuracies over image re-splits, those with SPLITS of them or more."""
-    found = comparisons.compare(study.chosen, study.resplits, test_share(study))
-    sides = {row.model: row.sides["image"] for row in found if row.score == "accuracy"}
-    return {model: values for model, values in sides.items() if len(values) >= SPLITS}
+    means = study.means.reset_index()
+    means = means[means.kind == "image"].groupby("model", sort=False).accuracy
+    return {model: values.to_numpy() for model, values in means if len(values) >= SPLITS}
 
 
 def _simplest(study: Study) -> dict | None:

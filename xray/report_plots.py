@@ -47,6 +47,7 @@ STYLE = {
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # else each is moved out of the way of ticks that no axis has there
     "axes.labelsize": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -1,13 +1,12 @@
 """The verdicts on the paper's claims, as the report shows them."""
 
-import re
 from collections import Counter
 from functools import lru_cache
 
 from markupsafe import Markup
 
 from xray import claims
-from xray.items import Item, escape, item, numbers
+from xray.items import Item, decimals, escape, item, numbers, signed
 from xray.study import Study
 
 MOST = 4  # conditions of one claim that are said in words
@@ -58,8 +57,12 @@ def conditions(verdict: claims.Verdict) -> str:
 
 
 def in_short(finding) -> str:
-    """A condition in few words: "accuracy, 22b − 20b +1.2 (0.2 to 2.3)"."""
-    return re.sub("; given split [^)]*", "", finding.words)
+    """A condition in few words: "accuracy, 22b − 20b +1.2 points (0.2 to 2.3)"."""
+    if not finding.unit:
+        return finding.words
+    mean, low, high = (100 * value for value in (finding.mean, finding.low, finding.high))
+    interval = f"({decimals(low)} to {decimals(high)})"
+    return f"{finding.what} {signed(mean)} {finding.unit} {interval}"
 
 
 def adjusted(verdict: claims.Verdict) -> str:

@@ -1,5 +1,7 @@
 """A study -> the report: Markdown from the chapters, and the page that is made from it."""
 
+import contextlib
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xray import items, page, paper, report_plots, report_verdicts
+from xray import claims, items, page, paper, report_plots, report_verdicts
 from xray.files import write_atomically
 from xray.page import TEMPLATES
 from xray.specs import MODELS
@@ -138,15 +140,42 @@ def markdown(report: Report, chapters: tuple[str, ...] = CHAPTERS) -> str:
 
 
 def pages(report: Report, chapters: tuple[str, ...] = CHAPTERS) -> dict[str, bytes]:
-    """File -> content: report.md, index.html and what both show."""
+    """File -> content: report.md, index.html, claims.json and what the first two show."""
     text = markdown(report, chapters)
     made = page.page(text, report.files, report.extras, report.scripts)
-    return report.files | {"report.md": text.encode(), "index.html": made.encode()}
+    verdicts = claims.as_json(report_verdicts.judged(report.study))
+    judged = {"study": report.study.name, "claims": verdicts}
+    return report.files | {
+        "report.md": text.encode(),
+        "claims.json": f"{json.dumps(judged, indent=1, ensure_ascii=False)}\n".encode(),
+        "index.html": made.encode(),
+    }
+
+
+def shown_in(out: Path) -> str:
+    """The study that the report in `out` is of; "" where there is none."""
+    try:
+        return str(json.loads((Path(out) / "claims.json").read_bytes())["study"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def write(study: Study, out: Path) -> list[Path]:
-    """Writes the report into `out`; then what an earlier one left in its figures/ goes."""
-    files = pages(Report(study))
+    """Writes the report into `out`, then removes what an earlier one there named in figures/ and
+    this one does not; and index.html beside the study's records, where these can be written to.
+    Gives the paths, index.html last. Raises OSError."""
+    out, files = Path(out), pages(Report(study))
+    try:
+        earlier = (out / "report.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        earlier = ""
     for name, content in files.items():
-        write_atomically(Path(out) / name, content)
-    return [Path(out) / name for name in files]
+        write_atomically(out / name, content)
+    for name in set(re.findall(r"\(figures/([\w.-]+)\)", earlier)):
+        if f"figures/{name}" not in files:
+            (out / "figures" / name).unlink(missing_ok=True)
+    # alone, without the files that its links name
+    alone = re.sub('( · )?<a href="figures/[^"]*">CSV</a>', "", files["index.html"].decode())
+    with contextlib.suppress(OSError):
+        write_atomically(study.folder / "index.html", alone.encode())
+    return [out / name for name in files]

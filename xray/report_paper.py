@@ -51,7 +51,7 @@ def one_record(study: Study) -> Item:
     entry = study.facts["sample"]
     name = CLASS_NAMES[entry["label"]]
     listing = [
-        f"path   {entry['path']}",
+        f"path   {' '.join(entry['path'].split())}",
         f"image  mode {entry['mode']}, {entry['width']}×{entry['height']} pixels",
         f"label  {entry['label']} ({name})",
     ]
@@ -67,9 +67,16 @@ def its_image(study: Study) -> Item:
 def _first_film(study: Study) -> tuple[np.ndarray, str]:
     """The training split's first film, uint8 (S, S), where it may be shown, else a phantom; and
     what it is, in words."""
-    # TODO: films in the box
-    film = data_phantoms.draw(0, False, 320)
-    return film, "A phantom, drawn in place of the film: its licence is not known."
+    if "film" in study.facts:  # given by a person who has the data
+        return study.facts["film"], "The film of that record."
+    from xray.report_films import films_of
+
+    boxed = films_of(study)
+    if boxed is not None:
+        words = "The film of that record, CC BY 4.0 (Kermany et al.), brought to 64×64."
+        return boxed.train.images[0, 0], words
+    words = "A phantom, drawn in place of the film: its licence is not known. With --data SOURCE "
+    return data_phantoms.draw(0, False, 320), words + "scripts/report.py shows the film itself."
 
 
 def _png(film: np.ndarray) -> bytes:

@@ -48,31 +48,41 @@ def both_ways(images, labels, index, others, other_labels, owners) -> list[dict]
     return found
 
 
-def areas(found: list[dict], labels, owners, other_labels, other_owners, group=None):
-    """A frame, a row a place of learning ("here", "there"), size of thumbnail and kind of film.
+def areas(found: list[dict], labels, owners, other_labels, other_owners, groups=()) -> pd.DataFrame:
+    """A row a place of learning, size of thumbnail and kind of film, of what both_ways found.
 
-    learned, cells, equalised; home: AUC where it was learned, away: at the other place, gain: of
-    away over that of films as they are; each with _low and _high, the 95 % interval over patients.
+    learned ("here", "there"), cells, equalised; home: AUC where it was learned, away: at the other
+    place, gain: of away over that of films as they are; each with _low and _high, the 95 % interval
+    over patients. A group's name: AUC of its films elsewhere alone.
 
-    labels, owners: of the test films here and of the films elsewhere; owners as external.scores
-    takes them. group: of the films elsewhere these alone, bool (M,).
+    labels, owners: of the test films here and of the films elsewhere, owners as external.scores
+    takes them. groups: of the films elsewhere, name -> bool (M,).
     """
-    there = np.ones(len(other_labels), bool) if group is None else group
-    mine = labels, owners
-    others = other_labels[there], [one for one, kept in zip(other_owners, there) if kept]
+    here, there = (labels, owners), (other_labels, other_owners)
     rows, plain = [], {}
-    for learned in ("here", "there"):
+    for learned, home, away, shown in (
+        ("here", here, there, "home elsewhere"),
+        ("there", there, here, "own back"),
+    ):
         for one in found:
-            at_home, away = (
-                ((one["home"], *mine), (one["elsewhere"][there], *others))
-                if learned == "here"
-                else ((one["own"][there], *others), (one["back"], *mine))
-            )
-            before = plain.setdefault((learned, one["cells"]), away[0])
+            at_home, elsewhere = (one[key] for key in shown.split())
+            before = plain.setdefault((learned, one["cells"]), elsewhere)
             row = {"learned": learned, "cells": one["cells"], "equalised": one["equalised"]}
-            for name, (logits_of, *truth) in {"home": at_home, "away": away}.items():
-                area = external.scores(logits_of, truth[0], 0.0, truth[1])["roc_auc"]
-                row |= {name: area[0], f"{name}_low": area[1], f"{name}_high": area[2]}
-            gain = external.gain(away[0], before, *away[1:])
-            rows.append(row | dict(zip(("gain", "gain_low", "gain_high"), gain)))
+            row |= triple("home", external.area([at_home], *home))
+            row |= triple("away", external.area([elsewhere], *away))
+            row |= triple("gain", external.gain([elsewhere], [before], *away))
+            of_films = elsewhere if learned == "here" else at_home
+            rows.append(row | within(groups, [of_films], other_labels))
     return pd.DataFrame(rows)
+
+
+def triple(name: str, three) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), three))
+
+
+def within(groups, runs: list, labels) -> dict[str, float]:
+    """Group -> mean AUC of its films alone."""
+    return {
+        name: external.area([logits[rows] for logits in runs], labels[rows], None)[0]
+        for name, rows in dict(groups).items()
+    }

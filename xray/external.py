@@ -203,12 +203,21 @@ def scores(logits, labels, threshold: float, owners: list | None, temperature=1.
     return result
 
 
-def gain(logits, others, labels, owners: list | None) -> tuple[float, float, float]:
-    """The AUC of some logits less that of others on the same films, see over_patients."""
-    (value, part), (other, other_part) = (
-        intervals.influence(one, labels)["roc_auc"] for one in (logits, others)
-    )
-    return over_patients(value - other, part - other_part, owners)
+def area(runs: list, labels, owners: list | None) -> tuple[float, float, float]:
+    """The mean AUC of the logits of some runs on the same films, see over_patients."""
+    found = [intervals.influence(logits, labels)["roc_auc"] for logits in runs]
+    value = float(np.mean([value for value, _ in found]))
+    return over_patients(value, np.mean([part for _, part in found], axis=0), owners)
+
+
+def gain(runs: list, others: list, labels, owners: list | None) -> tuple[float, float, float]:
+    """The mean AUC of some runs less that of others on the same films, see over_patients."""
+    found = [
+        [intervals.influence(one, labels)["roc_auc"] for one in side] for side in (runs, others)
+    ]
+    values = [np.mean([value for value, _ in side]) for side in found]
+    parts = [np.mean([part for _, part in side], axis=0) for side in found]
+    return over_patients(float(values[0] - values[1]), parts[0] - parts[1], owners)
 
 
 def within_patients(logits, labels, owners: list) -> tuple[float, int]:

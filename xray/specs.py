@@ -178,9 +178,10 @@ def _table_3() -> dict[str, ModelSpec]:
 TABLE_3 = _table_3()
 
 # Models as they are, on films with equal grey levels. Row -> the model.
+PLAIN = {"39": "20", "40": "26b", "41": "35", "42": "36"}
 EQUALISED: dict[str, ModelSpec] = {
     name: replace((MODELS | TABLE_3)[plain], id=name, equalise=True)
-    for name, plain in {"39": "20", "40": "26b", "41": "35", "42": "36"}.items()
+    for name, plain in PLAIN.items()
 }
 
 KNOWN: dict[str, ModelSpec] = MODELS | LEARNING_RATE_SEARCH | TABLE_3 | EQUALISED

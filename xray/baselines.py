@@ -26,7 +26,7 @@ GRID = 32  # regions of a film are averaged over the cells of a grid this many c
 # top, bottom, left, right as shares of the side: holds the lungs of all but a few films
 BOX = (0.05, 0.90, 0.05, 0.95)
 CORNER = 0.15  # of the side, of each corner's square: where side markers stand
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: the inverse of the L2 penalty
+STRENGTHS = tuple(10.0**power for power in range(-4, 4))  # scikit-learn's C: inverse L2 penalty
 FEWEST = 32  # training images at which the learning curve starts
 CURVE = "thumbnail 16×16"  # the baseline whose learning curve is drawn
 HEADER = "file size and header"

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from xray import intervals, metrics
 
@@ -50,6 +51,15 @@ def test_count_scores_are_those_of_torchmetrics():
         found = metrics.scores(logits, labels)
         for name, value in metrics.count_scores(**metrics.confusion(logits, labels)).items():
             assert found[name] == pytest.approx(float(value), abs=1e-6)
+
+
+def test_rankings_are_those_of_scikit_learn():
+    random = np.random.default_rng(4)
+    for _ in range(20):
+        logits, labels = random.normal(size=60).round(1), random.integers(0, 2, 60)
+        found = metrics.scores(logits, labels)
+        assert found["roc_auc"] == pytest.approx(roc_auc_score(labels, logits))
+        assert found["average_precision"] == pytest.approx(average_precision_score(labels, logits))
 
 
 def test_a_logit_of_zero_is_class_0():

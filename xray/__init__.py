@@ -45,7 +45,7 @@ Judgement
     comparisons            like with like: image sizes, durations, re-splits
     effects                what counts as an effect: rules, evidence
     claims                 a verdict on each of the paper's claims
-    deviations             rules that were changed after results were seen (deviations.txt)
+    deviations             rules that were changed after results were seen (deviations.toml)
 Experiments beside the study
     starts                 which MLPs are dead before they learn: a census of starting weights
     trials                 models of one hidden layer with one thing changed, many side by side

@@ -1,49 +1,22 @@
-"""Runs compared like with like: two image sizes, durations, and other splits of the same images."""
+"""Runs compared like with like: other splits of the same images, the luck of epoch, seed and split,
+two image sizes, durations. Scores are fractions in 0-1."""
 
+import itertools
 import math
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from xray import curves, metrics, paper
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, KNOWN, MODELS
-from xray.study import Study, counts_on_test, finished, learned
+from xray.study import EVALUATED, Study, counts_on_test, finished, learned, test_share
 
 PROTOCOLS = ("image", "patient")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One model and one score over re-splits; fractions in 0-1, nan where not known.
-
-    sides: "image" and "patient" -> one value a split, float (splits,), the mean over its runs that
-        learned (study.learned). lost: protocol -> (runs that did not, all finished runs).
-    given: the mean over the runs that learned on the given split. paper: what it printed.
-    percentile: the share of image re-splits below the paper's value, ties half.
-    gap: mean by image less mean by patient; error: its standard error; low, high: its 95 %
-        interval; p: two-sided; detectable: the true gap that such a study finds in 4 of 5 cases.
-    """
-
-    model: str
-    score: str
-    sides: dict
-    lost: dict
-    given: float
-    paper: float
-    percentile: float = math.nan
-    gap: float = math.nan
-    error: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p: float = math.nan
-    detectable: float = math.nan
-
-
-def _scores(run) -> dict:
-    return metrics.count_scores(**counts_on_test(run))
+REACH = 1.96  # standard deviations within which a normal draw lies 95 times in 100
 
 
 def printed(model: str, score: str) -> float:
@@ -53,40 +26,46 @@ def printed(model: str, score: str) -> float:
     return (implied if score == "accuracy" else paper.SCORES[model][score]) / 100
 
 
-def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
-    """Accuracy and F1 over re-splits of the same images, for each model that has some.
+# ---- other splits
 
-    runs: model -> runs on the given split. splits: "image-<seed>" or "patient-<seed>" -> model ->
-    runs. test_share: test images over training images.
+
+def resplits(study: Study) -> pd.DataFrame:
+    """A row a score (accuracy, f1) and model of the paper that has runs which learned on re-splits.
+
+    model, score. image, patient: float arrays, one value a split, the mean over its runs that
+        learned. lost: protocol -> (finished runs that did not learn, all finished runs).
+    given: the mean over the runs that learned on the given split. paper: what it printed.
+    percentile: the share of image re-splits below the paper's value, ties half.
+    gap ... detectable: see corrected_test, of image less patient; nan where it gives none.
     """
-    values = defaultdict(lambda: {protocol: [] for protocol in PROTOCOLS})
-    lost = defaultdict(lambda: {protocol: [0, 0] for protocol in PROTOCOLS})
-    for name, by_model in splits.items():
-        protocol = name.split("-")[0]
-        for model, group in by_model.items():
-            done = [run for run in group if finished(run)]
-            good = [_scores(run) for run in done if learned(run)]
-            lost[model][protocol][0] += len(done) - len(good)
-            lost[model][protocol][1] += len(done)
-            for score in ("accuracy", "f1") if good else ():
-                mean = float(np.mean([row[score] for row in good]))
-                values[model, score][protocol].append(round(mean, 9))  # so that equal counts tie
+    runs = study.scores[study.scores.finished & study.scores.model.isin(EVALUATED)]
+    means = study.means.round(9)  # so that equal counts tie
     rows = []
-    for score in ("accuracy", "f1"):
-        for model in [model for model in MODELS if (model, score) in values]:
-            sides = {key: np.array(found) for key, found in values[model, score].items()}
-            done = [run for run in runs.get(model, []) if finished(run)]
-            ours = [_scores(run)[score] for run in done if learned(run)]
-            given = float(np.mean(ours)) if ours else math.nan
-            of_lost = {key: tuple(pair) for key, pair in lost[model].items()}
-            theirs = printed(model, score)
-            below = math.nan
-            if len(sides["image"]):
-                mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
-                below = float(mark) / 100
-            test = corrected_test(sides["image"], sides["patient"], test_share)
-            rows.append(Comparison(model, score, sides, of_lost, given, theirs, below, **test))
-    return rows
+    for score, model in itertools.product(("accuracy", "f1"), EVALUATED):
+        of_model = means[score][means.index.get_level_values("model") == model]
+        sides = {"given": np.array([])}
+        for kind in (*PROTOCOLS, "given"):
+            sides[kind] = of_model[of_model.index.get_level_values("kind") == kind].to_numpy()
+        if not len(sides["image"]) + len(sides["patient"]):
+            continue
+        theirs = printed(model, score)
+        lost = {}
+        for kind in PROTOCOLS:
+            learned = runs.learned[(runs.kind == kind) & (runs.model == model)]
+            lost[kind] = int((~learned).sum()), len(learned)
+        row = {"model": model, "score": score, "image": sides["image"]}
+        row |= {"patient": sides["patient"], "lost": lost, "paper": theirs}
+        row["given"] = float(sides["given"][0]) if len(sides["given"]) else math.nan
+        row["percentile"] = math.nan
+        if len(sides["image"]):
+            mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
+            row["percentile"] = float(mark) / 100
+        rows.append(row | corrected_test(sides["image"], sides["patient"], test_share(study)))
+    columns = ["model", "score", *PROTOCOLS, "lost", "given", "paper", "percentile", *_TEST]
+    return pd.DataFrame(rows, columns=columns)
+
+
+_TEST = ("gap", "error", "low", "high", "p", "detectable")
 
 
 def corrected_test(first, second, test_share: float) -> dict:
@@ -94,9 +73,10 @@ def corrected_test(first, second, test_share: float) -> dict:
 
     Splits of the same images share most of their training images, so their scores are not
     independent: the variance of a mean over J of them is (1/J + test_share) · s², not s²/J (Machine
-    Learning 52, 2003, section 5.1). Returns gap, error, low, high, p and detectable (see
-    Comparison), or {} where a side has fewer than two values. p is 1 where nothing varies and the
-    gap is 0, and 0 where nothing varies and it is not.
+    Learning 52, 2003, section 5.1). Returns gap: mean of the first less mean of the second; error:
+    its standard error; low, high: its 95 % interval; p: two-sided, 1 where nothing varies and the
+    gap is 0, and 0 where nothing varies and it is not; detectable: the true gap that such a study
+    finds in 4 of 5 cases. {} where a side has fewer than two values.
     """
     if min(len(first), len(second)) < 2:
         return {}
@@ -116,6 +96,60 @@ def corrected_test(first, second, test_share: float) -> dict:
         "p": float(2 * student.sf(abs(gap) / error)),
         "detectable": float((student.ppf(0.975) + student.ppf(0.8)) * error),
     }
+
+
+# ---- how much of a score is the luck of the last epoch, of the seed, of the split
+
+
+def swings(study: Study) -> pd.DataFrame:
+    """A row a model of the paper's tables with runs that learned: standard deviations of its
+    accuracy over these; nan where unknown.
+
+    model; runs, resplits: how many. epochs: of validation over the last third of a run's epochs,
+    the mean over runs (curves.swing). seeds: of the last epoch's validation over seeds.
+    seeds_on_test: of the test split's over seeds. splits: of the test split's over image re-splits.
+    """
+    scores, rows = study.scores, []
+    shown = scores[(scores.kind == "given") & scores.chosen & scores.learned]
+    by_split = study.means.accuracy
+    for model in EVALUATED:
+        group = shown[shown.model == model]
+        if not len(group):
+            continue
+        lines = [run.history["validation_accuracy"] for run in group.run]
+        kinds, models = by_split.index.get_level_values(0), by_split.index.get_level_values(2)
+        splits = by_split[(kinds == "image") & (models == model)]
+        row = {"model": model, "runs": len(group), "resplits": len(splits)}
+        row["epochs"] = float(np.mean([curves.swing(line) for line in lines]))
+        row["seeds"] = pd.Series([line[-1] for line in lines]).std()
+        row["seeds_on_test"] = group.accuracy.std()
+        row["splits"] = splits.std()
+        rows.append(row)
+    columns = ["model", "runs", "resplits", "epochs", "seeds", "seeds_on_test", "splits"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def differences(found: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair of models of one of the paper's tables, the largest difference first: by how
+    much its exact accuracy differs, and what two runs of these models would differ by less than 95
+    times in 100 if the models were alike: where only the last epoch is drawn, and where the seed is
+    too. found: as swings gives it.
+
+    table; better, other: the models; paper, by_epochs, by_seeds: fractions.
+    """
+    of, rows = found.set_index("model"), []
+    for table, models in paper.TABLES.items():
+        there = [model for model in models if model in of.index]
+        there.sort(key=lambda model: -printed(model, "accuracy"))
+        for better, other in itertools.combinations(there, 2):
+            row = {"table": table, "better": better, "other": other}
+            row["paper"] = printed(better, "accuracy") - printed(other, "accuracy")
+            row["by_epochs"] = REACH * math.hypot(*of.epochs[[better, other]])
+            row["by_seeds"] = REACH * math.hypot(*of.seeds_on_test[[better, other]])
+            rows.append(row)
+    columns = ["table", "better", "other", "paper", "by_epochs", "by_seeds"]
+    pairs = pd.DataFrame(rows, columns=columns)
+    return pairs.sort_values("paper", ascending=False, kind="stable", ignore_index=True)
 
 
 # ---- image sizes, durations
@@ -171,3 +205,73 @@ def timed_alike(runs: list[Run]) -> dict[str, list[Run]]:
             groups[alike][run.spec.id].append(run)
     best = max(groups, key=lambda k: (len(groups[k]), len(groups[k]["26b"]), k), default=None)
     return {model: found for model, found in groups[best].items() if found} if best else {}
+
+
+# ---- as long as the report before asks for it
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model and one score over re-splits; fractions in 0-1, nan where not known.
+
+    sides: "image" and "patient" -> one value a split, float (splits,), the mean over its runs that
+        learned (study.learned). lost: protocol -> (runs that did not, all finished runs).
+    given: the mean over the runs that learned on the given split. paper: what it printed.
+    percentile: the share of image re-splits below the paper's value, ties half.
+    gap: mean by image less mean by patient; error: its standard error; low, high: its 95 %
+        interval; p: two-sided; detectable: the true gap that such a study finds in 4 of 5 cases.
+    """
+
+    model: str
+    score: str
+    sides: dict
+    lost: dict
+    given: float
+    paper: float
+    percentile: float = math.nan
+    gap: float = math.nan
+    error: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    detectable: float = math.nan
+
+
+def _scores(run) -> dict:
+    return metrics.count_scores(**counts_on_test(run))
+
+
+def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
+    """Accuracy and F1 over re-splits of the same images, for each model that has some.
+
+    runs: model -> runs on the given split. splits: "image-<seed>" or "patient-<seed>" -> model ->
+    runs. test_share: test images over training images.
+    """
+    values = defaultdict(lambda: {protocol: [] for protocol in PROTOCOLS})
+    lost = defaultdict(lambda: {protocol: [0, 0] for protocol in PROTOCOLS})
+    for name, by_model in splits.items():
+        protocol = name.split("-")[0]
+        for model, group in by_model.items():
+            done = [run for run in group if finished(run)]
+            good = [_scores(run) for run in done if learned(run)]
+            lost[model][protocol][0] += len(done) - len(good)
+            lost[model][protocol][1] += len(done)
+            for score in ("accuracy", "f1") if good else ():
+                mean = float(np.mean([row[score] for row in good]))
+                values[model, score][protocol].append(round(mean, 9))  # so that equal counts tie
+    rows = []
+    for score in ("accuracy", "f1"):
+        for model in [model for model in MODELS if (model, score) in values]:
+            sides = {key: np.array(found) for key, found in values[model, score].items()}
+            done = [run for run in runs.get(model, []) if finished(run)]
+            ours = [_scores(run)[score] for run in done if learned(run)]
+            given = float(np.mean(ours)) if ours else math.nan
+            of_lost = {key: tuple(pair) for key, pair in lost[model].items()}
+            theirs = printed(model, score)
+            below = math.nan
+            if len(sides["image"]):
+                mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
+                below = float(mark) / 100
+            test = corrected_test(sides["image"], sides["patient"], test_share)
+            rows.append(Comparison(model, score, sides, of_lost, given, theirs, below, **test))
+    return rows

@@ -1,5 +1,6 @@
-"""The rules that were changed after results were seen (deviations.txt), oldest first."""
+"""The rules that were changed after results were seen (deviations.toml), oldest first."""
 
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,25 +16,14 @@ class Deviation(NamedTuple):
     why: str
 
 
-def parse(table: str) -> list[Deviation]:
-    """Entries of a date and verdicts ("holds: C11 C15; within noise: C33", or "none"), then three
-    lines: Old, New, Why. A line that is indented twice goes on."""
+def read(path: Path = Path(__file__).with_name("deviations.toml")) -> list[Deviation]:
     found = []
-    for line in table.strip().splitlines():
-        if not line.startswith(" "):
-            date, _, verdicts = (part.strip() for part in line.partition("|"))
-            found.append([date, _verdicts(verdicts)])
-        elif line.startswith("    "):
-            found[-1][-1] += " " + line.strip()
-        else:
-            found[-1].append(line.strip().split(": ", 1)[1])
-    return [Deviation(*entry) for entry in found]
+    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["changed"]:
+        groups = entry.pop("before", {}).items()
+        before = {name: verdict for verdict, names in groups for name in names.split()}
+        date = str(entry.pop("date"))
+        found.append(Deviation(date=date, before=dict(sorted(before.items())), **entry))
+    return found
 
 
-def _verdicts(words: str) -> dict[str, str]:
-    parts = [part.split(":") for part in words.split(";") if ":" in part]
-    pairs = [(name, verdict.strip()) for verdict, names in parts for name in names.split()]
-    return dict(sorted(pairs))
-
-
-DEVIATIONS = parse((Path(__file__).parent / "deviations.txt").read_text(encoding="utf-8"))
+DEVIATIONS = read()

@@ -56,11 +56,7 @@ def scores(logits, labels, batch_size: int = 32) -> dict:
     probability, counts = expit(logits.astype(np.float64)), confusion(logits, labels)
     area, average = math.nan, math.nan
     if 0 < labels.sum() < len(labels):
-        rank = rankdata(logits)  # Mann and Whitney's U, for a tenth of roc_auc_score's time
-        positives, negatives = labels.sum(), (1 - labels).sum()
-        above = rank[labels == 1].sum() - positives * (positives + 1) / 2
-        area = above / (positives * negatives)
-        average = sklearn_metrics.average_precision_score(labels, rank)
+        area, average = _ranking(logits, labels)
     bins = reliability(logits, labels)
     off = np.nansum(bins["count"] * np.abs(bins["probability"] - bins["positive"]))
     result = count_scores(**counts) | {
@@ -71,6 +67,18 @@ def scores(logits, labels, batch_size: int = 32) -> dict:
         "ece": off / len(labels),
     }
     return {name: float(value) for name, value in result.items()} | counts
+
+
+def _ranking(logits, labels) -> tuple[float, float]:
+    """Area under the ROC curve and average precision, as scikit-learn's roc_auc_score and
+    average_precision_score give them, without their checks: a study has a thousand runs."""
+    positives, negatives = labels.sum(), (1 - labels).sum()
+    above = rankdata(logits)[labels == 1].sum() - positives * (positives + 1) / 2  # of Mann-Whitney
+    _, place = np.unique(-logits, return_inverse=True)
+    called = np.cumsum(np.bincount(place))  # as the threshold falls from logit to logit
+    right = np.cumsum(np.bincount(place, labels))
+    average = np.sum(np.diff(right, prepend=0) * right / called) / positives
+    return above / (positives * negatives), average
 
 
 def batch_mean_accuracy(logits, labels, batch_size: int) -> float:

@@ -131,19 +131,17 @@ def score_table(study: Study) -> pd.DataFrame:
     """
     shown = {id(run) for runs in (study.chosen | study.beyond).values() for run in runs}
     extra = [run for runs in study.beyond.values() for run in runs]
-    rows = [_score_row(run, "given", id(run) in shown) for run in _distinct(study.runs + extra)]
+    runs = {id(run): run for run in study.runs + extra}.values()
+    rows = [_score_row(run, "given", 0, id(run) in shown) for run in runs]
     for splits in (study.resplits, study.beyond_resplits):
         for split, by_model in splits.items():
-            kind = split.partition("-")[0]
-            rows += [_score_row(run, kind, True) for runs in by_model.values() for run in runs]
+            kind, number = split.split("-")
+            for runs in by_model.values():
+                rows += [_score_row(run, kind, int(number), True) for run in runs]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _distinct(runs: list[Run]) -> list[Run]:
-    return list({id(run): run for run in runs}.values())
-
-
-def _score_row(run: Run, kind: str, chosen: bool) -> dict:
+def _score_row(run: Run, kind: str, number: int, chosen: bool) -> dict:
     done = finished(run)
     row = {
         "model": run.spec.id,
@@ -151,7 +149,7 @@ def _score_row(run: Run, kind: str, chosen: bool) -> dict:
         "seed": run.seed,
         "split": run.split,
         "kind": kind,
-        "number": 0 if kind == "given" else int(run.split.partition("-")[2]),
+        "number": number,
         "image_size": run.image_size,
         "engine": run.engine,
         "arithmetic": run.precision,
@@ -164,26 +162,32 @@ def _score_row(run: Run, kind: str, chosen: bool) -> dict:
     }
     if not done:
         return row
+    if kind == "given":
+        return row | on_test(run)
     counts = counts_on_test(run)
-    return row | counts | (on_test(run) if kind == "given" else metrics.count_scores(**counts))
+    scores = metrics.count_scores(**counts)
+    return row | counts | {name: float(value) for name, value in scores.items()}
 
 
 def epoch_table(scores: pd.DataFrame) -> pd.DataFrame:
     """A row an epoch of the runs that the report shows: model, family, seed, learned,
     diverged, epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy (as
     results.Run.history), seconds (nan where they were not kept)."""
-    parts = []
-    for row in scores[(scores.kind == "given") & scores.chosen].itertuples():
-        part = pd.DataFrame({curve: row.run.history.get(curve, []) for curve in CURVES})
-        seconds = row.run.environment.get("epoch_seconds") or [math.nan] * len(part)
-        part.insert(0, "epoch", np.arange(1, len(part) + 1))
-        part["seconds"] = seconds[: len(part)]
-        part.insert(0, "diverged", row.run.status == "diverged")
-        for place, name in enumerate(("model", "family", "seed", "learned")):
-            part.insert(place, name, getattr(row, name))
-        parts.append(part)
-    columns = ["model", "family", "seed", "learned", "diverged", "epoch", *CURVES, "seconds"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    shown = scores[(scores.kind == "given") & scores.chosen]
+    lengths = [len(run.history.get(CURVES[0], [])) for run in shown.run]
+    table = shown.loc[shown.index.repeat(lengths), ["model", "family", "seed", "learned"]]
+    table["diverged"] = np.repeat([run.status == "diverged" for run in shown.run], lengths)
+    table["epoch"] = _end_to_end(np.arange(1, length + 1) for length in lengths).astype(int)
+    for curve in CURVES:
+        table[curve] = _end_to_end(run.history.get(curve, []) for run in shown.run)
+    told = (run.environment.get("epoch_seconds") or [] for run in shown.run)
+    rows = zip(told, lengths)
+    table["seconds"] = _end_to_end(seconds or [math.nan] * length for seconds, length in rows)
+    return table.reset_index(drop=True)
+
+
+def _end_to_end(parts) -> np.ndarray:
+    return np.concatenate([np.empty(0), *parts])
 
 
 def model_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -220,19 +224,14 @@ def summary_table(scores: pd.DataFrame) -> pd.DataFrame:
     """
     parts = {}
     for model, group in _shown(scores):
-        if not group.finished.any():
-            continue
-        good = group[group.learned.astype(bool)]
-        part = good[list(SCORES)].astype(float).agg(["mean", "std", "min", "max"]).T
-        runs = list(good.run)
-        ends = (
-            intervals.of_new_run([run.logits["test"] for run in runs], runs[0].labels["test"])
-            if runs
-            else {}
-        )
-        nothing = math.nan, math.nan
-        part["low"], part["high"] = zip(*(ends.get(score, nothing) for score in SCORES))
-        parts[model] = part.rename(columns={"std": "spread"})
+        good = group[group.learned]
+        part = good[list(SCORES)].agg(["mean", "std", "min", "max"]).T
+        logits = [run.logits["test"] for run in good.run]
+        ends = intervals.of_new_run(logits, good.run.iloc[0].labels["test"]) if logits else {}
+        for place, name in enumerate(("low", "high")):
+            part[name] = [ends[key][place] if key in ends else math.nan for key in SCORES]
+        if group.finished.any():
+            parts[model] = part.rename(columns={"std": "spread"})
     if not parts:
         return pd.DataFrame(columns=["mean", "spread", "min", "max", "low", "high"])
     return pd.concat(parts, names=["model", "score"])

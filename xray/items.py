@@ -82,7 +82,7 @@ def label(name: str) -> str:
 
 def escape(value) -> Markup:
     """Any value as one line of Markdown that shows just that text, in a table's cell too."""
-    line = " ".join(str(value).split())
+    line = re.sub(r"\s+", " ", str(value))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = re.sub(r"([\\`*_\[\]#!|~$])", r"\\\1", line)
     return Markup(re.sub(r"^([+\-]|\d+\.)(?=\s)", r"\\\1", line))

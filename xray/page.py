@@ -138,7 +138,7 @@ def _picture(token: Token, files: dict[str, bytes]) -> None:
     name = token.attrGet("src")
     kind = KINDS[Path(name).suffix]
     address = f"data:{kind};base64,{base64.b64encode(files[name]).decode()}"
-    alt = html.escape(token.content, quote=True)
+    alt = html.escape("".join(part.content for part in token.children), quote=True)
     shape = "chart" if kind.startswith("image/svg") else "film"
     token.type = "html_inline"
     token.content = (

@@ -29,8 +29,6 @@ def differences(study: Study) -> dict:
     found = []
     if data["phantom"]:
         found.append("The images are phantoms, drawn by a program: no figure is about patients.")
-    elif facts.get("kind") == "films":
-        found.append("The images are 64×64 copies that come with the project, not the paper's.")
     elif data["source"] != PAPER:
         found.append(
             f"The images were read from “{data['source']}”, not from the paper's copy on the Hub "

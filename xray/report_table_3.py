@@ -1,0 +1,335 @@
+"""Chapter 7: Table 3, and what each of its changes is worth."""
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from xray import baselines, intervals, models, paper, search
+from xray.comparisons import printed
+from xray.engine import kept_epoch
+from xray.items import Item, item, listed, numbers, percent, points, span
+from xray.report_plots import Mark, colour, dots
+from xray.report_shortcuts import (
+    BOX_OF_OTHER,
+    COMMAND,
+    EDGE_OF_OTHER,
+    ELSEWHERE,
+    THUMBNAIL,
+    baselines_of,
+    best_without_lung,
+    cell,
+    change_picture,
+    change_table,
+    elsewhere_table,
+    frame,
+    learned_runs,
+    right,
+)
+from xray.results import Run
+from xray.specs import CHANGES, KNOWN, TABLE_3
+from xray.study import Study, finished, test_share
+
+BEYOND = "python scripts/train.py --beyond"
+COMPARED = ("20", "21", "22b")  # the paper's models shown beside Table 3's on re-splits
+WORDS = {
+    "optimizer": "{}",
+    "learning_rate": "rate {:.0e}",
+    "weight_decay": "decay {:.0e}",
+    "schedule": "{} schedule",
+    "patience": "the epoch of the lowest validation loss kept",
+    "augment": "augmentation, strength {:g}",
+    "batch_norm": "batch normalisation",
+    "family": "a {}",
+    "hidden_units": "{} filters",
+    "image_size": "{0}×{0} pixels",
+    "epochs": "{} epochs",
+    "flip": "half of the films mirrored",
+    "last_relu": "no ReLU after the output",
+}
+
+
+# ---- the ladder
+
+
+@lru_cache(maxsize=1)
+def ladder_table(study: Study) -> pd.DataFrame:
+    """A row a model of Table 3 that is trained, after each the model that it changes. Index:
+    model.
+
+    before: the model that it changes, "" for the paper's; words, settings: what is changed, how
+    many settings it is; parameters; engine; core_seconds: the median run's seconds times its
+    threads; validation_loss: of the weights kept, the mean over runs; learned, runs: how many;
+    accuracy, lowest, highest, roc_auc: of the runs that learned; gain: of accuracy over `before`
+    (value, low, high), 95 % interval over other test films and other seeds, or None.
+    """
+    rows = {}
+    for model in TABLE_3:
+        before = CHANGES[model][0]
+        if any(map(finished, study.beyond.get(model, []))):
+            if before in study.chosen and before not in rows:
+                rows[before] = _of_model(study, before, study.chosen[before])
+            rows[model] = _of_model(study, model, study.beyond[model])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def _of_model(study: Study, model: str, runs: list[Run]) -> dict:
+    """A row of `ladder_table`."""
+    before = CHANGES[model][0] if model in CHANGES else ""
+    good, against = learned_runs(study, model), learned_runs(study, before)
+    changed = _changed(model, against[0].image_size if against else None) if before else {}
+    words = ", ".join(WORDS[key].format(value) for key, value in changed.items() if key in WORDS)
+    seconds = [run.environment["seconds"] * run.environment["threads"] for run in runs]
+    kept = [run for run in runs if finished(run)]
+    losses = [run.history["validation_loss"][kept_epoch(run.spec, run.history)] for run in kept]
+    scores, gain = study.summary.loc[model], None
+    if good and against:
+        logits = [[run.logits["test"] for run in side] for side in (good, against)]
+        gain = intervals.of_difference(*logits, good[0].labels["test"])["accuracy"]
+    return {
+        "before": before,
+        "words": f"{before} with {words}".replace("e-0", "e-") if before else "the paper's",
+        "settings": len(changed),
+        "parameters": models.parameter_count(
+            models.build(runs[0].spec, runs[0].image_size, device="meta")
+        ),
+        "engine": runs[0].engine,
+        "core_seconds": float(np.median(seconds)),
+        "validation_loss": float(np.mean(losses)),
+        "learned": len(good),
+        "runs": len(runs),
+        "accuracy": scores.loc["accuracy", "mean"],
+        "lowest": scores.loc["accuracy", "min"],
+        "highest": scores.loc["accuracy", "max"],
+        "roc_auc": scores.loc["roc_auc", "mean"],
+        "gain": gain,
+    }
+
+
+def _changed(model: str, size_before: int | None) -> dict:
+    """The settings that a row of Table 3 changes; a size that the runs of the model before had
+    anyway is no change."""
+    before, change = CHANGES[model]
+    found = {key: new for key, new in change.items() if getattr(KNOWN[before], key) != new}
+    if found.get("image_size") == size_before:
+        del found["image_size"]
+    return found
+
+
+def _held_against(study: Study) -> dict[str, float]:
+    """What Table 3 is held against: words -> accuracy in percent."""
+    found = {"the paper's best": 100 * max(printed(model, "accuracy") for model in paper.SCORES)}
+    if given := baselines_of(study):
+        for name in (THUMBNAIL, best_without_lung(given)):
+            found[name] = 100 * right(given, name)
+    return found
+
+
+@item("table-3", "What each change is worth")
+def _ladder(study: Study) -> Item:
+    table = ladder_table(study)
+    if table.empty:
+        return Item(models=tuple(TABLE_3), again=BEYOND)
+    marks, rows = [], []
+    for row in table.itertuples():
+        name, hue = f"{row.Index}: {row.words}", colour(KNOWN[row.Index])
+        for run in learned_runs(study, row.Index):
+            share = ((run.logits["test"] > 0) == run.labels["test"]).mean()
+            marks.append(Mark(name, 100 * share, colour=hue, faint=True))
+        marks.append(Mark(name, 100 * row.accuracy, colour=hue))
+        rows.append(
+            {
+                "Model": row.Index,
+                "What it is": row.words,
+                "Parameters": f"{row.parameters:,}",
+                "Core seconds": f"{row.core_seconds:,.0f}{'*' * (row.engine != 'direct')}",
+                "Accuracy, %": span(row.accuracy, row.lowest, row.highest),
+                "Gain, points": points(*row.gain) if row.gain else "–",
+                "AUC, %": percent(row.roc_auc),
+                "Learned": f"{row.learned} of {row.runs}",
+            }
+        )
+    ours, against = table[table.index.isin(TABLE_3)], _held_against(study)
+    best, first = ours.loc[ours.validation_loss.idxmin()], table.iloc[0]
+    return Item(
+        picture=dots(
+            marks,
+            ("test accuracy, %",),
+            {"mean of the runs": Mark("", 0), "a run": Mark("", 0, faint=True)},
+            references={words: [value] for words, value in against.items()},
+            high=0.32,
+        ),
+        alt=f"Test accuracy of {len(table)} models beside the paper's best and two baselines, from "
+        f"{percent(table.accuracy.min())} to {percent(table.accuracy.max())} %.",
+        table=pd.DataFrame(rows),
+        caption="Test split, means over the runs that learned (lowest–highest); gain: in accuracy, "
+        "over the model that is changed (95 % interval over other test films and other seeds). *: "
+        "a run's share of many trained side by side in sample space",
+        data=table.drop(columns="gain").reset_index(),
+        again=BEYOND,
+        numbers={
+            "best": best.name,
+            "accuracy": best.accuracy,
+            "auc": best.roc_auc,
+            "parameters": best.parameters,
+            "minutes": best.core_seconds / 60,
+            "settings": ours.settings.max(),
+            "first": {"model": first.name, "accuracy": first.accuracy},
+            "thumbnail": against.get(THUMBNAIL),
+        },
+    )
+
+
+# ---- re-splits, the search
+
+
+@lru_cache(maxsize=1)
+def resplit_table(study: Study) -> pd.DataFrame:
+    """Over re-splits by patient, Table 3's models and COMPARED on the same splits, of the runs that
+    learned: model, splits, runs, starts (different seeds); accuracy, roc_auc and margin (accuracy
+    less the thumbnail baseline's), each (mean, low, high) by the corrected t-test, or None."""
+    names = {name for name in study.beyond_resplits if name.startswith("patient")}
+    every = baselines.read(study.folder)
+    thumbnail = {s: right(one, THUMBNAIL) for s, one in every.items() if s in names}
+    ours = dict.fromkeys(model for name in names for model in study.beyond_resplits[name])
+    rows = []
+    for model in [*COMPARED, *ours] if ours else ():
+        runs = [run for run in learned_runs(study, model, "patient") if run.split in names]
+        scores = [intervals.influence(run.logits["test"], run.labels["test"]) for run in runs]
+        table = pd.DataFrame({"split": [run.split for run in runs]})
+        for score in ("accuracy", "roc_auc"):
+            table[score] = [one[score][0] for one in scores]
+        means = table.groupby("split").mean()
+        means["margin"] = means.accuracy - means.index.map(thumbnail.get).astype(float)
+        three = [_mean(means[score].dropna(), study) for score in means]
+        if len(means) > 1:
+            rows.append((model, len(means), len(runs), len({run.seed for run in runs}), *three))
+    return frame(rows, "model splits runs starts accuracy roc_auc margin")
+
+
+def _mean(values: pd.Series, study: Study) -> tuple | None:
+    if len(values) < 2:
+        return None
+    mean = intervals.mean_of(values, test_share(study))
+    return mean.mean, mean.low, mean.high
+
+
+@item("table-3-resplits", "Means over re-splits by patient")
+def _resplits(study: Study) -> Item:
+    table = resplit_table(study)
+    ours = table[table.model.isin(TABLE_3)]
+    rows = [
+        {
+            "Model": row.model,
+            "Accuracy, %": span(*row.accuracy),
+            "Over the 16×16 thumbnail, points": points(*row.margin) if row.margin else "–",
+            "AUC, %": span(*row.roc_auc),
+            "Splits": row.splits,
+            "Runs": row.runs,
+        }
+        for row in table.itertuples()
+    ]
+    return Item(
+        table=pd.DataFrame(rows),
+        caption="Of the runs that learned (95 % interval of the corrected t-test)",
+        again=f"{BEYOND} --resplits 10",
+        numbers={
+            "models": {row.model: row._asdict() for row in ours.itertuples(index=False)},
+            "one_start": listed(ours.model[ours.starts < ours.splits]),
+        }
+        if len(ours)
+        else {},
+    )
+
+
+@item("search", "What was tried")
+def _search(study: Study) -> Item:
+    """A row of Table 3 each: the settings that were tried, and those that were chosen."""
+    trials = search.read(study.folder)
+    asked = {"learning_rate": "rate", "weight_decay": "decay", "augment": "augmentation"}
+    asked |= {"hidden_units": "filters", "epochs": "epochs"}
+    columns = ["row", *asked, "loss", "accuracy", "roc_auc", "epoch"]
+    data = pd.DataFrame(
+        [
+            [trial["spec"]["id"], *(trial["spec"][name] for name in asked)]
+            + [trial[f"validation_{score}"] for score in ("loss", "accuracy", "auc")]
+            + [trial["epoch"]]
+            for trial in trials
+        ],
+        columns=columns,
+    )
+    rows = []
+    for row, of in data.groupby("row"):
+        best = search.chosen([trial for trial in trials if trial["spec"]["id"] == row])
+        moved = {name: words for name, words in asked.items() if of[name].nunique() > 1}
+        tried = [f"{w} {', '.join(f'{v:g}' for v in sorted(set(of[n])))}" for n, w in moved.items()]
+        chosen = [f"{words} {best['spec'][name]:g}" for name, words in moved.items()]
+        about = {"Row": row, "Trials": len(of), "Tried": "; ".join(tried)}
+        about |= {
+            "Chosen": "; ".join(chosen),
+            "Its validation loss": f"{best['validation_loss']:.4f}",
+        }
+        rows.append(about | {"The highest": f"{of.loss.max():.4f}"})
+    again = "python scripts/train.py --search"
+    return Item(table=pd.DataFrame(rows), data=data, again=again, numbers={"trials": len(trials)})
+
+
+# ---- Table 3 under changed films, and elsewhere
+
+
+@numbers("table-3-changes")
+def _change_numbers(study: Study) -> dict:
+    table, shown = change_table(study), ladder_table(study).index
+    table = table[table.model.isin(shown)]
+    if not table.model.isin(TABLE_3).any():
+        return {}
+
+    def said(change, score):
+        rows = table[(table.change == change) & (table.score == score)].itertuples()
+        return listed(f"{row.model} by {points(row.value, row.low, row.high)}" for row in rows)
+
+    return {
+        "models": listed(table.model[table.model.isin(TABLE_3)].unique()),
+        "table": table,
+        "edge": said(EDGE_OF_OTHER, "roc_auc"),
+        "box": said(BOX_OF_OTHER, "roc_auc"),
+        "coarse": said("no finer than 32×32", "specificity"),
+    }
+
+
+@item("table-3-changes", "Table 3 under changed films")
+def _under_changes(study: Study) -> Item:
+    table = _change_numbers(study)["table"]
+    return Item(
+        picture=change_picture(table),
+        alt=f"The change in AUC of models {listed(table.model.unique())} under the changes of "
+        "section 6.2; the text says what matters.",
+        data=table,
+        again=COMMAND,
+    )
+
+
+@item("table-3-elsewhere", "Table 3 on films of another hospital")
+def _carried_over(study: Study) -> Item:
+    table, shown = elsewhere_table(study), ladder_table(study).index
+    table = table[table.name.isin(shown) & (table.score == "roc_auc")]
+    if not table.name.isin(TABLE_3).any():
+        return Item(numbers={"films": []})
+    rows, said = [], []
+    for films, of in table.groupby("films", sort=False):
+        here, there = (of[of["where"] == where].set_index("name") for where in ("here", "there"))
+        for row in there.itertuples():
+            about = {"Model": row.Index, "AUC here, %": cell(here.loc[row.Index])}
+            rows.append(about | {f"AUC on {films}, %": cell(row)})
+        ours = there[there.index.isin(TABLE_3)]
+        said.append({"name": films, "highest": ours.value.max()})
+        three = ["value", "low", "high"]
+        said[-1]["models"] = {model: tuple(ours.loc[model, three]) for model in ours.index}
+        said[-1]["here"] = dict(here.value)
+    return Item(
+        table=pd.DataFrame(rows).groupby("Model", sort=False).first().fillna("–").reset_index(),
+        caption="One run's weights a model (95 % interval)",
+        data=table,
+        again=ELSEWHERE,
+        numbers={"films": said},
+    )

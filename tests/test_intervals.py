@@ -53,6 +53,18 @@ def test_scores_without_a_value_have_no_interval():
     assert high == 1 and low == pytest.approx(1 / (1 + 1.96**2 / 50), abs=1e-4)  # Wilson's at 1
 
 
+def test_a_perfect_score_is_as_sure_as_its_own_images_are_many():
+    """1,000 positives and 10 negatives, all right: Wilson's interval of 10 of 10 is 72 to 100 %."""
+    labels = np.repeat([1, 0], [1000, 10])
+    found = intervals.of_model(np.where(labels == 1, 2.0, -2.0), labels)
+    assert found["specificity"] == pytest.approx((0.7225, 1), abs=1e-4) == found["npv"]
+    assert found["roc_auc"] == found["specificity"]  # the smaller class
+    assert found["recall"] == pytest.approx((1000 / (1000 + 1.96**2), 1), abs=1e-5) == found["f1"]
+    assert found["accuracy"][0] == pytest.approx(1010 / (1010 + 1.96**2), abs=1e-5)
+    none = intervals.of_model(np.where(labels == 1, -2.0, 2.0), labels)  # all wrong
+    assert none["specificity"] == pytest.approx((0, 0.2775), abs=1e-4)
+
+
 def test_wilson_by_hand():
     low, high = intervals.wilson(0, 30)
     assert low == 0 and high == pytest.approx(1.96**2 / (30 + 1.96**2), abs=1e-4)

@@ -70,12 +70,20 @@ def of_model(logits, labels) -> dict[str, tuple[float, float]]:
     """score -> 95 % interval of one model's score over all images of this kind, the model kept.
 
     Wilson's interval, with the number of images that a proportion of the same variance would have
-    been counted on; so it stays within 0-1, and says something where a score is 0 or 1.
+    been counted on; so it stays within 0-1. Where a score is 0 or 1, which has no variance, that
+    number is the score's own denominator: 10 normal films, all called normal, leave a specificity
+    of 72 to 100 %, however many films of pneumonia there are.
     """
+    logits, labels = checked(logits, labels)
+    called, positives, images = predictions(logits).sum(), labels.sum(), len(labels)
+    counted_on = dict.fromkeys(("accuracy", "brier"), images)
+    counted_on |= {"precision": called, "npv": images - called}
+    counted_on |= {"recall": positives, "specificity": images - positives}
+    counted_on |= {"f1": (called + positives) / 2, "roc_auc": min(positives, images - positives)}
     found = {}
     for name, (value, parts) in influence(logits, labels).items():
-        spread = parts.var(ddof=1) if len(parts) > 1 else 0.0
-        number = len(parts) * value * (1 - value) / spread if spread > 0 else len(parts)
+        spread = parts.var(ddof=1) if 0 < value < 1 and images > 1 else 0.0
+        number = images * value * (1 - value) / spread if spread > 0 else counted_on[name]
         found[name] = wilson(value * number, number)
     return found
 

@@ -110,10 +110,11 @@ SCORES = (*metrics.COUNT_METRICS, "batch_mean_accuracy", *metrics.RANK_METRICS, 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
-COLUMNS = (
-    *("model", "family", "seed", "split", "kind", "number", "image_size", "engine", "arithmetic"),
-    *("chosen", "finished", "learned", "dead", "seconds", *SCORES, "tp", "tn", "fp", "fn", "run"),
-)
+COLUMNS = [
+    *"model family seed split kind number image_size engine arithmetic chosen".split(),
+    *"finished learned learned_on dead seconds".split(),
+    *(*SCORES, "tp", "tn", "fp", "fn", "run"),
+]
 
 
 def score_table(study: Study) -> pd.DataFrame:
@@ -123,7 +124,8 @@ def score_table(study: Study) -> pd.DataFrame:
     split: "given", "image-3". kind: "given" for the study's own split, "image" or "patient" for
         re-splits; number: the re-split's, else 0.
     chosen: whether the report shows it; of re-splits all.
-    finished, learned, dead: bool; the last two False where it is not finished.
+    finished, learned, dead: bool; the last two False where it is not finished. learned_on: the
+        images that say so, "validation" or "test" (see learned_on).
     seconds: training time.
     accuracy ... npv, tp, tn, fp, fn: metrics.scores of its test images; nan where not finished.
     batch_mean_accuracy, roc_auc, average_precision, brier, ece: as these, of re-splits nan.
@@ -157,6 +159,7 @@ def _score_row(run: Run, kind: str, number: int, chosen: bool) -> dict:
         "finished": done,
         "seconds": seconds_of(run),
         "learned": done and learned(run),
+        "learned_on": learned_on(run),
         "dead": done and is_dead(run),
         "run": run,
     }
@@ -358,16 +361,24 @@ def seconds_of(run: Run) -> float:
 
 
 def learned(run: Run) -> bool:
-    """Whether a run finished and beats the constant answers on its test images.
+    """Whether a run finished and beats the constant answers on its validation images.
 
     A dead net, which calls everything normal, does not, nor one that is all but dead, nor one that
-    calls everything pneumonia.
+    calls everything pneumonia. Test labels have no part in it, so that a mean of test scores over
+    runs that learned is not picked by these scores; where the counts on validation are not known
+    (`learned_on`), test images decide.
     """
     if not finished(run):
         return False
-    counts = counts_on_test(run)
+    counts = run.validation_counts or counts_on_test(run)
     positives, negatives = counts["tp"] + counts["fn"], counts["tn"] + counts["fp"]
     return counts["tp"] + counts["tn"] > max(positives, negatives)
+
+
+def learned_on(run: Run) -> str:
+    """The images by which `learned` tells: "validation" or, in records of an earlier version on
+    re-splits, "test"."""
+    return "validation" if run.validation_counts else "test"
 
 
 def apart(runs: list[Run]) -> tuple[list[Run], list[Run]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from xray.augment import augmented, draw
+from xray.engine import augmented, draw
 from xray.specs import TABLE_3
 
 SPEC = TABLE_3["33"]

@@ -2,7 +2,7 @@
 content.
 
 They stop where content is asked for (a host synchronisation) and where tensors of two devices meet.
-Where there is a GPU, the last tests train on it.
+Where there is a GPU, the last tests train on it; elsewhere they are not collected (conftest.py).
 """
 
 from dataclasses import replace
@@ -145,8 +145,6 @@ def test_products_with_the_images_run_where_they_are_asked_to():
 
 # ---- with a GPU
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-
 
 def random_split(n, size):
     generator = np.random.default_rng(0)
@@ -157,25 +155,24 @@ def random_split(n, size):
     )
 
 
-@needs_gpu
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", ["20", "21", "18", "11", "26b"])
 def test_an_epoch_on_the_gpu_is_the_cpus(name):
     part, spec = random_split(70, 16), replace(MODELS[name], epochs=1)
     found = {}
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for device in ("cpu", "cuda:0"):
-            model = models.build(spec, 16, 0, device)
-            placed = engine.place(part, device)
-            history = next(
-                engine.fit(model, engine.make_optimizer(model, spec), spec, placed, placed, 0)
-            )
-            found[device] = history, engine.predict(model, placed[0], device).cpu()
+    engine.set_precision("fp32")
+    for device in ("cpu", "cuda:0"):
+        model = models.build(spec, 16, 0, device)
+        placed = engine.place(part, device)
+        optimizer = engine.make_optimizer(model, spec)
+        history = next(engine.fit(model, optimizer, spec, placed, placed, 0))
+        found[device] = history, engine.predict(model, placed[0], device).cpu()
     for key in ("train_loss", "validation_loss"):
         assert found["cpu"][0][key] == pytest.approx(found["cuda:0"][0][key], rel=1e-4)
     torch.testing.assert_close(found["cpu"][1], found["cuda:0"][1], rtol=1e-3, atol=1e-4)
 
 
-@needs_gpu
+@pytest.mark.cuda
 def test_batches_sent_to_the_gpu_are_those_that_lie_there():
     part, spec = random_split(70, 16), replace(MODELS["20"], epochs=2)
     histories = []
@@ -188,8 +185,24 @@ def test_batches_sent_to_the_gpu_are_those_that_lie_there():
     assert histories[0] == histories[1]
 
 
-@needs_gpu
+@pytest.mark.cuda
 def test_the_gram_matrix_on_the_gpu_is_exact():
     images = np.random.default_rng(0).integers(0, 256, (600, 1, 32, 32), dtype=np.uint8)
     pixels = images.reshape(600, -1).astype(np.int64)
     assert np.array_equal(gram.compute_gram(images, "cuda:0").numpy(), pixels @ pixels.T)
+
+
+@pytest.mark.cuda
+def test_sample_space_on_the_gpu_is_the_cpus():
+    part = random_split(60, 16)
+    index = {"train": np.arange(40), "validation": np.arange(40, 50), "test": np.arange(50, 60)}
+    specs = [replace(MODELS[name], learning_rate=1e-2, epochs=3) for name in ("20", "6", "1")]
+    matrix, found = gram.compute_gram(part.images), {}
+    for device in ("cpu", "cuda:0"):
+        nets = [sample_space.Net(spec, 1, index, keep_weights=True) for spec in specs]
+        for fitted in sample_space.train(nets, matrix, part.images, part.labels, device):
+            found.setdefault(fitted.net.spec.id, []).append(fitted)
+    for one, other in found.values():
+        np.testing.assert_allclose(one.logits["test"], other.logits["test"], rtol=1e-5, atol=1e-6)
+        for name, tensor in one.weights.items():
+            torch.testing.assert_close(tensor, other.weights[name], rtol=1e-4, atol=1e-6)

@@ -161,6 +161,35 @@ def test_pos_weight_is_negatives_over_positives_or_1():
     assert engine.pos_weight(MODELS["0"], labels) == 1
 
 
+def test_a_run_that_patience_ended_is_not_taken_up_again():
+    """Without a rate nothing improves: the best epoch is the first."""
+    data, spec = split(12), spec_like("20", learning_rate=0.0, patience=2, epochs=9)
+    model, history = train(spec, data)
+    assert len(history["train_loss"]) == 3
+    parts = engine.place(data), engine.place(data)
+    again = engine.fit(model, engine.make_optimizer(model, spec), spec, *parts, 0, history)
+    assert list(again) == [] and len(history["train_loss"]) == 3
+
+
+def test_predictions_in_fp32_are_exact_and_the_precision_of_training_stays():
+    class Asked(torch.nn.Module):
+        def forward(self, images):
+            flags = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+            self.seen = flags
+            return images[:, 0, 0, 0]
+
+    model, images = Asked(), engine.place(split(3))[0]
+    try:
+        engine.set_precision("tf32")
+        engine.predict(model, images)
+        assert model.seen == ("highest", False)
+        engine.predict(model, images, precision="tf32")
+        assert model.seen == ("high", True)
+    finally:
+        engine.set_precision("fp32")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_the_one_cycle_schedule_rises_and_falls_and_a_constant_one_does_not():
     spec = spec_like("26b", schedule="one-cycle")
     assert [engine.rate_factor(spec, share) for share in (0, 0.05, 0.1)] == [0, 0.5, 1]

@@ -5,7 +5,15 @@ import torch
 from torch.nn import functional
 
 from xray import models
-from xray.specs import CHANGES, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
+from xray.specs import (
+    CHANGES,
+    EQUALISED,
+    KNOWN,
+    LEARNING_RATE_SEARCH,
+    MODELS,
+    TABLE_3,
+    matched_step,
+)
 
 # Tables 1 and 2 read column by column, so that a slip in the specs' rows cannot be a slip here too.
 IDS = [str(i) for i in range(26)] + [f"{i}b" for i in range(20, 29)]
@@ -48,7 +56,7 @@ def test_each_row_of_table_3_differs_from_the_one_before_in_what_it_says():
         old, new = KNOWN[before].__dict__, TABLE_3[name].__dict__
         assert {key for key in new if new[key] != old[key]} - {"id"} <= change.keys()
         assert all(new[key] == value for key, value in change.items())
-    assert len(KNOWN) == 35 + 10 + len(TABLE_3)
+    assert len(KNOWN) == 35 + 10 + len(TABLE_3) + len(EQUALISED)
 
 
 def test_table_3_keeps_to_small_nets_and_only_what_it_says_has_batch_norm():

@@ -9,7 +9,6 @@ Facts
     packages               what the Python that runs a script lacks
 Models and the plain loop
     models                 a spec becomes a torch module: Figs 6 to 8
-    augment                training images moved, turned, scaled, brighter, anew in each epoch
     engine                 fit and predict, batch by batch: any model, any device
 Files
     files                  written whole or not at all, locked, checksummed

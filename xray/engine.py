@@ -2,20 +2,26 @@
 
 What makes it fast changes no arithmetic: images stay uint8 on the device and are scaled there, sums
 of loss and hits stay on the device until an epoch ends, and convolutions run in channels-last
-order.
+order. Augmentation, which Table 3 adds, runs on the device too, on a batch at once.
 """
 
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.nn import functional as F
 
-from xray.augment import augmented, draw
 from xray.models import pixel_weight
 
 WARM_UP = 0.1  # share of the steps of the one-cycle schedule in which the rate rises
 HISTORY = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+# Augmentation at strength 1: each drawn evenly between minus and plus this
+SHIFT = 0.08  # of a side
+ROTATION = 10.0  # degrees
+SCALE = 0.12
+CONTRAST = 0.25
+BRIGHTNESS = 0.1  # of the range of gray
 
 
 def batch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
@@ -42,18 +48,16 @@ def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
     """
     device = torch.device(device)
     images = torch.from_numpy(split.images)
-    if device.type == "cuda" and images.numel() < 0.6 * torch.cuda.mem_get_info(device)[0]:
-        images = images.to(device)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # what PyTorch keeps for itself is free too
+        if images.numel() < 0.6 * torch.cuda.mem_get_info(device)[0]:
+            images = images.to(device)
     return images, torch.as_tensor(split.labels, dtype=torch.float32, device=device)
 
 
 def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Rows (int64, where the images are) as float32 in 0-1, channels-last, on the device."""
-    if images.device.type == device.type:
-        batch = images[rows]
-    else:  # from page-locked memory the copy runs beside the steps that are still under way
-        batch = torch.empty((len(rows), *images.shape[1:]), dtype=images.dtype, pin_memory=True)
-        batch = torch.index_select(images, 0, rows, out=batch).to(device, non_blocking=True)
+    batch = images[rows].to(device, non_blocking=True)
     return batch.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
@@ -97,17 +101,66 @@ def kept_epoch(spec, history) -> int:
 
 def is_over(spec, history) -> bool:
     """Whether a run with patience ends here: none of its last `patience` epochs was its best."""
+    if not spec.patience or not history["validation_loss"]:
+        return False
     waited = len(history["validation_loss"]) - 1 - kept_epoch(spec, history)
-    return bool(spec.patience) and waited >= spec.patience
+    return waited >= spec.patience
+
+
+def set_precision(precision: str) -> None:
+    """How float32 is multiplied in this process: exactly, or, in "tf32", as a GPU's TF32, in
+    products and convolutions alike. ("bf16" is autocast, in fit.)"""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+@contextmanager
+def full_precision():
+    """float32 multiplied exactly, whatever set_precision said."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_precision("fp32")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def _autocast(device: torch.device, precision: str):
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def set_precision(precision: str) -> None:
-    """fp32: PyTorch's defaults (on CUDA, TF32 convolutions). tf32: products too. bf16: autocast."""
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+# ---- augmentation
+
+
+def draw(spec, n: int, seed: int, epoch: int) -> torch.Tensor:
+    """What is done to each of n images in epoch 0, 1, ...: float32 (n, 7), CPU: shifts right and
+    down (halves of a side), rotation (radians), log of the scale, contrast, brightness, flip
+    (-1 where left and right are exchanged, else 1)."""
+    generator = torch.Generator().manual_seed(2**40 + seed * 1_000_003 + epoch)
+    drawn = 2 * torch.rand(n, 7, generator=generator) - 1
+    flip = torch.where(drawn[:, 6] < 0, -1.0, 1.0) if spec.flip else torch.ones(n)
+    most = [2 * SHIFT, 2 * SHIFT, torch.pi / 180 * ROTATION, SCALE, CONTRAST, BRIGHTNESS]
+    return torch.cat([drawn[:, :6] * spec.augment * torch.tensor(most), flip[:, None]], dim=1)
+
+
+def augmented(images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """images: float32 (N, 1, S, S) in 0-1; drawn: rows of `draw`, on their device. -> the same
+    shape and range; what comes from outside of an image is black."""
+    right, down, angle, scale, contrast, brightness, flip = drawn.unbind(1)
+    # where in the image each pixel of the result comes from
+    cos, sin = angle.cos() / scale.exp(), angle.sin() / scale.exp()
+    across = torch.stack([flip * cos, flip * sin, -flip * (cos * right + sin * down)])
+    along = torch.stack([-sin, cos, sin * right - cos * down])
+    theta = torch.stack([across, along]).permute(2, 0, 1)  # (N, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, align_corners=False)
+    mean = moved.mean((2, 3), keepdim=True)
+    factor, change = (1 + contrast)[:, None, None, None], brightness[:, None, None, None]
+    return moved.sub_(mean).mul_(factor).add_(mean + change).clamp_(0, 1)
+
+
+# ---- training and prediction
 
 
 def fit(model, optimizer, spec, train, validation, seed, history=None, precision="fp32", tick=None):
@@ -127,6 +180,8 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
     rates = [group["lr"] for group in optimizer.param_groups]
     batches = -(-len(labels) // spec.batch_size)
     for epoch in range(len(history["train_loss"]), spec.epochs):
+        if is_over(spec, history):
+            return
         model.train()
         order = batch_order(len(labels), seed, epoch).to(images.device)
         loss_sum = torch.zeros((), device=device)
@@ -163,17 +218,16 @@ def fit(model, optimizer, spec, train, validation, seed, history=None, precision
         for key, value in zip(HISTORY, figures.tolist()):
             history[key].append(value)
         yield history
-        if is_over(spec, history):
-            return
 
 
 @torch.no_grad()
 def predict(model, images, device="cpu", precision="fp32", batch_size=64) -> torch.Tensor:
-    """Logits float32 (N,), on the device, of uint8 images (N, 1, S, S), in their order."""
+    """Logits float32 (N,), on the device, of uint8 images (N, 1, S, S), in their order. In "fp32"
+    each product is exact, whatever set_precision said."""
     device = torch.device(device)
     model.eval()
     logits = []
-    for rows in torch.arange(len(images), device=images.device).split(batch_size):
-        with _autocast(device, precision):
+    with full_precision() if precision == "fp32" else _autocast(device, precision):
+        for rows in torch.arange(len(images), device=images.device).split(batch_size):
             logits.append(model(_batch(images, rows, device)).float())
     return torch.cat(logits)

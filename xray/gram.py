@@ -6,27 +6,21 @@ in int32. `xray.sample_space` trains on K; `project` gives it the start and `com
 answer into weights.
 """
 
-import contextlib
-import functools
-import hashlib
-import os
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from xray import files
+from xray.engine import full_precision
 
 BUFFER = 2**29  # bytes of pixels held at once as int8 or float32, beyond the images themselves
 SIDE = 512  # images a side of the blocks of K
 INT32_COLUMNS = 65536  # 65536 products of up to 2**14 stay below 2**31
 TILE = 2048  # pixels made float32 at once, while they are near the processor
-FEWEST_UNITS = 16
-FLOAT32_COLUMNS = 1024  # 1024 of them stay within 2**24, where float32 still holds every integer
+FEWEST_UNITS = 16  # BLAS adds in another order where there are fewer
+FLOAT32_COLUMNS = 1024  # 1024 products stay within 2**24, where float32 still holds every integer
 
 
 def gram_matrix(
@@ -35,74 +29,55 @@ def gram_matrix(
     """K[i, j] = sum over pixels of image i times image j, and notes to show a person.
 
     images: uint8 (N, 1, S, S), array or memmap. K: float64 (N, N) on the CPU, symmetric, each entry
-    the exact integer. It is read from cache/gram/<fingerprint, 16 digits>-<S>px.safetensors, or
-    computed and kept there; a file that is damaged or of other images is computed again, which a
-    note says. A second process asking meanwhile waits for the first. progress(done, total) is
-    called as blocks are finished. Raises ValueError where images have another form.
+    the exact integer. It is read from cache/gram/<fingerprint, 16 digits>-<S>px.npy, or computed
+    and kept there; a file that is damaged or of other images is computed again, which a note says.
+    A second process asking meanwhile waits for the first. progress(done, total) is called as blocks
+    are finished. Raises ValueError where images have another form.
     """
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0:
         form = f"{images.dtype} {tuple(images.shape)}"
         raise ValueError(f"images must be uint8 (N, 1, S, S) with N > 0, not {form}")
-    path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.safetensors"
-    notes = []
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(files.lock(path.with_suffix(".lock")))
-        except OSError as error:
-            why = f"cannot be written ({error.strerror}); the Gram matrix is not kept"
-            notes.append(f"{path.parent}: {why}")
-            return compute_gram(images, device, progress), notes
-        if path.exists():
-            matrix, problem = _read(path, images, fingerprint)
-            if not problem:
-                return matrix, notes
-            notes.append(f"{path}: {problem}; the Gram matrix was computed again")
-        matrix = compute_gram(images, device, progress)
-        try:
-            _write(path, matrix, fingerprint)
-        except (OSError, SafetensorError) as error:
-            notes.append(f"{path}: cannot be written ({error}); the Gram matrix is not kept")
-    return matrix, notes
-
-
-def _checksum(matrix: torch.Tensor) -> str:
-    return hashlib.sha256(matrix.numpy()).hexdigest()
-
-
-def _write(path: Path, matrix: torch.Tensor, fingerprint: str) -> None:
-    metadata = {"fingerprint": fingerprint, "sha256": _checksum(matrix)}
-    with files.writing(path) as temporary:
-        save_file({"gram": matrix}, temporary, metadata)
-        os.chmod(temporary, 0o644)  # safetensors keeps others from reading it
-
-
-def _read(path: Path, images, fingerprint: str) -> tuple[torch.Tensor | None, str]:
-    """The matrix and "", or what is wrong with the file."""
+    path = Path(cache) / "gram" / f"{fingerprint[:16]}-{images.shape[-1]}px.npy"
+    matrix, notes = None, []
     try:
-        with safe_open(path, "pt") as stored:
-            metadata, matrix = stored.metadata() or {}, stored.get_tensor("gram")
-    except (OSError, SafetensorError):
-        return None, "damaged"
+        with files.lock(path.with_suffix(".lock")):
+            if path.exists():
+                matrix = _read(path, images)
+                if matrix is not None:
+                    return matrix, notes
+                notes.append(f"{path}: damaged or of other images; K was computed again")
+            matrix = compute_gram(images, device, progress)
+            with files.writing(path) as temporary, open(temporary, "wb") as stream:
+                np.save(stream, matrix.numpy())
+    except OSError as error:
+        why = f"cannot be written ({error.strerror}); the Gram matrix is not kept"
+        notes.append(f"{path}: {why}")
+    return (compute_gram(images, device, progress) if matrix is None else matrix), notes
+
+
+def _read(path: Path, images) -> torch.Tensor | None:
+    """The matrix, where the file holds that of these images."""
     n = len(images)
-    form = metadata.get("fingerprint"), matrix.shape, matrix.dtype
-    if form != (fingerprint, (n, n), torch.float64):
-        return None, "is of other images"
-    if metadata.get("sha256") != _checksum(matrix):
-        return None, "its checksum does not match"
+    try:
+        matrix = np.load(path)
+    except (ValueError, EOFError):
+        return None
+    if matrix.shape != (n, n) or matrix.dtype != np.float64:
+        return None
     # a few entries, against the pixels
     for i, j in np.linspace((0, n - 1), (n - 1, n // 2), 8).astype(int):
         one, other = (images[row].ravel().astype(np.float64) for row in (i, j))
         if matrix[i, j] != np.dot(one, other):
-            return None, "does not fit the images"
-    return matrix, ""
+            return None
+    return torch.from_numpy(matrix)
 
 
 def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     """K of images uint8 (N, 1, S, S) as `gram_matrix` gives it, without the cache.
 
     Pixels are taken in strips of columns that fit BUFFER, each read once; of K only the blocks on
-    and below the diagonal are multiplied. N(N+1)/2 · S² multiply-adds of int8, or of float32 where
-    that is not the faster way.
+    and below the diagonal are multiplied. N(N+1)/2 · S² multiply-adds of int8, where the device is
+    made for them, or of float32.
     """
     pixels = images.reshape(len(images), -1)
     n, total = pixels.shape
@@ -112,7 +87,7 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     rows = -(-n // 32) * 32  # int8 kernels ask for multiples; rows and columns of zeros add nothing
     width = min(max(BUFFER // rows // 64 * 64, 64), INT32_COLUMNS, -(-total // 64) * 64)
     strip = torch.zeros((rows, width), dtype=torch.int8)
-    multiply = _multiply_int8 if _int8_is_faster(str(device)) else _multiply_float32
+    multiply = _multiply_int8 if _has_int8(device) else _multiply_float32
     gram = torch.zeros((n, n), dtype=torch.float64, device=device)
     blocks = [(i, j) for i in range(0, n, SIDE) for j in range(0, i + 1, SIDE)]
     starts = range(0, total, width)
@@ -136,43 +111,22 @@ def compute_gram(images, device="cpu", progress=None) -> torch.Tensor:
     return gram.cpu()
 
 
+def _has_int8(device) -> bool:
+    """Whether the device multiplies int8 faster than float32: a GPU, or a processor with VNNI."""
+    return torch.device(device).type == "cuda" or torch.cpu.get_capabilities().get("avx512_vnni")
+
+
 def _multiply_int8(left, right):
     return torch._int_mm(left, right.T)
 
 
+@full_precision()
 def _multiply_float32(left, right):
     result = torch.zeros((len(left), len(right)), dtype=torch.float64, device=left.device)
     for start in range(0, left.shape[1], FLOAT32_COLUMNS):
         columns = slice(start, start + FLOAT32_COLUMNS)
         result += left[:, columns].float() @ right[:, columns].float().T
     return result
-
-
-@functools.cache
-def _int8_is_faster(device: str) -> bool:
-    """Whether torch's int8 product (not public) exists here, is right, and beats float32."""
-    generator = torch.Generator().manual_seed(0)
-    left, right = (
-        torch.randint(-128, 128, (size, 4096), dtype=torch.int8, generator=generator)
-        for size in (128, 96)
-    )
-    exact = left.long() @ right.long().T
-    left, right = left.to(device), right.to(device)
-    try:
-        if not torch.equal(_multiply_int8(left, right).cpu().long(), exact):
-            return False
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return False
-
-    def best(multiply):
-        times = []
-        for _ in range(3):
-            started = time.perf_counter()
-            multiply(left, right).sum().item()  # .item() waits for the device
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    return best(_multiply_int8) < best(_multiply_float32)
 
 
 def _chunks(images, device):
@@ -183,6 +137,7 @@ def _chunks(images, device):
         yield slice(start, start + rows), torch.tensor(pixels[start : start + rows], device=device)
 
 
+@full_precision()
 def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
     """(X/255) Wᵀ: images uint8 (N, 1, S, S), weights float32 (units, S²) -> float64 (N, units).
 
@@ -200,6 +155,7 @@ def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
     return result[:units].T / 255
 
 
+@full_precision()
 def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:
     """Aᵀ (X/255): coefficients (N, units) -> float32 (units, S²), on the device.
 

@@ -1,7 +1,5 @@
 """A spec becomes a torch module: the structures of the paper's Figs 6 to 8, and one of our own."""
 
-import math
-
 import torch
 from torch import nn
 
@@ -81,15 +79,18 @@ class ResNet(nn.Module):
             layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
             return [layer, nn.BatchNorm2d(outputs)]
 
+        widths = [(filters, filters), (filters, 2 * filters), (2 * filters, 4 * filters)]
         self.stem = nn.Sequential(*conv(1, filters, 5, stride=2), nn.ReLU())
-        self.stages, self.shortcuts = nn.ModuleList(), nn.ModuleList()
-        inputs = filters
-        for outputs in (filters, 2 * filters, 4 * filters):
-            body = [*conv(inputs, outputs, 3, stride=2), nn.ReLU(), *conv(outputs, outputs, 3)]
-            self.stages.append(nn.Sequential(*body))
-            self.shortcuts.append(nn.Sequential(nn.AvgPool2d(2), *conv(inputs, outputs, 1)))
-            inputs = outputs
-        self.classifier = nn.Linear(inputs, 1)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *conv(inputs, outputs, 3, stride=2), nn.ReLU(), *conv(outputs, outputs, 3)
+            )
+            for inputs, outputs in widths
+        )
+        self.shortcuts = nn.ModuleList(
+            nn.Sequential(nn.AvgPool2d(2), *conv(inputs, outputs, 1)) for inputs, outputs in widths
+        )
+        self.classifier = nn.Linear(4 * filters, 1)
 
     def forward(self, images):
         value = self.stem(images)
@@ -102,38 +103,28 @@ def build(spec: ModelSpec, image_size: int = IMAGE_SIZE, seed: int = 0, device="
     """The module of a spec: images (N, 1, image_size, image_size), float32 in 0-1, -> logits (N,).
 
     Weights are PyTorch's default draw, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases
-    alike, from the seed alone: drawn on the CPU in layer order, so the same seed gives the same
-    weights on every device, and models of one structure start alike. device="meta" builds the
-    structure without weights. Raises ValueError where image_size is not a positive multiple of 4
-    (the CNN halves it twice; 16, a ResNet).
+    alike, from the seed alone: drawn on the CPU in the order in which layers are made, so the same
+    seed gives the same weights on every device, and models of one structure start alike.
+    device="meta" builds the structure without weights. Raises ValueError where image_size is not a
+    positive multiple of 4 (the CNN halves it twice; 16, a ResNet).
     """
     halved = 16 if spec.family == "ResNet" else 4
     if image_size < halved or image_size % halved:
         why = f"it must be a positive multiple of {halved}"
         raise ValueError(f"image size {image_size} does not fit: {why}")
-    with torch.device("meta"):
+    where = "meta" if str(device) == "meta" else "cpu"
+    with torch.random.fork_rng(devices=[]), torch.device(where):
+        torch.default_generator.manual_seed(seed)
         if spec.family == "CNN":
-            about = spec.hidden_units, spec.kernel_size, spec.batch_norm
-            model = TinyVGG(image_size, *about)
+            model = TinyVGG(image_size, spec.hidden_units, spec.kernel_size, spec.batch_norm)
         elif spec.family == "ResNet":
             model = ResNet(spec.hidden_units)
         else:
-            about = spec.hidden_layers, spec.hidden_units, spec.family == "Linear+ReLU"
-            model = LinearNet(image_size, *about, spec.last_relu)
-    if str(device) == "meta":
-        return model
-    model.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, (nn.Linear, nn.Conv2d)):
-                bound = 1 / math.sqrt(layer.weight[0].numel())
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                if layer.bias is not None:
-                    layer.bias.uniform_(-bound, bound, generator=generator)
-            elif isinstance(layer, nn.BatchNorm2d):
-                layer.reset_parameters()
-    return model.to(device)
+            relu = spec.family == "Linear+ReLU"
+            model = LinearNet(
+                image_size, spec.hidden_layers, spec.hidden_units, relu, spec.last_relu
+            )
+    return model if where == str(device) else model.to(device)
 
 
 def pixel_weight(model: nn.Module) -> nn.Parameter:

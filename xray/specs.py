@@ -39,7 +39,7 @@ class ModelSpec:
     image_size: int = IMAGE_SIZE  # pixels a side that the learning rate is made for
     schedule: str = "constant"  # of the learning rate, or "one-cycle" (engine.rate_factor)
     patience: int = 0  # epochs without a lower validation loss that end a run; 0: all are made
-    augment: float = 0.0  # strength of shift, rotation, scale and contrast (augment.py); 0: none
+    augment: float = 0.0  # strength of shift, rotation, scale and contrast (engine.draw); 0: none
     flip: bool = False  # half of the training images of each epoch with left and right exchanged
     batch_norm: bool = False
     last_relu: bool = True  # whether an MLP keeps the ReLU after its output

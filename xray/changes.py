@@ -19,9 +19,9 @@ from xray.specs import ModelSpec
 RING = 0.10  # of the side: the ring that is taken away or swapped
 UNCHANGED = "unchanged"
 AT_ONCE = 64  # films changed together
-# shown changed films, where their weights were kept: each class, plain, weighted and with L2, and
-# the best of Table 3
-MODELS = ("20", "21", "22b", "25b", "26b", "36")
+# shown changed films, where their weights were kept: each class, plain, weighted and with L2, the
+# best of Table 3, and two on equalised films
+MODELS = ("20", "21", "22b", "25b", "26b", "36", "40", "41")
 
 
 def in_parts(films: np.ndarray, change) -> np.ndarray:

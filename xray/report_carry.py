@@ -1,0 +1,177 @@
+"""Section 6.7: what carries over to another hospital where films have equal grey levels."""
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from xray import baselines, carry_over, changes, external, intervals
+from xray.data_audit import patient
+from xray.items import Item, item, percent, points, span
+from xray.report_plots import COLOURS, colour, panels
+from xray.specs import KNOWN, PLAIN
+from xray.study import Study
+
+AGAIN = "python scripts/evaluate.py --data films:elsewhere --record NAME"
+WHERE = {"here": "this study's films", "there": "the other hospital's films"}
+
+
+@lru_cache(maxsize=1)
+def carry_table(study: Study) -> pd.DataFrame:
+    """A row a source of films elsewhere, place of learning, model or thumbnail, and kind of film:
+    films, learned, what, family ("" of thumbnails), equalised, runs, and the columns of
+    carry_over.areas."""
+    tables = [_of_thumbnails(study, films) for films in external.read(study.folder)]
+    tables += [_of_models(study, films) for films in external.read(study.folder)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _groups(films: dict) -> dict:
+    groups = external.groups(films["columns"], films["labels"])
+    return {name: rows for name, rows in groups.items() if name.startswith("view ")}
+
+
+def _of_thumbnails(study: Study, films: dict) -> pd.DataFrame:
+    given = baselines.read(study.folder).get(study.split)
+    if not given or not films["carry_over"]:
+        return pd.DataFrame()
+    here, there = (given["labels"]["test"], _owners(study)), (films["labels"], films["patients"])
+    found = carry_over.areas(films["carry_over"], *here, *there, _groups(films))
+    names = [f"thumbnail {cells}×{cells}" for cells in found.cells]
+    return found.drop(columns="cells").assign(films=films["name"], what=names, family="", runs=1)
+
+
+def _owners(study: Study) -> list[str]:
+    """The patients of the given test films, by their names; a film that tells none is alone."""
+    if study.split != "given":
+        return []
+    return [
+        patient(path) or path for path in study.facts["paths"][-study.facts["splits"]["test"] :]
+    ]
+
+
+def _of_models(study: Study, films: dict) -> pd.DataFrame:
+    """Models with a twin on equalised films, each the mean of its runs that were shown them."""
+    runs = {(run.spec.id, run.seed, run.image_size): run for run in [*study.runs, *_ours(study)]}
+    rows = []
+    for twin, plain in PLAIN.items():
+        shown = {
+            model: [one for one in films["models"] if one["model"] == model]
+            for model in (plain, twin)
+        }
+        if not all(shown.values()):
+            continue
+        labels, owners = films["labels"], films["patients"]
+        before = [one["logits"] for one in shown[plain]]
+        for model, entries in shown.items():
+            away = [one["logits"] for one in entries]
+            mine = [runs[model, one["seed"], one["image_size"]] for one in entries]
+            home = [run.logits["test"] for run in mine]
+            row = {"films": films["name"], "learned": "here", "what": f"model {plain}"}
+            row |= {"family": KNOWN[plain].family, "equalised": model == twin, "runs": len(mine)}
+            row |= carry_over.triple(
+                "home", external.area(home, mine[0].labels["test"], _owners(study))
+            )
+            row |= carry_over.triple("away", external.area(away, labels, owners))
+            row |= carry_over.triple("gain", external.gain(away, before, labels, owners))
+            rows.append(row | carry_over.within(_groups(films), away, labels))
+    return pd.DataFrame(rows)
+
+
+def _ours(study: Study) -> list:
+    return [run for runs in study.beyond.values() for run in runs]
+
+
+@item("carry-over", "AUC at home and elsewhere, films as they are and with equal grey levels")
+def _carry_over(study: Study) -> Item:
+    table = carry_table(study)
+    if table.empty:
+        return Item(missing=f"Not made yet: {AGAIN}")
+    figure, axes = panels(1, 2, 3.6, sharey=True)
+    for axis, (learned, words) in zip(axes[0], WHERE.items()):
+        axis.axhline(50, color=COLOURS["quiet"], linewidth=1)
+        for (_, what), pair in table[table.learned == learned].groupby(
+            ["films", "what"], sort=False
+        ):
+            plain, equal = pair[~pair.equalised].iloc[0], pair[pair.equalised].iloc[0]
+            hue = COLOURS[colour(KNOWN[what[6:]]) if plain.family else "none"]
+            x, y = (
+                100 * np.array([plain.home, equal.home]),
+                100 * np.array([plain.away, equal.away]),
+            )
+            axis.plot(x, y, color=hue, linewidth=1.2)
+            axis.plot(x[0], y[0], "o", color=hue, markerfacecolor="white", markersize=4.5)
+            axis.plot(x[1], y[1], "o", color=hue, markersize=4.5)
+            name = what.removeprefix("thumbnail ").removeprefix("model ")
+            axis.annotate(name, (x[1], y[1]), xytext=(3, 3), textcoords="offset points", size=8)
+        axis.set(title=f"Learned on {words}", xlabel="AUC where it was learned, %")
+    axes[0][0].set_ylabel("AUC at the other place, %")
+    return Item(
+        picture=figure,
+        alt="AUC where it was learned against AUC at the other place, a line from films as they "
+        "are to equalised films for each model and thumbnail; the table has the numbers.",
+        table=_shown(table),
+        caption="AUC in percent (95 % interval over patients); gain: of equalised films over films "
+        "as they are, on the same films at the other place, in points",
+        data=table,
+        again=AGAIN,
+        numbers=_numbers(table),
+    )
+
+
+def _shown(table: pd.DataFrame) -> list[dict]:
+    views = [name for name in table.columns if name.startswith("view ")]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = {"Learned on": WHERE[row["learned"]], "What": row["what"]}
+        cells |= {"Films": "equalised" if row["equalised"] else "as they are", "Runs": row["runs"]}
+        for head, key in {"AUC there": "home", "AUC at the other place": "away"}.items():
+            cells[head] = span(row[key], row[f"{key}_low"], row[f"{key}_high"])
+        gain = row["gain"], row["gain_low"], row["gain_high"]
+        cells["Gain"] = points(*gain) if row["equalised"] else "–"
+        rows.append(cells | {f"{name}, elsewhere": percent(row[name]) for name in views})
+    return rows
+
+
+def _numbers(table: pd.DataFrame) -> dict:
+    """What the chapter says: by place of learning the thumbnails' lowest and highest AUC away and
+    gains, and the models'."""
+    found = {}
+    for learned in WHERE:
+        for kind, mine in (("thumbnails", table.family == ""), ("models", table.family != "")):
+            of = table[mine & (table.learned == learned)]
+            if of.empty:
+                continue
+            plain, equal = of[~of.equalised.astype(bool)], of[of.equalised.astype(bool)]
+            found[f"{kind}_{learned}"] = {
+                "plain": (plain.away.min(), plain.away.max()),
+                "equal": (equal.away.min(), equal.away.max()),
+                "home_plain": (plain.home.min(), plain.home.max()),
+                "home_equal": (equal.home.min(), equal.home.max()),
+                "surely": int((equal.gain_low > 0).sum()),
+                "count": len(equal),
+            }
+    return found
+
+
+@item("carry-changes", "What still moves models on equalised films")
+def _carry_changes(study: Study) -> Item:
+    """The changes of section 6.2 on models with a twin on equalised films."""
+    found = changes.read(study.folder).get(study.split, {"models": []})
+    shown = {one["model"]: one["logits"] for one in found["models"]}
+    models = [model for pair in PLAIN.items() for model in reversed(pair) if model in shown]
+    if not set(models) & set(PLAIN):
+        return Item(missing="Not made yet: python scripts/evaluate.py")
+    rows = []
+    for change in filter(changes.UNCHANGED.__ne__, shown[models[0]]):
+        row = {"Change": change}
+        for model in models:
+            both = [shown[model][change]], [shown[model][changes.UNCHANGED]]
+            gap = intervals.of_difference(*both, found["labels"])["roc_auc"]
+            row[f"{model}{', equalised' if model in PLAIN else ''}"] = points(*gap)
+        rows.append(row)
+    return Item(
+        table=rows,
+        caption="Change in AUC on this study's test films, points (95 % interval over films)",
+        again="python scripts/evaluate.py",
+    )

@@ -196,17 +196,17 @@ def _best_of_ours(study: Study) -> dict | None:
     over = resplit_table(study)
     if over.empty:
         return None
-    ours = over[(over.what == "one run") & ~over.model.isin(MODELS)]
+    ours = over[~over.model.isin(MODELS)]
     if ours.empty:
         return None
-    one = ours.loc[ours.accuracy.idxmax()]
+    one = max(ours.itertuples(), key=lambda row: row.accuracy[0])
     there = elsewhere_table(study)
     if not there.empty:
         there = there[
             (there.name == one.model) & (there["where"] == "there") & (there.score == "roc_auc")
         ]
     areas = [(row.films, row.value) for row in there.itertuples(index=False, name="Row")]
-    return {"model": one.model, "accuracy": one.accuracy, "elsewhere": areas}
+    return {"model": one.model, "accuracy": one.accuracy[0], "elsewhere": areas}
 
 
 @item("glance", "Test scores of the 15 models that the paper tests")

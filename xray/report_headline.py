@@ -13,7 +13,7 @@ from xray.data_sources import PAPER
 from xray.effects import ERROR, SPLITS, Evidence, NotRun, better
 from xray.intervals import wilson
 from xray.items import Item, item, listed, numbers
-from xray.report_paper import FAMILIES, colour_of
+from xray.report_paper import FAMILIES, colour_of, runs_that_learned, tested
 from xray.report_plots import Mark, dots
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import EVALUATED, Study, not_trained
@@ -106,13 +106,13 @@ def over_images(study: Study) -> dict[str, np.ndarray]:
 
 def _simplest(study: Study) -> dict | None:
     """How often model 20 is right: over re-splits where there are some, else over its runs."""
-    summary, found = study.summaries.get("20"), over_images(study).get("20")
-    if found is None and (summary is None or not summary.learned):
+    given, found = runs_that_learned(study, "20").accuracy, over_images(study).get("20")
+    values = given if found is None else found
+    if not len(values):
         return None
-    values = [row["accuracy"] for row in summary.scores] if found is None else found
     theirs = printed("20", "accuracy")
     return {
-        "given": summary.mean["accuracy"] if summary and summary.learned else None,
+        "given": given.mean() if len(given) else None,
         "mean": float(np.mean(values)),
         "low": min(values),
         "high": max(values),
@@ -212,7 +212,7 @@ def _best_of_ours(study: Study) -> dict | None:
 @item("glance", "Test scores of the 15 models that the paper tests")
 def glance(study: Study) -> Item:
     """A row a model: runs as dots, image re-splits as strokes, the paper's value."""
-    there = [model for model in EVALUATED if model in study.summaries]
+    there = tested(study)
     if not there:
         return Item(models=EVALUATED)
     there.sort(key=lambda model: list(FAMILIES).index(MODELS[model].family))

@@ -430,6 +430,19 @@ def adam(study: Study) -> Item:
 # ---- test scores
 
 
+def tested(study: Study) -> list[str]:
+    """The models that the paper tests, those with a finished run."""
+    there = study.models.index[study.models.finished > 0]
+    return [model for model in EVALUATED if model in there]
+
+
+def runs_that_learned(study: Study, model: str) -> pd.DataFrame:
+    """The rows of study.scores of a model's runs that are shown and learned."""
+    scores = study.scores
+    mine = (scores.model == model) & (scores.kind == "given")
+    return scores[mine & scores.chosen & scores.learned]
+
+
 @item("fig-18", "Confusion matrix of model 20 on the test split")
 def confusion_20(study: Study) -> Item:
     cells = {"tn": "cleared", "fp": "false alarms", "fn": "missed", "tp": "found"}  # row by row
@@ -497,7 +510,7 @@ SCORE_NAMES = {
 
 def score_figure(study: Study, number: int) -> Item:
     """Our row, the interval in brackets, above the paper's, sorted by our F1."""
-    there = [model for model in paper.TABLES[number] if model in study.summaries]
+    there = [model for model in paper.TABLES[number] if model in tested(study)]
     f1 = {model: np.nan_to_num(study.summary.loc[model, "f1"]["mean"]) for model in there}
     order = sorted(there, key=f1.get, reverse=True)
     rows = []
@@ -549,7 +562,7 @@ def bar_figure(study: Study, number: int) -> Item:
     title, first, second = BAR_FIGURES[number]
     pairs = paper.BARS[number]
     shown = [model for pair in pairs for model in pair]
-    there = [model for model in shown if model in study.summaries]
+    there = [model for model in shown if model in tested(study)]
     if not there:
         return Item(models=tuple(shown))
     columns = []
@@ -580,7 +593,7 @@ def _bar(study: Study, model: str, score: str, light: bool) -> Bar:
     spec = MODELS[model]
     theirs = 100 * printed(model, score)
     hue = report_plots.colour(spec, light)
-    if model not in study.summaries:
+    if model not in tested(study):
         return Bar(f"{model}\nnot run", math.nan, hue, paper=theirs)
     about, row = study.models.loc[model], 100 * study.summary.loc[model, score]
     lost = f"{about.learned}/{about.finished}" if about.lost else ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from xray.items import Item, item
 from xray.page import TEMPLATES
-from xray.report_paper import FAMILIES
+from xray.report_paper import FAMILIES, runs_that_learned, tested
 from xray.specs import MODELS
 from xray.study import Study
 
@@ -36,7 +36,8 @@ def thresholds(logits, labels) -> list[int | None]:
 
 @item("threshold-tool", "Try a threshold")
 def tool(study: Study) -> Item:
-    runs = {model: one.learned[0] for model, one in study.summaries.items() if one.learned}
+    good = {model: runs_that_learned(study, model) for model in tested(study)}
+    runs = {model: rows.run.iloc[0] for model, rows in good.items() if len(rows)}
     if not runs:
         return Item()
     content = {"labels": next(iter(runs.values())).labels["test"].tolist(), "models": []}

@@ -3,6 +3,9 @@ PYTHON ?= python3
 DATA   ?=
 POSITIVE ?=
 NEGATIVE ?=
+LABEL  ?=
+IMAGE  ?=
+PATIENT ?=
 SPLIT  ?=
 SIZE   ?=
 MODELS ?=
@@ -13,7 +16,7 @@ EXTERNAL ?=
 ARGS   ?=
 
 # a variable that is not one of these is a typing error
-KNOWN   := PYTHON DATA POSITIVE NEGATIVE SPLIT SIZE MODELS SEEDS DEVICE OUT EXTERNAL ARGS
+KNOWN   := PYTHON DATA POSITIVE NEGATIVE LABEL IMAGE PATIENT SPLIT SIZE MODELS SEEDS DEVICE OUT EXTERNAL ARGS
 UNKNOWN := $(filter-out $(KNOWN),$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 ifneq ($(UNKNOWN),)
 $(error there is no variable $(UNKNOWN); there are $(KNOWN), and make help explains them)
@@ -21,12 +24,15 @@ endif
 
 BIN := .venv/bin
 WHAT = $(if $(MODELS),--model $(MODELS),--all)
-SOURCE = $(if $(DATA),--data "$(DATA)") $(if $(POSITIVE),--positive "$(POSITIVE)") \
-         $(if $(NEGATIVE),--negative "$(NEGATIVE)") $(if $(SPLIT),--split "$(SPLIT)")
+# an option with its value in single quotes, whatever that holds
+option = $(if $($(1)),--$(2)='$(subst ','\'',$($(1)))')
+SOURCE = $(call option,DATA,data) $(call option,POSITIVE,positive) $(call option,NEGATIVE,negative) \
+         $(call option,LABEL,label) $(call option,IMAGE,image) $(call option,PATIENT,patient) \
+         $(if $(SPLIT),--split "$(SPLIT)")
 OPTIONS = $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train experiments shortcuts beyond external report test lint bench dicom clean help
+.PHONY: all train experiments shortcuts beyond external report test lint bench clean help
 .DEFAULT_GOAL := help
 
 # with ARGS, which they do not know, the experiments beside the study are left to their own targets
@@ -64,9 +70,6 @@ lint: .venv/ready
 bench: .venv/ready
 	$(BIN)/python scripts/bench.py $(if $(DATA),--data "$(DATA)") $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
-dicom: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dicom.txt
-
 # by `python -m`, since the commands in $(BIN) name the folder that they were installed in
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -91,12 +94,12 @@ help:
 	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
-	@echo "make dicom     what predict.py needs for DICOM files, compressed ones too"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
 	@echo
 	@echo "variables, each may be left out:"
 	@echo "  DATA=FOLDER    class folders, tables, a Hub data set id, or phantom          (the paper's set on the Hub)"
 	@echo "  POSITIVE=A,B NEGATIVE=C   classes that are pneumonia and normal      (told by their names where they tell)"
+	@echo "  LABEL=A IMAGE=B PATIENT=C columns of DATA's table that hold them     (told by their names where they tell)"
 	@echo "  SPLIT=patient  new splits, by patient or image; what DATA lacks is made so                  (its own)"
 	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"

@@ -4,7 +4,7 @@ source where it does not say it itself."""
 import argparse
 import re
 
-from xray.data_sources import Choices
+from xray.data_sources import Choices, split_names
 
 
 def count(least: int, most: int = 999_999):
@@ -19,18 +19,23 @@ def count(least: int, most: int = 999_999):
 
 
 def class_names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of classes such as A or A,B")
+    names = split_names(text)
+    if not names or not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names such as A or A,B")
     return names
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
-    """--positive, --negative, --split and --split-seed."""
+    """--positive, --negative, --label, --image, --patient, --split and --split-seed."""
     add, words = parser.add_argument, "the classes of SOURCE that are {}"
-    words += ", where their names do not say it"
+    words += ", where their names do not say it (a name with a comma in double quotes)"
     add("--positive", type=class_names, default=(), metavar="A[,B]", help=words.format("pneumonia"))
     add("--negative", type=class_names, default=(), metavar="A[,B]", help=words.format("normal"))
+    words = "the column of SOURCE's table that {}, where its name does not say it"
+    more = words.format("holds the labels") + "; several of 0 and 1 are the classes themselves"
+    add("--label", default="", metavar="NAME", help=more)
+    add("--image", default="", metavar="NAME", help=words.format("names the images"))
+    add("--patient", default="", metavar="NAME", help=words.format("tells the patients"))
     words = "the source's split, or a new one by image or by patient; "
     words += "what splits a source lacks are made so"
     add("--split", choices=("given", "image", "patient"), default="given", help=words)
@@ -46,4 +51,5 @@ def choices(args: argparse.Namespace, fail) -> Choices:
     if args.split_seed is not None and args.split == "given":
         fail("--split-seed needs --split image or --split patient")
     split = "" if args.split == "given" else f"{args.split}-{args.split_seed or 0}"
-    return Choices(args.positive, args.negative, split)
+    columns = args.label, args.image, args.patient
+    return Choices(args.positive, args.negative, split, *columns)

@@ -8,7 +8,6 @@ python scripts/shortcuts.py --data FOLDER --out DIR
 import argparse
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def make(args) -> None:
 def make_baselines(args, file: Path, first, load) -> None:
     """The baselines of the study's split and of each re-split with runs, those that are not there
     yet, in its folder."""
-    from xray import baselines, data, results
+    from xray import baselines, results
 
     place, split = results.beside(file), file.stem
     resplits = {name for name, _ in results.runs_of(file.parent / results.RESPLITS)}
@@ -88,14 +87,7 @@ def make_baselines(args, file: Path, first, load) -> None:
             features[name] = baseline(images)
             shown.update()
         if split in todo:
-            with tempfile.TemporaryDirectory() as temporary:
-                parts, *_ = data.find(first.source).open(Path(temporary) / "arrow", 8)
-                encoded = {
-                    path: part.read(row)
-                    for part in parts.values()
-                    for row, path in enumerate(part.paths)
-                }
-            found = baselines.headers(encoded[path] for path in first.paths)
+            found = baselines.headers(first.read(row) for row in range(len(first.paths)))
             features |= {} if found is None else {baselines.HEADER: found}
         for name in todo:
             there[name] = baselines.of_split(load(baselines.SIZE, name), features, name == split)

@@ -28,7 +28,6 @@ if problem := packages.problem():
 from scripts.console import fail, say  # noqa: E402
 from scripts.options import add_choices, choices, count  # noqa: E402
 from xray import training_jobs  # noqa: E402
-from xray.data_classes import in_words  # noqa: E402
 from xray.data_sources import PAPER, DataError  # noqa: E402
 from xray.results import ResultsError  # noqa: E402
 from xray.specs import MODELS, TABLE_3  # noqa: E402
@@ -169,7 +168,8 @@ def announce(jobs: list, recorded: int, todo: int, data, device: str) -> None:
 
     counts = " / ".join(f"{count:,}" for count in data.facts["splits"].values())
     say(f"data: {data.source}, {counts} images (train / validation / test)")
-    say(f"classes: {in_words(data.facts['classes'])}")
+    for line in data.facts["taken"]:
+        say(line)
     say(f"study: {jobs[0].file}")
     where = device + f" with {torch.get_num_threads()} threads" * (device == "cpu")
     for size in sorted({job.image_size for job in jobs if job.spec.family == "CNN"} - {640}):

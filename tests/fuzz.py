@@ -94,7 +94,7 @@ def dicom_headers(fields, syntax, flips, end, any_kind):
     except data_images.Unreadable as error:
         assert str(error).isprintable() and len(str(error)) < 400
         return
-    assert found.gray.dtype == np.uint8 and found.gray.ndim == 2
+    assert found.pixels.dtype == np.uint8 and found.pixels.ndim == 2
 
 
 # ---- images

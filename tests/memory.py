@@ -10,10 +10,12 @@ START = """
 import resource, sys, warnings
 warnings.simplefilter("ignore")
 sys.path[:0] = [{root!r}, {tests!r}]
-import numpy, torch, torchvision.transforms.v2
+import io, numpy, torch, PIL.Image
 from xray import data_dicom, data_images, predict_inputs, predict_likeness
 torch.set_num_threads(1)
-data_images.to_gray(numpy.zeros((9, 9, 3), numpy.uint8))
+stream = io.BytesIO()
+PIL.Image.new("RGB", (9, 9)).save(stream, "PNG")
+data_images.resize(data_images.read(stream.getvalue()).pixels, 8)
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + {megabytes} * 10**6
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

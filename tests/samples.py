@@ -41,7 +41,7 @@ def encode(image, kind: str = "PNG", **options) -> bytes:
 
 def gray(encoded: bytes, size: int = 24) -> np.ndarray:
     """What an image file is decoded into."""
-    return data_images.decode(encoded, size).pixels
+    return data_images.resize(data_images.read(encoded).pixels, size)
 
 
 def load(source, folder: Path, size: int = 8, **options) -> data.Data:

@@ -41,8 +41,8 @@ def text_as_image(columns, features):
 
 
 PARQUET = {  # change of the columns, message
-    "no image column": (drop("image"), "no image column; it has image_file_path, labels"),
-    "no label column": (drop("labels"), "no label column; it has image_file_path, image"),
+    "no image column": (drop("image"), "no image column; it has image_file_path ("),
+    "no label column": (drop("labels"), "no label column (label, class"),
     "text for images": (text_as_image, "no image column"),
     "a row without an image": (without_image, "no image"),
     "a row with a path only": (without_bytes, "no image"),

@@ -18,8 +18,8 @@ READ = """
 from pathlib import Path
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
-        film = predict_inputs.read_film(path, any_kind=True)
-        print(path.name, "read", *film.gray.shape, film.gray.mean().round())
+        film = data_images.read(path.read_bytes(), path.name, any_kind=True)
+        print(path.name, "read", *film.pixels.shape, film.pixels.mean().round())
     except data_images.Unreadable as error:
         print(path.name, error)
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import COUNT, SPLITS, class_folders, encode, load, parquet, pixels
 
-from xray import data, data_audit
+from xray import data, data_splits
 from xray.data_sources import DataError
 
 
@@ -33,7 +33,7 @@ from xray.data_sources import DataError
     ],
 )
 def test_patients_and_causes_are_read_off_the_name(path, expected, cause):
-    assert data_audit.patient(path) == expected and data_audit.cause_of(path) == cause
+    assert data_splits.patient(path) == expected and data_splits.cause_of(path) == cause
 
 
 def test_copies_are_found(tmp_path):
@@ -90,22 +90,30 @@ def test_patients_in_two_splits_are_counted():
     ]
     labels = np.array([1, 1, 0, 0, 1, 0, 1, 1, 0, 0])
     index = {"train": np.arange(4), "validation": np.arange(4, 6), "test": np.arange(6, 10)}
-    found = data_audit.patients(paths, labels, index)
+    found = data_splits.patients(paths, labels, index)
     assert (found["named"], found["unnamed"]) == (8, 2)
     assert found["by_split"] == {"train": 3, "validation": 2, "test": 4}
     assert found["overlap"]["test in train"]["PNEUMONIA"] == {
         "images": 2,
+        "known": 2,
         "shared": 1,
         "patients": 1,
     }
-    assert found["overlap"]["test in train"]["NORMAL"] == {"images": 2, "shared": 0, "patients": 0}
+    assert found["overlap"]["test in train"]["NORMAL"] == {
+        "images": 2,
+        "known": 1,
+        "shared": 0,
+        "patients": 0,
+    }
     assert found["overlap"]["test in train or validation"]["all"] == {
         "images": 4,
+        "known": 3,
         "shared": 2,
         "patients": 2,
     }
     assert found["overlap"]["validation in train"]["NORMAL"] == {
         "images": 1,
+        "known": 1,
         "shared": 1,
         "patients": 1,
     }
@@ -169,7 +177,7 @@ def test_resplit(protocol, seed):
             "the class ratio is kept"
         )
     who = {
-        split: {data_audit.patient(found.paths[row]) for row in found.index[split]}
+        split: {data_splits.patient(found.paths[row]) for row in found.index[split]}
         for split in SPLITS
     }
     shared = (
@@ -193,7 +201,7 @@ def test_resplit_of_patients_who_are_too_large_to_fit():
     whole.paths = [f"person{label}{i % 5}_virus_{i}.jpeg" for i, label in enumerate(whole.labels)]
     found = data.resplit(whole, "patient", 0)
     who = [
-        {data_audit.patient(found.paths[row]) for row in rows_} for rows_ in found.index.values()
+        {data_splits.patient(found.paths[row]) for row in rows_} for rows_ in found.index.values()
     ]
     assert not (who[0] & who[1] or who[0] & who[2] or who[1] & who[2])
     assert (

@@ -32,8 +32,8 @@ def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path, column):
     assert [patients[key] for key in ("told", "named", "unnamed")] == [60, 60, 2]
     assert sum(patients["by_split"].values()) == 32
     assert all(one["all"]["shared"] == 0 for one in patients["overlap"].values())
-    assert "is read from the table's column of patients" in found.notes[0]
-    assert "2 of 62 images carry no patient, nor does the table" in found.notes[2]
+    assert found.facts["taken"][-1] == f"patients: known of 60 of 62 images, by column {column}"
+    assert found.notes[1].startswith("Of 2 of 62 images no patient is known")
     assert not re.search(r"\b70[0-2]\d\b", json.dumps(found.facts)), "who they are is kept out"
     again = resplit(found, "patient", 5)
     seen = [{who.get(path, path) for path in again.part(split).paths} for split in SPLITS]
@@ -105,9 +105,8 @@ def test_files_whose_names_are_numbers(tmp_path, header, line, told):
     assert len(set(found.paths)) == 20 and bool(found.facts["patient_numbers"]) == told
 
 
-def test_a_row_for_each_finding_is_one_image(tmp_path):
-    """As where each opacity has a row with its box; the same image with another class stays, and
-    the audit tells of it."""
+def test_rows_of_one_image_are_one(tmp_path):
+    """As where each opacity has a row with its box; readers who contradict each other are said."""
     folder = tmp_path / "set"
     folder.mkdir()
     lines = []
@@ -117,8 +116,7 @@ def test_a_row_for_each_finding_is_one_image(tmp_path):
     table(folder / "boxes.csv", lines, ("file", "x", "Target"))
     found = load(folder, tmp_path, choices=ANY)
     assert len(found.labels) == len(set(found.paths)) == 20
-    again = "20 rows that name an image with its class again are left out"
-    assert found.notes[0] == again
     table(folder / "boxes.csv", [*lines, ("0.png", 0, 1)], ("file", "x", "Target"))
     found = load(folder, tmp_path, choices=ANY)
-    assert len(found.labels) == 21 and len(found.facts["audit"]["conflicting_labels"]) == 1
+    assert len(found.labels) == 19 and "0.png" not in found.paths
+    assert found.notes[0] == "1 images whose rows contradict each other are left out: 0.png"

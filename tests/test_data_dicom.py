@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from samples import dicom_file
 
-from xray import data_dicom, data_images, predict_inputs
+from xray import data_dicom, data_images
 
 
 def dicom(path, values, kind="MONOCHROME2", **fields):
@@ -12,8 +12,12 @@ def dicom(path, values, kind="MONOCHROME2", **fields):
     return path
 
 
-def shown(values, kind="MONOCHROME2", **fields) -> data_dicom.Shown:
-    return data_dicom.read(dicom_file(np.asarray(values), kind, **fields))
+def film_of(path) -> data_images.Film:
+    return data_images.read(path.read_bytes(), path.name)
+
+
+def shown(values, kind="MONOCHROME2", **fields) -> data_images.Film:
+    return data_images.read(dicom_file(np.asarray(values), kind, **fields))
 
 
 RAMP = np.array([[0, 1000], [2000, 3000]])
@@ -21,17 +25,17 @@ RAMP = np.array([[0, 1000], [2000, 3000]])
 
 def test_dicom_is_shown_through_its_window(tmp_path):
     values = np.array([[0, 1000], [2000, 3000]])
-    assert predict_inputs.read_film(dicom(tmp_path / "a.dcm", values)).gray.tolist() == [
+    assert film_of(dicom(tmp_path / "a.dcm", values)).pixels.tolist() == [
         [0, 85],
         [170, 255],
     ]
     window = {"WindowCenter": 1500.5, "WindowWidth": 1001}
-    assert predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, **window)).gray.tolist() == [
+    assert film_of(dicom(tmp_path / "a.dcm", values, **window)).pixels.tolist() == [
         [0, 0],
         [255, 255],
     ]
     exact = {"WindowCenter": 1500, "WindowWidth": 4000, "VOILUTFunction": "LINEAR_EXACT"}
-    assert predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, **exact)).gray.tolist() == [
+    assert film_of(dicom(tmp_path / "a.dcm", values, **exact)).pixels.tolist() == [
         [32, 96],
         [159, 223],
     ]
@@ -43,29 +47,29 @@ def test_dicom_is_shown_through_its_window(tmp_path):
         "WindowWidth": [1000, 9],
         "VOILUTFunction": "LINEAR_EXACT",
     }
-    assert predict_inputs.read_film(dicom(tmp_path / "a", values, **rescaled)).gray.tolist() == [
+    assert film_of(dicom(tmp_path / "a", values, **rescaled)).pixels.tolist() == [
         [0, 0],
         [128, 255],
     ]
-    inverted = predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, "MONOCHROME1")).gray
+    inverted = film_of(dicom(tmp_path / "a.dcm", values, "MONOCHROME1")).pixels
     assert inverted.tolist() == [[255, 170], [85, 0]]
-    padded = predict_inputs.read_film(
+    padded = film_of(
         dicom(tmp_path / "a.dcm", np.array([[4000, 1000], [2000, 3000]]), PixelPaddingValue=4000)
     )
-    assert padded.gray.tolist() == [[255, 0], [128, 255]]
+    assert padded.pixels.tolist() == [[255, 0], [128, 255]]
 
 
 def test_dicom_that_is_no_gray_frame_is_refused(tmp_path):
     values = np.zeros((2, 4, 4))
     with pytest.raises(data_images.Unreadable, match="2 frames"):
-        predict_inputs.read_film(dicom(tmp_path / "a.dcm", values, NumberOfFrames=2))
+        film_of(dicom(tmp_path / "a.dcm", values, NumberOfFrames=2))
     with pytest.raises(data_images.Unreadable, match="in colours"):
-        predict_inputs.read_film(dicom(tmp_path / "a.dcm", values[0], "RGB"))
+        film_of(dicom(tmp_path / "a.dcm", values[0], "RGB"))
     content = dicom(tmp_path / "a.dcm", values[0]).read_bytes()
     for damaged in (content[:-10], content[:200], b"not DICOM at all", b""):
         (tmp_path / "b.dcm").write_bytes(damaged)
         with pytest.raises(data_images.Unreadable):
-            predict_inputs.read_film(tmp_path / "b.dcm")
+            film_of(tmp_path / "b.dcm")
 
 
 # ---- windows, tables, padding and bits that are not as they should be
@@ -73,15 +77,15 @@ def test_dicom_that_is_no_gray_frame_is_refused(tmp_path):
 
 def test_a_window_narrower_than_linear_allows_is_read_as_exact():
     found = shown(RAMP, WindowCenter=1000, WindowWidth=0.5)
-    assert found.gray.tolist() == [[0, 128], [255, 255]]
+    assert found.pixels.tolist() == [[0, 128], [255, 255]]
     assert found.notes == ["its window is 0.5 wide, less than LINEAR allows: read as LINEAR_EXACT"]
-    assert shown(RAMP, WindowCenter=1000, WindowWidth=1).gray.tolist() == [[0, 255], [255, 255]]
+    assert shown(RAMP, WindowCenter=1000, WindowWidth=1).pixels.tolist() == [[0, 255], [255, 255]]
 
 
 @pytest.mark.parametrize("width", [0, -5, None, "nan"])
 def test_a_window_that_cannot_be_used_gives_way_to_the_range(width):
     found = shown(RAMP, WindowCenter=1000, WindowWidth=width)
-    assert found.gray.tolist() == [[0, 85], [170, 255]]
+    assert found.pixels.tolist() == [[0, 85], [170, 255]]
     assert found.notes == ["its window cannot be used: the range of its values is"]
 
 
@@ -100,12 +104,12 @@ def table(entries, first=0, bits=12, packed=False):
 def test_a_table_shows_what_it_says(packed):
     entries = [0, 1365, 2730, 4095]
     found = shown([[0, 1], [2, 9]], VOILUTSequence=table(entries, packed=packed))
-    assert found.gray.tolist() == [[0, 85], [170, 255]] and found.notes == []
+    assert found.pixels.tolist() == [[0, 85], [170, 255]] and found.notes == []
 
 
 def test_a_table_of_fewer_bits_than_declared_is_scaled_by_those_in_use():
     found = shown([[0, 1], [2, 3]], VOILUTSequence=table([0, 85, 170, 255], bits=16))
-    assert found.gray.tolist() == [[0, 85], [170, 255]]
+    assert found.pixels.tolist() == [[0, 85], [170, 255]]
     assert found.notes == ["its table has other bits than it says: scaled by those in use"]
 
 
@@ -115,14 +119,14 @@ def test_an_empty_table_is_passed_over(name):
     window = {"WindowCenter": 1500, "WindowWidth": 3000, "VOILUTFunction": "LINEAR_EXACT"}
     for items in ([], [pydicom.Dataset()]):
         found = shown(RAMP, **window, **{name: pydicom.Sequence(items)})
-        assert found.gray.tolist() == [[0, 85], [170, 255]]
+        assert found.pixels.tolist() == [[0, 85], [170, 255]]
         assert len(found.notes) == len(items)
 
 
 def test_a_modality_table_comes_before_the_window():
     exact = {"WindowCenter": 50, "WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"}
     found = shown([[5, 6], [7, 8]], ModalityLUTSequence=table([0, 50, 100], 5), **exact)
-    assert found.gray.tolist() == [[0, 128], [255, 255]]
+    assert found.pixels.tolist() == [[0, 128], [255, 255]]
 
 
 def test_a_table_starts_at_a_negative_value_written_as_unsigned():
@@ -134,15 +138,15 @@ def test_a_table_starts_at_a_negative_value_written_as_unsigned():
         HighBit=15,
         VOILUTSequence=table([0, 85, 170, 255], 2**16 - 2, 8),
     )
-    assert found.gray.tolist() == [[0, 85], [170, 255]]
+    assert found.pixels.tolist() == [[0, 85], [170, 255]]
 
 
 def test_high_bits_other_than_the_lowest():
     """12 bits in the upper end of 16, with an overlay's bit below them."""
     found = shown((RAMP << 4) | 1, HighBit=15)
-    assert found.gray.tolist() == [[0, 85], [170, 255]]
+    assert found.pixels.tolist() == [[0, 85], [170, 255]]
     overlay = shown(RAMP | 1 << 14)
-    assert overlay.gray.tolist() == [[0, 85], [170, 255]]
+    assert overlay.pixels.tolist() == [[0, 85], [170, 255]]
 
 
 @pytest.mark.parametrize("padding", [-2000, 63536])
@@ -151,17 +155,17 @@ def test_padding_of_either_sign(padding):
     found = shown(
         values, PixelRepresentation=1, BitsStored=16, HighBit=15, PixelPaddingValue=padding
     )
-    assert found.gray.tolist() == [[0, 0], [128, 255]]
+    assert found.pixels.tolist() == [[0, 0], [128, 255]]
 
 
 def test_a_range_of_padding():
     values = np.array([[4000, 3950, 1000], [2000, 3000, 3900]])
     found = shown(values, PixelPaddingValue=4000, PixelPaddingRangeLimit=3900)
-    assert found.gray.tolist() == [[255, 255, 0], [128, 255, 255]]
+    assert found.pixels.tolist() == [[255, 255, 0], [128, 255, 255]]
 
 
 def test_float_pixels():
-    assert shown(np.array([[0, 0.5], [1, 2]], np.float32)).gray.tolist() == [[0, 64], [128, 255]]
+    assert shown(np.array([[0, 0.5], [1, 2]], np.float32)).pixels.tolist() == [[0, 64], [128, 255]]
     infinite = np.array([[0, np.inf]], np.float32)
     with pytest.raises(data_images.Unreadable, match="not finite"):
         data_dicom.read(dicom_file(infinite))
@@ -170,4 +174,4 @@ def test_float_pixels():
 @pytest.mark.parametrize("slope", ["0", "", "nan"])
 def test_a_rescale_that_is_none(slope):
     found = shown(RAMP, RescaleSlope=slope, RescaleIntercept="")
-    assert found.gray.tolist() == [[0, 85], [170, 255]] and "rescale slope" in found.notes[0]
+    assert found.pixels.tolist() == [[0, 85], [170, 255]] and "rescale slope" in found.notes[0]

@@ -10,21 +10,16 @@ from torchvision.transforms.v2 import functional as transforms
 from xray import data_images
 
 
-@pytest.mark.parametrize("value", range(256))
-def test_a_gray_pixel_keeps_its_value(value):
-    rgb = np.full((2, 3, 3), value, np.uint8)
-    assert (data_images.to_gray(rgb) == value).all()
+def test_a_gray_pixel_keeps_its_value():
+    levels = np.arange(256, dtype=np.uint8)[None]
+    rgb = encode(np.stack([levels] * 3, -1))
+    assert (data_images.read(rgb).pixels == levels).all()
 
 
-def test_torchvision_on_integers_would_darken():
-    """The reason for to_gray; once this fails, to_gray can go."""
-    assert transforms.rgb_to_grayscale(torch.full((3, 1, 1), 100, dtype=torch.uint8)).item() == 99
-
-
-def test_colours_are_weighted_as_torchvision_does():
+def test_colours_are_weighted_as_itu_r_601_does():
     rgb = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]], np.uint8)
-    expected = [0.2989 * 255, 0.587 * 255, 0.114 * 255, 0.2989 * 10 + 0.587 * 20 + 0.114 * 30]
-    assert data_images.to_gray(rgb)[0].tolist() == [round(v) for v in expected]
+    expected = [0.299 * 255, 0.587 * 255, 0.114 * 255, 0.299 * 10 + 0.587 * 20 + 0.114 * 30]
+    assert data_images.read(encode(rgb)).pixels[0].tolist() == [round(v) for v in expected]
 
 
 GRAY = pixels(3)
@@ -150,7 +145,43 @@ def test_resizing(height, width):
 
 
 def test_what_was_decoded_is_described():
-    decoded = data_images.decode(encode(np.zeros((30, 20, 3), np.uint8)), 16)
-    assert (decoded.mode, decoded.width, decoded.height) == ("RGB", 20, 30)
-    assert decoded.digest == data_images.decode(encode(np.zeros((30, 20), np.uint8)), 8).digest
-    assert decoded.digest != data_images.decode(encode(np.zeros((20, 30), np.uint8)), 16).digest
+    film = data_images.read(encode(np.zeros((30, 20, 3), np.uint8)))
+    assert (film.mode, film.width, film.height) == ("RGB", 20, 30)
+    assert (film.highest, film.bits, film.notes) == (0, 8, [])
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (9, 50), (64, 64), (500, 400)])
+def test_resizing_is_torchvisions(shape):
+    gray = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    theirs = transforms.resize(torch.from_numpy(gray)[None], [24, 24], antialias=True)[0]
+    assert (data_images.resize(gray, 24) == theirs.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "highest, bits", [(1, 8), (255, 8), (256, 10), (4095, 12), (4096, 14), (65535, 16)]
+)
+def test_the_bits_of_a_film_alone(highest, bits):
+    film = data_images.read(encode(np.array([[0, highest]], np.uint16)))
+    assert film.bits == data_images.bits_in_use(highest) == bits and film.highest == highest
+    assert abs(int(film.pixels[0, 1]) - 255 * highest / (2**bits - 1)) <= 0.5
+    assert data_images.read(encode(np.array([[0, 255]], np.uint16)), bits=12).pixels[0, 1] == 16
+
+
+def test_a_user_id_without_a_name_reads_films(tmp_path):
+    """As containers have it: importing torchvision would raise a KeyError."""
+    import subprocess
+    import sys
+
+    (tmp_path / "a.png").write_bytes(encode(pixels(1)))
+    code = (
+        "import os, pwd, sys\n"
+        "for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'): os.environ.pop(name, None)\n"
+        "def nobody(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\n"
+        "pwd.getpwuid = nobody\n"
+        "from xray import data_images\n"
+        "film = data_images.read(open(sys.argv[1], 'rb').read())\n"
+        "print(data_images.resize(film.pixels, 8).shape)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "(8, 8)", done.stderr[-2000:]

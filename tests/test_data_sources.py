@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from samples import COUNT, SPLITS, class_folders, encode, gray, load, parquet, pixels, rows
 
-from xray import data
+from xray import data_sources
 from xray.data_sources import HubUnreachable
 
 
@@ -87,6 +87,7 @@ def test_the_well_known_archive(tmp_path):
         check(found, folder, folder.name)
         assert found.notes == [
             "16 hidden files and files of other systems (__MACOSX, @eaDir, …) are left out",
+            "14 images of a further copy, deeper in the folder, are left out",
             "1 images outside of class folders are left out",
             "1 files that are not taken for images are left out",
         ]
@@ -157,7 +158,7 @@ def test_text_as_labels_and_columns_of_other_names(tmp_path):
 def test_an_existing_folder_comes_before_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     class_folders(tmp_path / "owner" / "name")
-    assert data.find("owner/name").kind == "folders"
+    assert data_sources.find("owner/name").kind == "folders"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnreachable, match="cannot be reached .HF_HUB_OFFLINE is set"):
-        data.find("owner/other")
+        data_sources.find("owner/other")

@@ -7,8 +7,8 @@ from samples import class_folders, error_of, load, parquet, pixels
 from samples import encode as as_png
 
 from xray import results, study
-from xray.data_audit import patient
 from xray.data_sources import Choices
+from xray.data_splits import patient
 from xray.paper import SPLIT_SIZES
 
 
@@ -83,7 +83,7 @@ def test_names_that_carry_no_patient_are_told(tmp_path):
         for number in range(10):
             (folder / name / f"{name}{number}.png").write_bytes(as_png(pixels(number)))
     found = load(folder, tmp_path, choices=by("patient"))
-    assert found.notes[1].startswith("The names of 20 of 20 images carry no patient")
+    assert found.notes[1].startswith("Of 20 of 20 images no patient is known")
     assert len(load(folder, tmp_path, choices=by("image")).notes) == 1
 
 
@@ -99,7 +99,7 @@ def test_a_source_with_splits_keeps_them(tmp_path):
     asked = load(folder, tmp_path, choices=by("patient"))
     assert asked.fingerprint == given.fingerprint and not asked.facts["made"]
     assert asked.facts["options"] == []
-    assert len(list((tmp_path / "cache" / "images").glob("*/meta.json"))) == 1
+    assert len(list((tmp_path / "cache" / "images").glob("*/films.json"))) == 1
 
 
 def test_one_split_alone_is_all_images(tmp_path):

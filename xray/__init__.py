@@ -14,19 +14,13 @@ Files
     files                  written whole or not at all, locked, checksummed
 Data
     data                   a source -> splits of uint8 images, labels, paths; other splits of them
-    data_sources           what a source is, and what a person says of it
-    data_folders           sources that are folders: of classes, of tables
-    data_tables            images and labels in parquet, CSV, JSON lines, save_to_disk
-    data_columns           which columns of a table hold images, labels, patients
-    data_hub               data sets of the Hub, fetched
-    data_phantoms          synthetic radiographs, for trying and testing
-    data_images            one image file -> one gray square
+    data_sources           a source -> a table of films: folders, the Hub, the films in the box
+    data_tables            sources that are tables: CSV, JSON lines, parquet, save_to_disk
+    data_choices           what a person says of a source; which classes are pneumonia
+    data_splits            patients, splits made and made anew, the audit
+    data_images            one image file -> one gray film
     data_dicom             one DICOM file -> gray pixels as a viewer shows them
-    data_dicom_header      what a DICOM file says it is and promises, before it is decoded
-    data_classes           which classes are pneumonia, which normal
-    data_splits            missing splits made; other splits of the same images
-    data_audit             copies, patients: what stands in a data set
-    data_cache             decoded images on disk
+    data_phantoms          synthetic radiographs, for tests
 Exact SGD in sample space
     gram                   K = X Xᵀ of all images, exact; from pixels to it and back
     sample_space           Linear nets and MLPs trained on K, many side by side

@@ -1,61 +1,71 @@
 """A source of chest radiographs -> splits of uint8 images, labels and paths, and an audit of them.
 
-A source is one string: a data set id of the Hub, a folder of class folders, a folder of tables or
-one of them (data_tables.py), or "phantom" (synthetic images, see data_phantoms.py). What it does
-not say itself, which classes are meant and how it is split, Choices say. Images are decoded
-once (data_images.py) and kept as
+What a source is, data_sources.py says; which classes and splits its films have, data_splits.py.
+Films are decoded once (data_images.py) and kept in <cache>/images/<key>/, where the key stands for
+the source's content, the films in their order and the size:
 
-    <cache>/images/<key>/pixels.u8     uint8 (N, 1, S, S), the readable images in canonical order
-    <cache>/images/<key>/meta.json     the facts, and checksums of the pixels and of itself
+    pixels.u8      uint8 (N, 1, S, S), the readable films in canonical order
+    films.json     what decoding found out about each film, readable or not
 
-where the key stands for the source's content (file names, sizes and times, or the Hub's commit),
-the choices and S. <cache> is the environment's XRAY_CACHE, or ~/.cache/xray.
+<cache> is the environment's XRAY_CACHE, or ~/.cache/xray.
 
 facts, JSON-able, always of the given split:
     name, source, kind (see data_sources.Source), fingerprint, phantom
     classes     the source's class names -> label, without those left out
     options     the choices, as options of scripts/train.py; without a split where none was made
     made        protocol, seed and names of splits that the source lacks; empty where it has all
-    bits        used by images of 16 bits, over the whole source; 16 where there are none
+    taken       what was taken for what: columns, classes, splits, patients; short lines
+    left_out    what is left out -> how many
+    bits        that hold the highest value of the source's files with 16; 8 where there are none
     notes       what was left out, made or stretched in reading it, a sentence each
     splits      {"train": N, ...}      counts {"train": {"NORMAL": n, "PNEUMONIA": n}, ...}
     paths, labels ("0110..."), both in canonical order
+    digests     {"bytes", "pixels"}: 12 hex digits of the sha256 of each film's file and of its gray
+                pixels at its own size, one after another in canonical order
     sample      the first training image before any change: path, mode, width, height, label
     sizes, modes  {"640x640": n}, {"RGB": n}: images before any change
     skipped     paths of unreadable images that were left out
     audit       missing (rows without an image, count), unreadable [paths], reasons [texts],
-                identical_bytes and identical_pixels (data_audit.copies; the latter at the source's
+                identical_bytes and identical_pixels (data_splits.copies; the latter at the source's
                 own resolution), conflicting_labels (groups of pixel-identical images that differ
                 in label, [["split: path", ...], ...])
-    patients    data_audit.patients
-    patient_numbers  of each image, where a table tells patients (data_audit.numbered)
+    patients    data_splits.patients
+    patient_numbers  of each image, where a table tells patients (data_splits.numbered)
 """
 
-import difflib
+import errno
+import hashlib
+import json
 import os
-import re
+import shutil
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from xray import data_cache
-from xray.data_folders import ARCHIVES, folder_source
-from xray.data_hub import hub_source
-from xray.data_phantoms import named, phantom_source
+from xray import data_images, data_splits, files
 from xray.data_sources import (
-    INSTEAD,
     NO_CHOICES,
     SPLITS,
     Choices,
     DataError,
-    HubUnreachable,
+    HubUnreachable,  # noqa: F401  (also of this module's interface)
     Source,
-    SplitsMissing,
+    find,
     shown,
 )
-from xray.data_splits import given_index, resplit  # noqa: F401  (also of this module's interface)
-from xray.data_tables import SUFFIXES as TABLES
+from xray.data_splits import CLASSES, given_index, resplit  # noqa: F401  (likewise)
+
+FORMAT = 5  # of the cache
+THREADS = 2
+DIGITS = 12  # of a digest that are kept
 
 
 @dataclass
@@ -77,10 +87,14 @@ class Data:
     images: np.ndarray
     labels: np.ndarray  # int64 (N,)
     paths: list[str]
-    split: str  # "given", "image-<seed>" or "patient-<seed>"
+    split: str  # "given", "image-<seed>" or "patient-<seed>"; "all" where it was read whole
     index: dict[str, np.ndarray]  # split -> rows, int64, ascending
     facts: dict
     notes: list[str] = field(default_factory=list)  # what a person should be told, one line each
+    # a row an image: path, title (the source's own label), label, split, patient ("" not known),
+    # bytes, pixels (digests), then the source's further columns
+    table: pd.DataFrame | None = None
+    read: Callable[[int], bytes | None] | None = None  # row -> the encoded file
 
     def part(self, name: str) -> Split:
         """A split: a view of the images where its rows are contiguous, else a copy."""
@@ -107,43 +121,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XRAY_CACHE") or "~/.cache/xray").expanduser()
 
 
-def find(source: str) -> Source:
-    """What a source names: phantoms, else a folder or a table, else a Hub data set. Raises
-    DataError."""
-    if named(source):
-        return phantom_source(source)
-    place = Path(source).expanduser()
-    if source.strip() and place.is_dir():
-        return folder_source(source, place)
-    if source.strip() and place.exists():
-        if place.suffix.lower() in TABLES:
-            return folder_source(source, place.parent, place)
-        packed = place.suffix.lower() in ARCHIVES
-        what = "an archive; unpack it, and" if packed else "a file;"
-        raise DataError(
-            f"{shown(source)}: {what} give the folder that holds the train, validation and test "
-            "splits"
-        )
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", source, re.ASCII):
-        try:
-            return hub_source(source)
-        except DataError as error:
-            raise type(error)(f"{error}{_meant(place)}") from None
-    path = source[:1] in ("", ".", "~", "/") or (source.count("/") > 1 and "://" not in source)
-    hint = _meant(place) or ("" if path else ", and a data set of the Hub is named owner/name")
-    raise DataError(f"{shown(source).strip() or 'no name'}: no such folder{hint}")
-
-
-def _meant(place: Path) -> str:
-    """The folder that a wrong name may mean, as the end of a message; "" where there is none."""
-    try:
-        there = [path.name for path in place.parent.iterdir() if path.is_dir()]
-    except (OSError, ValueError):
-        return ""
-    near = difflib.get_close_matches(place.name, there, n=1)
-    return f"; did you mean {shown(place.parent / near[0])}?" if near else ""
-
-
 def load(
     source: str,
     image_size: int,
@@ -151,70 +128,315 @@ def load(
     cache: Path | None = None,
     progress=None,
     choices: Choices = NO_CHOICES,
+    whole=False,
 ) -> Data:
-    """Read a source, in its own splits, from the cache where it was read before.
+    """Read a source, in its own splits, its films from the cache where they were read before.
 
-    progress(done, total) is called now and then while images are decoded. Raises DataError:
-    HubUnreachable where the source is a Hub id, the Hub does not answer and nothing is cached;
-    SplitsMissing where it lacks a split and choices.split is empty; and where the source does not
-    exist, is not laid out as described, has not two classes that can be told, or has unreadable
-    images and they are not to be skipped.
+    whole: no split is asked for; index is {"all": all rows}. progress(done, total) is called now
+    and then while images are decoded. Raises DataError: HubUnreachable where the source is a Hub
+    id, the Hub does not answer and nothing was fetched before; SplitsMissing where it lacks a split
+    and choices.split is empty; and where the source does not exist, is not laid out as described,
+    has not two classes that can be told, or has unreadable images and they are not to be skipped.
     """
     if image_size < 1:
         raise DataError(f"image size {image_size} does not fit: it must be positive")
-    folder = Path(cache or cache_folder()) / "images"
-    try:
-        found = find(source)
-        if found.missing and not skip_unreadable:
-            listed = ", ".join(map(shown, found.missing[:6]))
-            raise DataError(
-                f"{shown(source)}: {len(found.missing)} of its files are missing ({listed}); fetch "
-                "them, or go on without them with --skip-unreadable"
-            )
-        entry = _entry(folder, found, source, image_size, progress, choices)
-    except HubUnreachable as error:
-        entry = data_cache.get_earlier(folder, source, image_size, choices)
-        if entry is None:
-            raise
-        why = str(error).split(INSTEAD)[0]
-        entry.notes.append(f"{why}; the copy read from it before is used")
-    else:
-        entry.notes.extend([found.note] if found.note else [])
-    return _data(shown(source), image_size, entry, skip_unreadable)
+    found, given = find(source, choices), shown(source)
+    if found.missing and not skip_unreadable:
+        listed = ", ".join(map(shown, found.missing[:6]))
+        raise DataError(
+            f"{given}: {len(found.missing)} of its files are missing ({listed}); fetch them, or go "
+            "on without them with --skip-unreadable"
+        )
+    mapping = data_splits.label_mapping(source, found.classes, choices)
+    films, made, notes, left = data_splits.prepare(found, source, mapping, choices.split, whole)
+    if whole:
+        films = films.assign(split="all")
+    order = films.index.to_numpy()
+    films = films.reset_index(drop=True)
+    place = Path(cache or cache_folder()) / "images"
+    pixels, decoded = _decoded(place, found, films, order, image_size, progress)
+    good = (decoded.reason == "").to_numpy()
+    if not good.all() and not skip_unreadable:
+        raise DataError(
+            _list_unreadable(given, list(films.path[~good]), list(decoded.reason[~good]))
+        )
+    left = +(found.left_out + left)
+    if found.missing:
+        listed = ", ".join(map(shown, found.missing[:20]))
+        left[f"files that are missing: {listed}"] = len(found.missing)
+    facts = _facts(found, films, decoded, mapping)
+    facts |= {
+        "name": found.name,
+        "source": given,
+        "kind": found.kind,
+        "phantom": found.kind == "phantom",
+        "classes": mapping,
+        "options": (choices if made else replace(choices, split="")).options,
+        "made": made,
+        "left_out": {what.partition(":")[0]: count for what, count in left.items()},
+    }
+    facts["taken"] = _taken(found, facts)
+    facts["notes"] = [_left_out(what, count) for what, count in left.items()]
+    facts["notes"] += [*notes, *_notes_of(decoded[good], facts["bits"])]
+    notes = [*facts["notes"], *found.notes, *_check(given, facts)]
+    table = _table(films[good].reset_index(drop=True), decoded[good].reset_index(drop=True))
+    rows = order[good]
+    return Data(
+        name=found.name,
+        source=given,
+        fingerprint=facts["fingerprint"],
+        phantom=facts["phantom"],
+        image_size=image_size,
+        images=pixels,
+        labels=table.label.to_numpy(),
+        paths=list(table.path),
+        split="all" if whole else "given",
+        index=given_index(facts),
+        facts=facts,
+        notes=notes,
+        table=table,
+        read=lambda row: found.read(int(rows[row])),
+    )
 
 
-def _entry(folder, found, source, image_size, progress, choices) -> data_cache.Entry:
-    """Decoded images, with splits made as chosen only where the source lacks one."""
-    whole = replace(choices, split="")
-    if choices != whole and not data_cache.has(folder, found, image_size, choices):
+def _left_out(what: str, count: int) -> str:
+    what, colon, which = what.partition(": ")
+    return f"{count:,} {what} are left out{colon}{which}"
+
+
+def sample_image(data: Data) -> np.ndarray:
+    """The given split's first training image, uint8 (S, S), which facts["sample"] describes."""
+    return np.array(data.images[0, 0])
+
+
+# ---- decoding, once
+
+
+def _decoded(folder, source, films, order, size, progress) -> tuple[np.ndarray, pd.DataFrame]:
+    """The readable films' pixels, uint8 (N, 1, S, S), and of all films a row each: reason ("" where
+    it could be read), digests of bytes and pixels, mode, width, height, highest, bits, notes. From
+    the cache, else decoded and put there. Raises DataError."""
+    about = [FORMAT, source.identity, size, list(zip(films.split, films.path))]
+    place = folder / hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+    if kept := _kept(place, size):
+        return kept
+    with _writing_errors(folder), files.lock(place.with_suffix(".lock")):
+        if kept := _kept(place, size):  # another process may have built it meanwhile
+            return kept
+        writing = folder / f".writing-{place.name}"  # ours alone while the lock is
+        for old in folder.glob(".writing-*"):  # a killed process may have left more
+            if old == writing or time.time() - old.stat().st_mtime > 86_400:
+                shutil.rmtree(old)
+        shutil.rmtree(place, ignore_errors=True)
+        writing.mkdir(parents=True)
         try:
-            return data_cache.get(folder, found, source, image_size, progress, whole)
-        except SplitsMissing:
-            pass
-    return data_cache.get(folder, found, source, image_size, progress, choices)
+            _build(writing, source, films, order, size, progress)
+            os.replace(writing, place)
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
+        if kept := _kept(place, size):
+            return kept
+        raise DataError(
+            f"{shown(folder)}: what is written there comes back changed; set XRAY_CACHE to another "
+            "folder"
+        )
 
 
-def _data(source: str, image_size: int, entry: data_cache.Entry, skip_unreadable: bool) -> Data:
-    """A cache entry as Data, where its images allow it. Raises DataError."""
-    facts, notes = entry.facts | {"source": source}, list(entry.notes)
-    unreadable = facts["audit"]["unreadable"]
-    if unreadable and not skip_unreadable:
-        raise DataError(_list_unreadable(source, unreadable, facts["audit"]["reasons"]))
-    facts["skipped"] = unreadable
-    for split in SPLITS:
-        if not facts["splits"][split]:
-            raise DataError(f"{shown(source)}: the {split} split has no readable image")
-        for name, count in facts["counts"][split].items():
-            if not count and split == "train":
-                why = f"the train split has no {name} image; both classes are needed"
-                raise DataError(f"{shown(source)}: {why}")
+def _kept(place: Path, size: int) -> tuple[np.ndarray, pd.DataFrame] | None:
+    """What was decoded before, None where nothing was or it is damaged."""
+    try:
+        decoded = pd.DataFrame(json.loads((place / "films.json").read_text(encoding="utf-8")))
+        shape = (int((decoded.reason == "").sum()), 1, size, size)
+        if (place / "pixels.u8").stat().st_size != np.prod(shape, dtype=np.int64):
+            return None
+        if not shape[0]:
+            return np.empty(shape, np.uint8), decoded
+        # mode c: pages are the file's until someone writes to them, and are never written back
+        return np.memmap(place / "pixels.u8", np.uint8, "c", shape=shape), decoded
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
+@contextmanager
+def _writing_errors(folder: Path):
+    """Turns the errors of writing into one DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{shown(folder)}: the cache cannot be written ({error.strerror or error}); free some "
+            "space there, or set XRAY_CACHE to another folder"
+        ) from None
+
+
+def _build(place: Path, source: Source, films, order, size, progress) -> None:
+    """Decode a source into the folder of an entry. Raises OSError."""
+    needed, free = len(films) * size**2, shutil.disk_usage(place).free
+    if needed > free:
+        enough = f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, enough)
+
+    def decode(row, bits=None):
+        """What was found out about a film, and its pixels at the size, None where unreadable."""
+        found = {"reason": "", "bytes": "", "pixels": ""}
+        found |= {"mode": "", "width": 0, "height": 0, "highest": 0, "bits": 0, "notes": []}
+        try:
+            encoded = source.read(int(order[row]))
+            found["bytes"] = hashlib.sha256(encoded or b"").hexdigest()
+            film = data_images.read(encoded, films.path[row], bits)
+        except data_images.Unreadable as error:
+            return found | {"reason": str(error)}, None
+        except OSError as error:
+            return found | {"reason": f"cannot be read ({error.strerror or error})"}, None
+        gray = film.pixels
+        found["pixels"] = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
+        found |= {name: getattr(film, name) for name in film._fields if name != "pixels"}
+        return found, data_images.resize(gray, size)
+
+    rows, places = [], {}
+    with (
+        open(place / "pixels.u8", "w+b") as stream,
+        ThreadPoolExecutor(THREADS) as pool,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # Pillow's, on damaged metadata
+        for start in range(0, len(films), 64):  # so that few decoded images wait in memory
+            for found, square in pool.map(decode, range(start, min(start + 64, len(films)))):
+                if square is not None:
+                    places[len(rows)] = stream.tell()
+                    stream.write(square)
+                rows.append(found)
+            if progress:
+                progress(len(rows), len(films))
+        bits = _bits(row["highest"] for row in rows)
+        # which bits the source's files of 16 use is known only now
+        again = [at for at, row in enumerate(rows) if row["highest"] and row["bits"] != bits]
+        for at in again:
+            rows[at], square = decode(at, bits)
+            stream.seek(places[at])
+            stream.write(square)
+        stream.flush()
+        os.fsync(stream.fileno())
+    (place / "films.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def _bits(highest) -> int:
+    """That hold the highest value of a source's files with 16; 16 where there are none."""
+    most = max(highest, default=0)
+    return data_images.bits_in_use(most) if most else 16
+
+
+# ---- what is known of it
+
+
+def _facts(found: Source, films, decoded, mapping) -> dict:
+    """The facts that come from the films, of which the readable ones count."""
+    good = (decoded.reason == "").to_numpy()
+    bad, films_, seen = films[~good], films[good], decoded[good]
+    labels, paths = films_.label.to_numpy(), list(films_.path)
+    splits = ["all"] if (films.split == "all").all() else SPLITS
+    index = {split: np.flatnonzero(films_.split == split) for split in splits}
+    fingerprint = hashlib.sha256()
+    for row in zip(films_.split, paths, labels.tolist(), seen.bytes):
+        fingerprint.update(json.dumps(row).encode())
+    numbers = data_splits.numbered(list(films_.patient))
+    if numbers:  # other patients, other splits by patient
+        fingerprint.update(json.dumps(numbers).encode())
+    same_pixels = data_splits.copies(list(seen.pixels), paths, labels, index)
+    sizes = seen.width.astype(str) + "x" + seen.height.astype(str)
+    sample = None
+    if len(films_):
+        first = seen.iloc[0]
+        sample = {"path": paths[0], "mode": first["mode"], "width": int(first.width)}
+        sample |= {"height": int(first.height), "label": int(labels[0])}
+    return {
+        "fingerprint": found.fingerprint or fingerprint.hexdigest(),
+        "bits": _bits(seen.highest),
+        "splits": {split: len(rows) for split, rows in index.items()},
+        "counts": {
+            split: {name: int((labels[rows] == label).sum()) for label, name in enumerate(CLASSES)}
+            for split, rows in index.items()
+        },
+        "sample": sample,
+        "sizes": dict(Counter(sizes).most_common()),
+        "modes": dict(Counter(seen["mode"]).most_common()),
+        "skipped": list(bad.path),
+        "audit": {
+            "missing": int((decoded.reason == data_images.MISSING).sum()),
+            "unreadable": list(bad.path),
+            "reasons": list(decoded.reason[~good]),
+            "identical_bytes": data_splits.copies(list(seen.bytes), paths, labels, index),
+            "identical_pixels": same_pixels,
+            "conflicting_labels": same_pixels["conflicting_examples"],
+        },
+        "patients": data_splits.patients(paths, labels, index, numbers),
+        "patient_numbers": numbers,
+        "paths": paths,
+        "labels": "".join(map(str, labels.tolist())),
+        "digests": {
+            name: "".join(digest[:DIGITS] for digest in seen[name]) for name in ("bytes", "pixels")
+        },
+    }
+
+
+def _taken(found: Source, facts: dict) -> list[str]:
+    """What was taken for what, a short line each."""
+    taken, patients, made = found.taken, facts["patients"], facts["made"]
+    counts = ", ".join(f"{name} {count:,}" for name, count in facts["splits"].items())
+    how = taken.get("splits", "all images")
+    if made:
+        how = f"{' and '.join(made['splits'])} made by {made['protocol']}, seed {made['seed']}"
+    known, images = patients["named"], patients["named"] + patients["unnamed"]
+    who = "not known: no file name carries one, and no column was taken for them (--patient NAME)"
+    if known:
+        whence = [taken["patients"]] if "patients" in taken else []
+        whence += ["file names"] if known > patients.get("told", 0) else []
+        who = f"known of {known:,} of {images:,} images, by {' and '.join(whence)}"
+    lines = [f"{name}: {taken[name]}" for name in ("images", "labels") if name in taken]
+    lines.append(f"classes: {data_splits.in_words(facts['classes'])}")
+    return [*lines, f"splits: {how}: {counts}", f"patients: {who}"]
+
+
+def _notes_of(seen: pd.DataFrame, bits: int) -> list[str]:
+    """How films were read where that is not plain: bits, pages, windows of DICOM."""
+    wide = seen[seen.highest > 0]
+    kinds = Counter(wide.highest.map(data_images.bits_in_use))
+    eight = int(((seen.highest == 0) & (seen["mode"] != "DICOM")).sum())
+    notes = []
+    if len(wide) and (bits < 16 or len(kinds) > 1 or eight):
+        words = f"Of images with 16 bits {bits} are in use"
+        words += "; they are stretched to those" * (bits < 16)
+        several = ", ".join(f"{kinds[kind]:,} of {kind} bits" for kind in sorted(kinds))
+        words += f" (by each one's highest value: {several})" * (len(kinds) > 1)
+        notes.append(words + f"; {eight:,} others have 8 bits" * bool(eight))
+    said = Counter(note for each in seen.notes for note in each)
+    return notes + [f"{count:,} images: {note}" for note, count in said.most_common(6)]
+
+
+def _check(given: str, facts: dict) -> list[str]:
+    """Raises DataError where a split has no image, or what is trained on lacks a class; else notes
+    of classes that lack in others."""
+    notes = []
+    for split, counts in facts["counts"].items():
+        if not sum(counts.values()):
+            raise DataError(f"{given}: the {split} split has no readable image")
+        for name, count in counts.items():
+            if not count and split in ("train", "all"):
+                where = "the train split has" if split == "train" else "there is"
+                why = f"{where} no {name} image; both classes are needed"
+                raise DataError(f"{given}: {why}")
             if not count:
                 notes.append(f"the {split} split has no {name} image")
-    index = given_index(facts)
-    labels = np.frombuffer(facts["labels"].encode(), np.uint8).astype(np.int64) - ord("0")
-    what = facts["name"], source, facts["fingerprint"], facts["phantom"]
-    images = image_size, entry.pixels, labels, facts["paths"]
-    return Data(*what, *images, "given", index, facts, notes)
+    return notes
+
+
+def _table(films: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    own = [name or data_splits.patient(path) or "" for name, path in zip(films.patient, films.path)]
+    table = films[["path", "title", "label", "split"]].assign(patient=own)
+    for name in ("bytes", "pixels"):
+        table[name] = seen[name].str[:DIGITS]
+    ours = {*table, "readings", "counted"}
+    return table.join(films[[name for name in films if name not in ours]])
 
 
 def _list_unreadable(source, paths, reasons) -> str:
@@ -222,11 +444,6 @@ def _list_unreadable(source, paths, reasons) -> str:
     listed = "; ".join(f"{shown(path)} ({reason})" for path, reason in first)
     more = f"; and {len(paths) - 20} more" if len(paths) > 20 else ""
     return (
-        f"{shown(source)}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
+        f"{source}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
         "Mend or remove them, or leave them out with --skip-unreadable"
     )
-
-
-def sample_image(data: Data) -> np.ndarray:
-    """The given split's first training image, uint8 (S, S), which facts["sample"] describes."""
-    return np.array(data.images[0, 0])

@@ -1,6 +1,5 @@
-"""One encoded image -> one gray square of pixels, as in the paper's section 2.2."""
+"""One encoded image, DICOM included -> one gray film, as in the paper's section 2.2."""
 
-import hashlib
 import io
 from contextlib import suppress
 from pathlib import Path
@@ -8,137 +7,42 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
-# A header that promises more is taken for a bomb; the largest detectors give a third of it.
-MAX_PIXELS = 64_000_000
-LARGEST_FILE = 150_000_000  # bytes: such an image in 16 bits, not packed
+from xray import data_dicom
+from xray.data_dicom import LARGEST_FILE, MAX_PIXELS, Unreadable, is_dicom, too_large
+
 # Pillow opens many more, some with programs of their own
 FORMATS = "JPEG PNG BMP GIF TIFF WEBP JPEG2000 PPM AVIF".split()
+SUFFIXES = set(
+    ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif .dcm .dicom".split()
+)
+BITS = (8, 10, 12, 14, 16)  # that detectors have
 NO_MEMORY = "too large for this machine's memory"
 MISSING = "no image"  # the reason where a row has none
 LFS = b"version https://git-lfs"  # how a file starts that Git LFS has not fetched
 LFS_POINTER = "a Git LFS pointer, not the file itself; run git lfs pull in its folder"
 
 
-class Unreadable(ValueError):
-    """An image that cannot be decoded; the message is the reason, in a few words."""
-
-
-class Gray(NamedTuple):
-    pixels: np.ndarray  # uint8 (H, W), of the file's own size, turned as its EXIF data say
-    mode: str  # Pillow's mode of the file, before any change
-    width: int  # of the file, before any change
-    height: int
-    more: bool  # whether the file has further pages or frames, which are not read
-    highest: int  # value of a file with 16 bits, 0 of any other
-
-
-class Decoded(NamedTuple):
-    pixels: np.ndarray  # uint8 (size, size)
-    digest: str  # sha256 hex of the gray pixels at the source's own resolution, and their shape
-    mode: str  # Pillow's mode of the file, before any change
+class Film(NamedTuple):
+    pixels: np.ndarray  # uint8 (H, W), white is dense; turned as the file's EXIF data say
+    mode: str  # Pillow's mode of the file before any change, or "DICOM"
     width: int  # of the file, before any change
     height: int
     highest: int  # value of a file with 16 bits, 0 of any other
+    bits: int  # that were taken as its range: 8, or one of BITS for a file with 16
+    notes: list[str]  # how it was read where that is not plain, one line each
 
 
-def to_gray(rgb: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) -> uint8 (H, W) with torchvision's rgb_to_grayscale.
+def read(encoded: bytes | None, name="", bits: int | None = None, any_kind=False) -> Film:
+    """Decode a JPEG, PNG, TIFF, WebP, ..., or DICOM file into one gray channel at its own size.
 
-    Its weights sum to 0.9999 and on integers it cuts off, which darkens a gray 100 to 99. Computed
-    in float and rounded, a gray pixel keeps its value.
-    """
-    # here: two seconds, spent only to decode
-    from torchvision.transforms.v2 import functional as transforms
-
-    channels = torch.from_numpy(rgb).permute(2, 0, 1).float()
-    return transforms.rgb_to_grayscale(channels)[0].round_().clamp_(0, 255).to(torch.uint8).numpy()
-
-
-def resize(gray: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W) -> (size, size) of any aspect ratio: torchvision, bilinear, antialiased."""
-    if gray.shape == (size, size):
-        return gray
-    from torchvision.transforms.v2 import functional as transforms
-
-    image = torch.from_numpy(gray)[None]
-    return transforms.resize(image, [size, size], antialias=True)[0].numpy()  # bilinear
-
-
-def _gray(image: Image.Image, bits: int) -> tuple[np.ndarray, int]:
-    """A loaded Pillow image of any mode -> uint8 (H, W), and Gray.highest."""
-    mode = image.mode
-    if mode.startswith("I"):  # 16 bits, in one of Pillow's spellings
-        wide = np.asarray(image)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise Unreadable("32-bit pixels, whose range is unknown")
-        top = 2**bits - 1
-        levels = (np.minimum(np.arange(2**16), top) * 510 + top) // (2 * top)  # to the nearest
-        return levels.astype(np.uint8)[wide], int(wide.max())
-    return _gray_of_8_bits(image), 0
-
-
-def _gray_of_8_bits(image: Image.Image) -> np.ndarray:
-    mode = image.mode
-    if mode == "F":
-        raise Unreadable("floating-point pixels, whose range is unknown")
-    if mode in ("1", "L") and "transparency" not in image.info:
-        return np.array(image.convert("L"))
-    inverted = mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info
-    gray = np.empty((image.height, image.width), np.uint8)
-    step = max(1, 2**20 // image.width)  # rows at once: in colour, in floats, all would be large
-    for top in range(0, image.height, step):
-        band = image.crop((0, top, image.width, min(top + step, image.height)))
-        gray[top : top + step] = _in_colour(band, inverted)
-    return gray
-
-
-def _in_colour(image: Image.Image, inverted: bool) -> np.ndarray:
-    """As _gray, of an image in colour or with transparency."""
-    if inverted:  # Pillow takes every CMYK JPEG for one of Adobe's, which are
-        image = Image.fromarray(255 - np.asarray(image), "CMYK")
-    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        # what is transparent is black
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return to_gray(np.array(image.convert("RGB")))
-
-
-def too_large(*size: int) -> str:
-    """The reason why a file of so many bytes, or an image of that width and height, is not read."""
-    if len(size) == 1:
-        return f"{size[0] / 1e6:.0f} MB, more than the {LARGEST_FILE / 1e6:.0f} that are sensible"
-    most = f"the {MAX_PIXELS / 1e6:.0f} million that are sensible"
-    return f"{size[0]}x{size[1]} pixels, more than {most}"
-
-
-def decode(encoded: bytes | None, size: int, bits: int = 16) -> Decoded:
-    """Decode an image file into uint8 (size, size), one channel. bits: see read. Raises
-    Unreadable."""
-    return square(read(encoded, bits), size)
-
-
-def square(film: Gray, size: int) -> Decoded:
-    """A film pressed into a square of `size` pixels a side."""
-    gray, mode, width, height, _, highest = film
-    digest = hashlib.sha256(f"{gray.shape}".encode() + gray.tobytes()).hexdigest()
-    return Decoded(resize(gray, size), digest, mode, width, height, highest)
-
-
-def bits_in_use(highest: int) -> int:
-    """How many bits the largest value of 16-bit images needs, 8 at least; 16 where there are none
-    (0)."""
-    return max(8, highest.bit_length()) if highest else 16
-
-
-def read(encoded: bytes | None, bits: int = 16) -> Gray:
-    """Decode a JPEG, PNG, TIFF, WebP, ... into one gray channel at its own resolution.
-
-    The first frame, turned as its EXIF orientation says, transparency over black, colours to gray
-    with to_gray. bits: how many a source of 16-bit images uses of them; these are brought to 8, and
-    what lies above is white. What its header promises is checked before anything is decoded: no
-    file, however packed, takes more than 1 GB of memory. Raises Unreadable.
+    The first frame, turned as its EXIF orientation says; colours to gray as Pillow does (ITU-R
+    601-2), transparency over black. name: of the file, by which DICOM without its mark is known.
+    bits: the range of a file with 16 bits, which is brought to 8 (what lies above is white); None:
+    the film's own, see bits_in_use. any_kind: a DICOM file that is tagged as no frontal chest film
+    is read too. What a header promises is checked before anything is decoded: no file, however
+    packed, takes more than 1 GB of memory. Raises Unreadable.
     """
     if encoded is None:
         raise Unreadable(MISSING)
@@ -146,27 +50,35 @@ def read(encoded: bytes | None, bits: int = 16) -> Gray:
         raise Unreadable("empty")
     if encoded.startswith(LFS):
         raise Unreadable(LFS_POINTER)
-    if encoded[128:132] == b"DICM":
-        raise Unreadable("a DICOM file; convert it to PNG first")
     if len(encoded) > LARGEST_FILE:
         raise Unreadable(too_large(len(encoded)))
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            mode, (width, height) = image.mode, image.size
-            if width * height > MAX_PIXELS:
-                raise Unreadable(too_large(width, height))
-            # a JPEG of a telephone carries previews as further frames
-            more = image.format != "MPO" and getattr(image, "is_animated", False)
-            image.load()
-            # a damaged EXIF block says nothing about the pixels
-            with suppress(Exception):
-                ImageOps.exif_transpose(image, in_place=True)
-            gray, highest = _gray(image, bits)
-            return Gray(gray, mode, width, height, more, highest)
-    except Unreadable:
-        raise
+        if is_dicom(encoded[:132], name):
+            gray, notes = data_dicom.read(encoded, any_kind)
+            return Film(gray, "DICOM", gray.shape[1], gray.shape[0], 0, 8, notes)
+        image, mode, (width, height), notes = _load(encoded)
+        gray, highest, bits = _gray(image, bits)
     except MemoryError:
         raise Unreadable(NO_MEMORY) from None
+    return Film(gray, mode, width, height, highest, bits, notes)
+
+
+def _load(encoded: bytes) -> tuple[Image.Image, str, tuple[int, int], list[str]]:
+    """The first frame, turned; mode and size before that; and notes. Pillow alone runs in here, so
+    that a fault of ours is not taken for a damaged file."""
+    try:
+        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        mode, size = image.mode, image.size
+        if size[0] * size[1] > MAX_PIXELS:
+            raise Unreadable(too_large(*size))
+        # a JPEG of a telephone carries previews as further frames
+        several = image.format != "MPO" and getattr(image, "is_animated", False)
+        image.load()
+        # a damaged EXIF block says nothing about the pixels
+        with suppress(Exception):
+            ImageOps.exif_transpose(image, in_place=True)
+    except (Unreadable, MemoryError):
+        raise
     except Image.DecompressionBombError:
         raise Unreadable("its header promises more pixels than is sensible") from None
     except Image.UnidentifiedImageError:
@@ -174,17 +86,70 @@ def read(encoded: bytes | None, bits: int = 16) -> Gray:
     # Pillow's readers raise anything from OSError to struct.error on damaged files
     except Exception as error:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
+    return image, mode, size, ["it has several pages or frames: the first is read"] * several
 
 
-_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif .dcm .dicom"
-SUFFIXES = set(_SUFFIXES.split())
+def _gray(image: Image.Image, bits: int | None) -> tuple[np.ndarray, int, int]:
+    """A loaded Pillow image of any mode -> uint8 (H, W), Film.highest and Film.bits."""
+    mode = image.mode
+    if mode == "F":
+        raise Unreadable("floating-point pixels, whose range is unknown")
+    if mode.startswith("I"):  # 16 bits, in one of Pillow's spellings
+        wide = np.asarray(image)
+        highest = int(wide.max())
+        if wide.min() < 0 or highest > 65535:
+            raise Unreadable("32-bit pixels, whose range is unknown")
+        bits = bits or bits_in_use(highest)
+        top = 2**bits - 1
+        levels = (np.minimum(np.arange(2**16), top) * 510 + top) // (2 * top)  # to the nearest
+        if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # white is zero
+            levels = 255 - levels  # Pillow does so for 8 bits
+        return levels.astype(np.uint8)[wide], highest, bits
+    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        image = ImageChops.invert(image)  # Pillow takes every CMYK JPEG for one of Adobe's
+    if mode in ("PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("LA") if mode == "La" else image
+        image = image.convert("RGBA")
+        # what is transparent is black
+        gray = ImageChops.multiply(image.convert("L"), image.getchannel("A"))
+    else:
+        gray = image if mode in ("1", "L", "RGB") else image.convert("RGB")
+    return np.array(gray.convert("L")), 0, 8
+
+
+def bits_in_use(highest: int) -> int:
+    """The least of BITS that holds the highest value of files with 16 bits."""
+    return next(bits for bits in BITS if highest < 2**bits)
+
+
+def resize(gray: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W) -> (size, size) of any aspect ratio: bilinear, antialiased.
+
+    Equal to torchvision's resize, which calls the same; importing that takes seconds, and fails for
+    a user id without a name, as containers have them.
+    """
+    if gray.shape == (size, size):
+        return gray
+    image = torch.from_numpy(gray)[None, None]
+    # elsewhere torch has no antialiased resize of integers
+    whole = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    image = torch.nn.functional.interpolate(
+        image if whole else image.float(),
+        (size, size),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    return (image if whole else image.round().to(torch.uint8))[0, 0].numpy()
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file of any name starts as an image does."""
+    """Whether a file is taken for one: by its name, or as its content starts."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
     try:
         with open(path, "rb") as stream:
-            if stream.read(132)[128:] == b"DICM":
+            if is_dicom(stream.read(132)):
                 return True
             Image.open(stream, formats=FORMATS).close()
             return True

@@ -1,107 +1,384 @@
-"""What a source is, what may be said of it where it does not say so itself, and its errors. Each
-kind is found in a module of its own: data_folders, data_tables, data_hub, data_phantoms."""
+"""A source -> a table of films, a row an image, and a way to read a row's bytes.
 
+A source is one string: a folder of class folders; a table, or a folder of tables (data_tables.py);
+a data set of the Hub; "films", the 64×64 films that come with the project, or "films:elsewhere",
+those of another hospital; "phantom" (data_phantoms.py). What it does not say plainly is asked for,
+and Choices say it.
+"""
+
+import difflib
+import errno
+import logging
+import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import sys
+import threading
+from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
-from xray.files import shown  # noqa: F401  (also of this module's interface)
+import pandas as pd
 
-PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
-SPLITS = ("train", "validation", "test")
-WHOLE = ""  # the one "split" of a source that has none
-SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
-SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
-SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
-
-
-class DataError(ValueError):
-    """A source that cannot be used: one line that names it, says why and what to do."""
-
-
-class HubUnreachable(DataError):
-    """The Hub does not answer, or cannot now."""
-
-
-def left_out(count: int, what: str, which: str = "") -> str:
-    """A note of so many things that are left out; which: them in detail."""
-    return f"{count:,} {what} are left out" + (f": {which}" if which else "")
-
-
-def counts_left_out(notes: list[str]) -> list[tuple[str, int]]:
-    """What notes say is left out, and how many."""
-    found = (re.match(r"(\d[\d,]{0,14}) (.*?) are left out(?::|$)", note) for note in notes)
-    return [(one[2], int(one[1].replace(",", ""))) for one in found if one]
+from xray import data_phantoms, data_tables
+from xray.data_choices import (  # noqa: F401  (also of this module's interface)
+    NO_CHOICES,
+    PAPER,
+    SPLIT_NAMES,
+    SPLITS,
+    WHOLE,
+    Choices,
+    DataError,
+    HubUnreachable,
+    Source,
+    SplitsMissing,
+    means_healthy,
+    shown,
+    split_names,
+)
+from xray.data_images import is_image
+from xray.data_tables import TABLES, choose_one, identity, walk
 
 
-INSTEAD = "; give a local folder, or phantom"  # how the message of one goes on
+def find(text: str, choices: Choices = NO_CHOICES) -> Source:
+    """What a source names: phantoms, else a folder or a table, else the films that come with the
+    project, else a Hub data set. Raises DataError."""
+    if data_phantoms.named(text):
+        return data_phantoms.source(text)
+    try:
+        place = Path(text).expanduser()
+    except RuntimeError:
+        raise DataError(f"{shown(text)}: no such folder: that user has no home here") from None
+    if text.strip() and place.is_dir():
+        found = folder_source(text, place, choices)
+        if text in BOX:
+            found.notes.append(f"The folder {text} is read, not the project's own films")
+        return found
+    if text.strip() and place.exists():
+        if place.suffix.lower() in TABLES:
+            return data_tables.source(text, place.parent, [place], Counter(), choices, named=True)
+        packed = place.suffix.lower() in ARCHIVES
+        what = "an archive; unpack it, and" if packed else "a file;"
+        raise DataError(
+            f"{shown(text)}: {what} give the folder that holds the train, validation and test "
+            "splits"
+        )
+    if text in BOX:
+        return _box(text, choices)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text, re.ASCII):
+        try:
+            return hub_source(text, choices)
+        except DataError as error:
+            raise type(error)(f"{error}{_meant(place)}") from None
+    path = text[:1] in ("", ".", "~", "/") or (text.count("/") > 1 and "://" not in text)
+    hint = _meant(place) or ("" if path else ", and a data set of the Hub is named owner/name")
+    raise DataError(f"{shown(text).strip() or 'no name'}: no such folder{hint}")
 
 
-class SplitsMissing(DataError):
-    """The source lacks a split, and Choices.split does not say how to make it."""
+def _meant(place: Path) -> str:
+    """The folder that a wrong name may mean, as the end of a message; "" where there is none."""
+    try:
+        there = [path.name for path in place.parent.iterdir() if path.is_dir()]
+    except (OSError, ValueError):
+        return ""
+    near = difflib.get_close_matches(place.name, there, n=1)
+    return f"; did you mean {shown(place.parent / near[0])}?" if near else ""
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What a person says of a source. positive, negative: names of classes, none where the names
-    tell; a class named in neither is left out. split: "image-<seed>" or "patient-<seed>", how
-    splits that are missing are made; "" where none may be."""
+# ---- the films that come with the project
 
-    positive: tuple[str, ...] = ()
-    negative: tuple[str, ...] = ()
-    split: str = ""
-
-    @property
-    def options(self) -> list[str]:
-        """The same as options of scripts/train.py."""
-        words = ["--positive", ",".join(self.positive)] if self.positive else []
-        words += ["--negative", ",".join(self.negative)] if self.negative else []
-        protocol, _, seed = self.split.partition("-")
-        return words + (["--split", protocol, "--split-seed", seed] if self.split else [])
-
-    @staticmethod
-    def of(options: list[str]) -> "Choices":
-        """What `options` gave."""
-        told = dict(zip(options[::2], options[1::2]))
-        names = (tuple(told.get(key, "").split(",")) for key in ("--positive", "--negative"))
-        split = f"{told['--split']}-{told['--split-seed']}" if "--split" in told else ""
-        return Choices(*(name if name != ("",) else () for name in names), split)
+CHILDREN = "CC BY 4.0 (Kermany, Zhang, Goldbaum: doi.org/10.17632/rscbjbr9sj)"
+RECORD = "d420e3f6c94b9352a5e892b385a5e606e819ed127b367515daca47e2707d38c4"  # its fingerprint
+ADULTS = "NIH Clinical Center, ChestX-ray14 (Wang et al. 2017): nihcc.app.box.com/v/ChestXray-NIHCC"
+BOX = {
+    "films": (["train", "validation", "test"], CHILDREN),
+    "films:elsewhere": (["elsewhere"], ADULTS),
+}
 
 
-NO_CHOICES = Choices()
+def licence(source: str, fingerprint: str = "") -> str:
+    """Under which terms a source's films stand, where that is known; else ""."""
+    if source in BOX and not Path(source).is_dir():
+        return BOX[source][1]
+    return CHILDREN if source.lower() == PAPER or fingerprint == RECORD else ""
 
 
-@dataclass
-class Encoded:
-    """One split of a source, before decoding."""
+def _box(text: str, choices: Choices) -> Source:
+    names, whence = BOX[text]
+    folder = Path(__file__).parent / "films"
+    files = [folder / f"{name}.parquet" for name in names]
+    if not all(path.exists() for path in files):
+        raise DataError(f"{text}: {folder} lacks the films that come with the project")
+    found = data_tables.source(text, folder, files, Counter(), choices)
+    found.name, found.kind = text.replace(":", "-"), "films"
+    found.notes.append(f"64×64 copies that come with the project: {whence}")
+    return found
 
-    paths: list[str]  # as in the source
-    classes: list[str]  # each image's class, as the source calls it
-    # row -> encoded bytes, None where there are none; may raise OSError
-    read: Callable[[int], bytes | None]
-    # each image's patient where the source tells it, "" where it does not; empty if it tells none
-    patients: list[str] = field(default_factory=list)
+
+# ---- folders
+
+NESTED = "images of a further copy, deeper in the folder,"
+SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves at the top
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
-@dataclass
-class Source:
-    """What a source is, known without reading its images.
+def folder_source(given: str, folder: Path, choices: Choices) -> Source:
+    """The source that a folder is: of save_to_disk; of class folders whose names tell the classes;
+    of tables; of class folders. Raises DataError."""
+    left = Counter()
+    files = list(walk(folder, left))
+    tables = [path for path in files if path.suffix.lower() in TABLES]
+    if any((folder / name).exists() for name in SAVED):
+        return data_tables.source(given, folder, [folder], left, choices)
+    images = [path for path in files if path not in set(tables) and is_image(path)]
+    found = _class_folders(given, folder, images, left)
+    asked = choices.label or choices.image
+    if tables and (asked or found is None or not _tells(found, choices)):
+        return data_tables.source(given, folder, tables, left, choices, images)
+    if found is None:
+        raise DataError(f"{shown(given)}: {_no_classes(files)}")
+    return _of_class_folders(folder, files, images, found, left)
 
-    identity: JSON-able; changes when the source's content does (file names, sizes and times, or the
-        Hub's commit).
-    open: (temporary folder, image size) -> (splits by name, WHOLE where there are none; class names
-        in the source's order; notes, each a sentence). The size is for images that are drawn, not
-        read. Raises DataError.
-    fingerprint: of the content, where it is known without reading it, else "".
-    missing: names of files that are known to be missing; they can be skipped as unreadable ones.
-    note: what a person should be told of this reading of it, not of the data.
+
+def _split_in(parts) -> int | None:
+    """Where in a path's folders the first one stands that is named after a split."""
+    return next((i for i, part in enumerate(parts) if part.lower() in SPLIT_NAMES), None)
+
+
+def _class_folders(given, folder: Path, images: list[Path], left) -> pd.DataFrame | None:
+    """A row an image that lies in a class folder: path, split, title; None where none does.
+
+    Class folders lie in split folders, or split folders in class folders, or class folders alone
+    below the first folder that holds several. Class names are in capitals.
     """
+    inside = [(path, path.relative_to(folder).parts[:-1]) for path in images]
+    below, above, alone = [], [], []
+    for path, parts in inside:
+        at = _split_in(parts)
+        if at is None:
+            alone.append((path, parts))
+        elif at + 1 < len(parts):
+            below.append((path, parts[:at], parts[at], parts[at + 1]))
+        elif at > 0:
+            above.append((path, parts[: at - 1], parts[at], parts[at - 1]))
+    healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
+    if len(alone) == len(images):
+        return _classes_alone(inside)
+    if below and (healthy[0] or not healthy[1]):
+        chosen = below
+    elif healthy[1] and len(above) > len(alone):
+        chosen = above
+    else:
+        return None
+    frame = pd.DataFrame(chosen, columns=["path", "root", "folder", "title"])
+    # of nested copies (the well-known archive holds one) the one nearest to the top
+    frame = frame[frame.root.map(len) == frame.root.map(len).min()]
+    frame["root"] = frame.root.map("/".join)
+    frame = frame[frame.root == choose_one(given, list(frame.root.unique()))]
+    frame["split"] = frame.folder.str.lower().map(SPLIT_NAMES)
+    twice = frame.groupby("split").folder.nunique()
+    if chosen is below and (twice > 1).any():
+        name = twice.idxmax()
+        raise DataError(f"{shown(given)}: two folders are the {name} split; keep one of them")
+    frame["title"] = frame.title.str.upper()
+    left[NESTED] = len(chosen) - len(frame)
+    return frame[["path", "split", "title"]]
 
-    name: str
-    kind: str  # "hub", "folders", "phantom", or a table's: "parquet", "csv", "json" or "arrow"
-    identity: dict
-    open: Callable[[Path, int], tuple[dict[str, Encoded], list[str], list[str]]]
-    fingerprint: str = ""
-    missing: tuple[str, ...] = ()
-    note: str = ""
+
+def _classes_alone(inside: list) -> pd.DataFrame | None:
+    depth = 0
+    while len({parts[: depth + 1] for _, parts in inside if len(parts) > depth}) == 1:
+        depth += 1
+    rows = [(path, WHOLE, parts[depth].upper()) for path, parts in inside if len(parts) > depth]
+    return pd.DataFrame(rows, columns=["path", "split", "title"]) if rows else None
+
+
+def _tells(frame: pd.DataFrame, choices: Choices) -> bool:
+    """Whether class folders are that: one is healthy by its name, or named in `choices`; else they
+    may be patients'."""
+    titles = set(frame.title)
+    said = {name.upper() for name in choices.positive + choices.negative}
+    return len(titles) > 1 and (any(map(means_healthy, titles)) or bool(titles & said))
+
+
+def _no_classes(files: list[Path]) -> str:
+    why = "no images in class folders"
+    for path in files:
+        if path.suffix.lower() in ARCHIVES:
+            why = f"holds {shown(path.name)}; unpack it"
+        elif path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+            why = f"{why}; holds {shown(path.name)}; save it as CSV"
+    return (
+        f"{why}; it needs the folders train, validation and test with NORMAL and PNEUMONIA in each "
+        "of them, or NORMAL and PNEUMONIA alone, or a table of images"
+    )
+
+
+def _of_class_folders(folder: Path, files, images, frame: pd.DataFrame, left: Counter) -> Source:
+    # within a split by class, then in name order
+    frame = frame.sort_values("title", kind="stable", ignore_index=True)
+    paths = list(frame.path)
+    left["images outside of class folders"] += len(images) - len(paths) - left[NESTED]
+    left["tables (class folders say the classes)"] += sum(
+        path.suffix.lower() in TABLES for path in files
+    )
+    there = set(images)
+    beside = {path.parent for path in paths}
+    left["files that are not taken for images"] += sum(
+        path.parent in beside and path not in there and path.suffix.lower() not in TABLES
+        for path in files
+    )
+    frame["path"] = [shown(path.relative_to(folder).as_posix()) for path in paths]
+    frame["patient"] = ""
+    taken = {"labels": "the names of class folders"}
+    if (frame.split != WHOLE).any():
+        taken["splits"] = "the names of folders"
+    return Source(
+        name=folder.resolve().name or "data",
+        kind="folders",
+        identity=identity("folders", folder, paths),
+        films=frame,
+        read=lambda row: paths[row].read_bytes(),
+        classes=sorted(frame.title.unique()),
+        taken=taken,
+        left_out=+left,
+    )
+
+
+# ---- the Hub: huggingface_hub's proxies, certificates, tokens and cache are used
+
+CONVERTED = "refs/convert/parquet"  # the Hub's own copy of each data set as parquet files
+HUB_SECONDS = 10  # how long the Hub may take to answer at all
+
+
+def hub_source(given: str, choices: Choices, seconds: float = HUB_SECONDS) -> Source:
+    """What a Hub id names, fetched; where the Hub cannot be asked, what was fetched of it before.
+    Raises HubUnreachable with the reason, and DataError where there is no such data set."""
+    place, note = _fetch(given, seconds)
+    commit = place.name
+    tops = [place / name for name in ("full", "default") if (place / name).is_dir()]
+    found = folder_source(given, tops[0] if tops else place, choices)
+    found.name, found.kind = given.split("/")[1], "hub"
+    found.identity = {"kind": "hub", "id": given, "commit": commit}
+    found.notes += [note] if note else []
+    return found
+
+
+def _fetch(given: str, seconds: float) -> tuple[Path, str]:
+    """The folder, named after its commit, that holds a revision's files; and what to say of it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
+
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    if not sys.stderr.isatty():  # on a terminal it shows how far it is
+        disable_progress_bars()
+    paper = given.lower() == PAPER
+    how = {"repo_type": "dataset", "endpoint": _endpoint()}
+    how |= {"allow_patterns": "full/**"} if paper else {}
+    try:
+        revision = _in_time(lambda: _revision(given, seconds), given, seconds)
+        with _told(given):
+            return Path(snapshot_download(given, revision=revision, **how)), ""
+    except HubUnreachable as error:
+        for revision in (CONVERTED,) if paper else (None, CONVERTED):
+            try:
+                kept = snapshot_download(given, revision=revision, local_files_only=True, **how)
+            except LocalEntryNotFoundError:
+                continue
+            why = str(error).split(INSTEAD)[0]
+            return Path(kept), f"{why}; what was fetched from it before is used"
+        raise
+
+
+INSTEAD = "; give a local folder, or films (those that come with the project)"
+
+
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
+def _revision(given: str, seconds: float) -> str | None:
+    """The revision to read: main where it holds parquet files, else the Hub's copy as parquet files
+    where that is whole, else main; of the paper's data set that copy."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    def files(revision):
+        with _told(given):
+            api = HfApi(endpoint=_endpoint())
+            info = api.dataset_info(given, revision=revision, timeout=seconds)
+        return [sibling.rfilename for sibling in info.siblings or []]
+
+    if given.lower() == PAPER:
+        return files(CONVERTED) and CONVERTED
+    if any(name.endswith(".parquet") for name in files(None)):
+        return None
+    try:
+        return None if any("/partial-" in name for name in files(CONVERTED)) else CONVERTED
+    except RevisionNotFoundError:
+        return None
+
+
+@contextmanager
+def _told(given: str):
+    """Turns what goes wrong into HubUnreachable where it may be otherwise tomorrow, else into
+    DataError; but for RevisionNotFoundError and the disk's faults."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+        return
+    except errors.RevisionNotFoundError:
+        raise
+    except errors.GatedRepoError:
+        why = "the Hub gives it to those who accept its conditions there; then set HF_TOKEN"
+    except errors.RepositoryNotFoundError:
+        why = "no such folder, and no such data set on the Hub (or it needs a login: set HF_TOKEN)"
+    except Exception as error:
+        # snapshot_download wraps what stopped it
+        while error.__cause__ is not None and not isinstance(error, errors.HfHubHTTPError):
+            error = error.__cause__
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+            raise DataError(
+                f"{given}: what the Hub sends cannot be kept ({error.strerror}); free some space, "
+                "or set HF_HOME to another folder"
+            ) from None
+        code = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
+        if code and code != 429 and code < 500:
+            why = f"the Hub refuses it: {' '.join(str(error).split())[:150]}"
+        else:
+            reason = f"it answers {code}" if code else _reason(error)
+            raise HubUnreachable(
+                f"{given}: the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}"
+            ) from None
+    raise DataError(f"{given}: {why}") from None
+
+
+def _reason(error: Exception) -> str:
+    if type(error).__name__ == "OfflineModeIsEnabled":
+        return "HF_HUB_OFFLINE is set"
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _in_time(ask, given: str, seconds: float):
+    """ask(), but no longer: a name server's own wait cannot be limited otherwise."""
+    answers = []
+
+    def keep():
+        try:
+            answers.append((ask(), None))
+        except BaseException as error:
+            answers.append((None, error))
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not answers:
+        reason = f"no answer in {seconds:g} s"
+        raise HubUnreachable(
+            f"{given}: the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}"
+        )
+    answer, error = answers[0]
+    if error:
+        raise error
+    return answer

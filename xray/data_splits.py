@@ -1,110 +1,188 @@
-"""How images are split: splits that a source lacks, and other splits of the same images."""
+"""Who is in which split: patients, splits that a source lacks, other splits, and the audit."""
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from xray.data_audit import numbered, owners
-from xray.data_classes import class_of
-from xray.data_sources import SPLITS, WHOLE, DataError, Encoded, SplitsMissing, left_out, shown
+from xray.data_choices import (  # noqa: F401  (also of this module's interface)
+    SPLITS,
+    WHOLE,
+    DataError,
+    Source,
+    SplitsMissing,
+    class_of,
+    in_words,
+    label_mapping,
+    means_healthy,
+    names_patients,
+    shown,
+)
 from xray.paper import SPLIT_SIZES
 
+CLASSES = ("NORMAL", "PNEUMONIA")  # labels 0 and 1
 PROTOCOLS = ("image", "patient")
-LISTED = 20  # classes left out that are named
+LISTED = 20  # of what is left out, as many are named
 
 
-def prepare(
-    given: str, splits: dict[str, Encoded], mapping: dict[str, int], wanted: str
-) -> tuple[dict[str, Encoded], dict, list[str]]:
-    """A source's splits without the classes that `mapping` leaves out, and with those that it lacks
-    made as `wanted` ("patient-0", or "") says; how they were made, empty where none were; notes.
+# ---- patients
+
+
+def patient(path: str) -> str | None:
+    """The patient that a file's name or path carries, None where it carries none.
+
+    "person1000_bacteria_2931.jpeg" -> "person1000_bacteria", "IM-0115-0001.jpeg" -> "IM-0115",
+    "NORMAL2-IM-1427-0001-0002.jpeg" -> "NORMAL2-IM-1427", "BACTERIA-7422-0001.jpeg" (the data set's
+    third version) -> "BACTERIA-7422"; what follows (the Hub's "_jpeg.rf.<hash>.jpg") does not
+    matter. Each cause has a series of numbers of its own: person1000_virus is another child. NIH's
+    "00000013_005.png" -> "00000013"; a folder of CheXpert, "patient00001", or MIMIC, "p10000032" ->
+    that.
+    """
+    *folders, name = re.split(r"[/\\]", path)
+    for pattern in (
+        r"(person\d+_(?:bacteria|virus))_",
+        r"((?:NORMAL\d*-)?IM-\d+)-\d",
+        r"((?:BACTERIA|VIRUS|NORMAL)-\d+)-\d+(?=[._]|$)",
+        r"(\d{8})_\d{3}\.",
+    ):
+        if found := re.match(pattern, name):
+            return found[1]
+    return next((part for part in folders if re.fullmatch(r"patient\d+|p\d{8}", part)), None)
+
+
+def cause_of(path: str) -> str | None:
+    """The cause of a pneumonia that a file name carries, "bacteria" or "virus", else None."""
+    found = re.match(
+        r"person\d+_(bacteria|virus)_|(BACTERIA|VIRUS)-\d+-\d", re.split(r"[/\\]", path)[-1]
+    )
+    return (found[1] or found[2]).lower() if found else None
+
+
+def numbered(told: list[str]) -> list[int]:
+    """Patients as a source tells them -> numbers in the order of their first images, -1 for "": who
+    they are is kept out of the records. [] where it tells none."""
+    known = {name: number for number, name in enumerate(dict.fromkeys(filter(None, told)))}
+    return [known.get(name, -1) for name in told] if known else []
+
+
+def owners(paths: list[str], numbers: list[int]) -> list[str | None]:
+    """Each image's patient: as the source told (`numbered`), else as its name tells, else None."""
+    numbers = numbers or [-1] * len(paths)
+    return [patient(path) if n < 0 else f"#{n}" for path, n in zip(paths, numbers)]
+
+
+# ---- splits that a source lacks
+
+
+def prepare(source: Source, given: str, mapping: dict, wanted: str, whole: bool):
+    """A source's films in order: those whose class `mapping` names, with their label, by split, and
+    with the splits made that it lacks, as `wanted` ("patient-0", or "") says; how they were made,
+    empty where none were; notes; and what is left out. whole: as they come, whatever their split.
 
     What is missing is taken from the train split, or from all images where they are in no split or
     in one alone, in the paper's proportions in each class. Raises SplitsMissing, and DataError
     where none can be made.
     """
-    splits, notes = _of_interest(splits, mapping)
-    made = {}
-    there = [name for name in (WHOLE, *SPLITS) if name in splits and splits[name].paths]
+    films, left = _of_interest(source.films, mapping)
+    made, notes = {}, []
+    if whole:
+        order = [*SPLITS, WHOLE]
+        return films.iloc[_by(films.split, order)], made, notes, left
+    there = [name for name in (WHOLE, *SPLITS) if (films.split == name).any()]
     lacking = [name for name in SPLITS if name not in there]
+    who = owners(list(films.path), numbered(list(films.patient)))
+    ask = "--split image makes" if who.count(None) == len(who) else "--split patient makes"
+    if WHOLE in there and len(there) > 1:
+        count = int((films.split == WHOLE).sum())
+        what = f"{count:,} of its images are in no split: {source.loose}"
+        if not wanted:
+            raise SplitsMissing(f"{shown(given)}: {what}; {ask} new splits of all images")
+        notes.append(f"{count:,} images are in no split: {source.loose}; so all are split anew")
+        films["split"], there, lacking = WHOLE, [WHOLE], list(SPLITS)
     if lacking:
         pool = there[0] if len(there) == 1 else "train"
-        _check_lacking(given, lacking, there, pool, wanted)
+        has = ", ".join(name or "images in no split alone" for name in there) or "none"
+        what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {has}"
+        if pool not in there:
+            raise DataError(f"{shown(given)}: {what}")
+        if not wanted:
+            raise SplitsMissing(
+                f"{shown(given)}: {what}; --split patient (or --split image) makes what is missing"
+            )
         protocol, _, seed = wanted.partition("-")
-        parts = SPLITS if len(there) == 1 else ["train", *lacking]
-        dealt = _make(splits[pool], parts, mapping, protocol, int(seed))
-        if not all(split.paths for split in dealt.values()):
-            raise DataError(f"{shown(given)}: too few images for {len(parts)} splits by {protocol}")
         made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
-        notes += _told(splits[pool], pool, made)
-        splits = splits | dealt
-    return {name: splits[name] for name in SPLITS}, made, notes
+        rows = np.flatnonzero(films.split == pool)
+        parts = SPLITS if len(there) == 1 else ["train", *lacking]
+        names = [who[row] for row in rows]
+        dealt = _make(names, films.label.to_numpy()[rows], parts, protocol, int(seed))
+        if len(set(dealt)) < len(parts):
+            raise DataError(f"{shown(given)}: too few images for {len(parts)} splits by {protocol}")
+        films.loc[films.index[rows], "split"] = [parts[part] for part in dealt]
+        notes += _told(made, pool, names)
+    return films.iloc[_by(films.split, SPLITS)], made, notes, left
 
 
-def _of_interest(splits: dict[str, Encoded], mapping: dict) -> tuple[dict[str, Encoded], list[str]]:
-    """Splits without images of other classes, each image under a name in `mapping`; notes."""
-    result, left = {}, Counter()
-    for split, whole in splits.items():
-        counted_as = [class_of(title, mapping) for title in whole.classes]
-        rows = [row for row, name in enumerate(counted_as) if name is not None]
-        left.update(t for t, name in zip(whole.classes, counted_as) if name is None)
-        result[split] = replace(take(whole, rows), classes=[counted_as[row] for row in rows])
-    if not left:
-        return result, []
-    listed = [f"{n:,} of {shown(title)}" for title, n in left.most_common(LISTED)]
-    if more := left.total() - sum(n for _, n in left.most_common(LISTED)):
-        listed.append(f"{more:,} of {len(left) - LISTED:,} others")
-    return result, [left_out(left.total(), "images of other classes", ", ".join(listed))]
+def _by(values, order) -> np.ndarray:
+    """Rows in the order of their values, those of one value as they stand."""
+    return np.concatenate([np.flatnonzero(values == name) for name in order])
 
 
-def _check_lacking(given: str, lacking: list[str], there: list[str], pool: str, wanted: str):
-    has = ", ".join(name or "images in no split alone" for name in there) or "none"
-    what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {has}"
-    if pool not in there:
-        raise DataError(f"{shown(given)}: {what}")
-    if not wanted:
-        raise SplitsMissing(
-            f"{shown(given)}: {what}; --split patient (or --split image) makes what is missing"
-        )
+def _of_interest(films: pd.DataFrame, mapping: dict) -> tuple[pd.DataFrame, Counter]:
+    """The films of classes in `mapping`, with the class that they count as and its label; and how
+    many are left out, for their class or because their rows contradict each other."""
+    readings = films.readings if "readings" in films else films.title.map(lambda title: [title])
+    left, titles, other, torn = Counter(), [], Counter(), []
+    for path, title, each in zip(films.path, films.title, readings):
+        each = each if isinstance(each, list) else [title]
+        labels = {mapping.get(class_of(one, mapping)) for one in each}
+        name = class_of(title, mapping)
+        if {0, 1} <= labels:
+            torn.append(path)
+            name = None
+        elif name is None:
+            other[title] += 1
+        titles.append(name)
+    if other:
+        listed = [f"{n:,} of {shown(title)}" for title, n in other.most_common(LISTED)]
+        if more := other.total() - sum(n for _, n in other.most_common(LISTED)):
+            listed.append(f"{more:,} of {len(other) - LISTED:,} others")
+        left[f"images of other classes: {', '.join(listed)}"] = other.total()
+    if torn:
+        listed = ", ".join(map(shown, torn[:LISTED])) + ", …" * (len(torn) > LISTED)
+        left[f"images whose rows contradict each other: {listed}"] = len(torn)
+    films = films.assign(counted=titles)
+    films = films[films.counted.notna()]
+    return films.assign(label=films.counted.map(mapping).astype(np.int64)), left
 
 
-def _told(pool: Encoded, name: str, made: dict) -> list[str]:
+def _told(made: dict, pool: str, who: list) -> list[str]:
     """What a person should know of splits that were made."""
     protocol = made["protocol"]
     lacking = f"{' and no '.join(made['splits'])} split"
     words = f"The source has no {lacking if len(made['splits']) < 3 else 'splits'} of its own"
-    whence = f"{protocol} from the {name} split" if name else protocol
+    whence = f"{protocol} from the {pool} split" if pool else protocol
     notes = [f"{words}; made by {whence}, seed {made['seed']}, in the paper's proportions"]
-    unnamed = _owners(pool).count(None)
-    if protocol == "patient" and unnamed:
-        words = f"The names of {unnamed:,} of {len(pool.paths):,} images carry no patient"
-        words += ", nor does the table" * bool(pool.patients)
-        notes.append(f"{words}; each of them counts as a patient of its own")
+    if protocol == "patient" and (unnamed := who.count(None)):
+        notes.append(
+            f"Of {unnamed:,} of {len(who):,} images no patient is known; each of them counts as a "
+            "patient of its own"
+        )
     return notes
 
 
-def take(split: Encoded, rows: list[int]) -> Encoded:
-    """Some rows of a split."""
-    names = [split.paths[row] for row in rows], [split.classes[row] for row in rows]
-    patients = [split.patients[row] for row in rows] if split.patients else []
-    return Encoded(*names, lambda row: split.read(rows[row]), patients)
-
-
-def _owners(split: Encoded) -> list[str | None]:
-    return owners(split.paths, numbered(split.patients))
-
-
-def _make(pool: Encoded, parts, mapping: dict, protocol: str, seed: int) -> dict[str, Encoded]:
-    """Deal a pool out to `parts`, in the paper's proportions in each class, one image at least."""
-    labels = np.array([mapping[name] for name in pool.classes], np.int64)
+def _make(who: list, labels: np.ndarray, parts, protocol: str, seed: int) -> np.ndarray:
+    """Deal images out to `parts`, in the paper's proportions in each class, one image at least."""
     sizes = np.array([SPLIT_SIZES[name] for name in parts])
     counts = np.bincount(labels, minlength=2)
     room = np.rint(np.outer(sizes / sizes.sum(), counts)).astype(np.int64)
     room = np.maximum(room, counts >= len(parts))
     room[0] += counts - room.sum(0)  # train takes what rounding leaves
-    owner = deal(_owners(pool), labels, room, protocol, seed)
-    return {name: take(pool, np.flatnonzero(owner == i).tolist()) for i, name in enumerate(parts)}
+    return deal(who, labels, room, protocol, seed)
+
+
+# ---- other splits of the same images
 
 
 def resplit(data, protocol: str, seed: int = 0):
@@ -112,9 +190,9 @@ def resplit(data, protocol: str, seed: int = 0):
 
     "given": the source's own splits.
     "image": images drawn at random; each split keeps its number of images of each class.
-    "patient": no patient (data_audit.owners; an image of which none is known stands alone) is in
-        two splits; with enough patients of one image each split keeps its number of images of each
-        class exactly.
+    "patient": no patient (`owners`; an image of which none is known stands alone) is in two splits;
+        with enough patients of one image each split keeps its number of images of each class
+        exactly.
     Raises DataError for an unknown protocol, or where there are too few patients for three splits.
     """
     given = given_index(data.facts)
@@ -134,8 +212,8 @@ def resplit(data, protocol: str, seed: int = 0):
 
 def given_index(facts: dict) -> dict[str, np.ndarray]:
     """The rows of the source's own splits, which lie one after another."""
-    bounds = np.cumsum([0] + [facts["splits"][split] for split in SPLITS])
-    return {split: np.arange(bounds[i], bounds[i + 1]) for i, split in enumerate(SPLITS)}
+    bounds = np.cumsum([0, *facts["splits"].values()])
+    return {name: np.arange(bounds[i], bounds[i + 1]) for i, name in enumerate(facts["splits"])}
 
 
 def patient_groups(who: list[str | None]) -> list[list[int]]:
@@ -145,7 +223,7 @@ def patient_groups(who: list[str | None]) -> list[list[int]]:
     return list(groups.values())
 
 
-def deal(who: list, labels: np.ndarray, room: np.ndarray, protocol: str, seed: int):
+def deal(who: list, labels: np.ndarray, room: np.ndarray, protocol: str, seed: int) -> np.ndarray:
     """Give images to splits with `room` (splits, 2) by class: each image's split, int64 (N,). who:
     their patients, None where none is known.
 
@@ -165,8 +243,103 @@ def deal(who: list, labels: np.ndarray, room: np.ndarray, protocol: str, seed: i
         if fits.any():
             chances = np.where(fits, room[:, need > 0].sum(1), 0).astype(float)
             split = generator.choice(len(room), p=chances / chances.sum())
+            room[split] -= need
         else:
             split = int(np.maximum(need - room, 0).sum(1).argmin())
+            # a class that is overfilled leaves the other one's room as it is
+            room[split] = np.maximum(room[split] - need, 0)
         owner[rows] = split
-        room[split] -= need
     return owner
+
+
+# ---- audit: copies, contradictory labels, patients in two splits (section 2.1, claim C02)
+
+EXAMPLES = 20  # how many examples of a finding are kept
+
+
+def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[int] = ()) -> dict:
+    """Who is in which split, by `owners`. An image of which no patient is known is its own patient.
+
+    told: images whose patient the source told, left away where it told none. named, unnamed: images
+        of which a patient is and is not known. by_split: distinct patients.
+    overlap: for "test in train", "test in validation", "test in train or validation" and
+    "validation in train", by class and in "all": the images of the first split, of how many of them
+    the patient is known, how many show a patient of the second, and how many patients that are;
+    the last two None where no patient is known.
+    causes: bacteria, virus and unknown among the PNEUMONIA images, by split.
+    """
+    names = owners(paths, numbers)
+    keys = [name or f"\0{row}" for row, name in enumerate(names)]
+    by_split = {split: {keys[row] for row in rows} for split, rows in index.items()}
+    overlap = {}
+    for first, second in (
+        ("test", ["train"]),
+        ("test", ["validation"]),
+        ("test", ["train", "validation"]),
+        ("validation", ["train"]),
+    ):
+        if first not in index:
+            continue
+        others = set().union(*(by_split[split] for split in second))
+        found = {}
+        for name, wanted in (("NORMAL", (0,)), ("PNEUMONIA", (1,)), ("all", (0, 1))):
+            rows = [row for row in index[first] if labels[row] in wanted]
+            known = [row for row in rows if names[row]]
+            shared = [row for row in known if keys[row] in others]
+            found[name] = {
+                "images": len(rows),
+                "known": len(known),
+                "shared": len(shared) if any(names) else None,
+                "patients": len({keys[row] for row in shared}) if any(names) else None,
+            }
+        overlap[f"{first} in {' or '.join(second)}"] = found
+    causes = {}
+    for split, rows in index.items():
+        found = Counter(cause_of(paths[row]) or "unknown" for row in rows if labels[row] == 1)
+        causes[split] = dict(sorted(found.items()))
+    return {
+        "named": sum(name is not None for name in names),
+        "unnamed": sum(name is None for name in names),
+        "by_split": {split: len(keys) for split, keys in by_split.items()},
+        "overlap": overlap,
+        "causes": causes,
+    } | ({"told": sum(number >= 0 for number in numbers)} if numbers else {})
+
+
+def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict) -> dict:
+    """Images with the same digest.
+
+    groups: sets of identical images; images: images in them; surplus: images that would go if one
+    of each set were kept; within: surplus in each split alone; across: "train/test" -> sets that
+    have an image in both splits;
+    conflicting: sets whose images differ in label; examples, conflicting_examples: lists of "split:
+        path", the first few sets.
+    """
+    split_of = {int(row): split for split, rows in index.items() for row in rows}
+    groups = defaultdict(list)
+    for row, digest in enumerate(digests):
+        groups[digest].append(row)
+    groups = [rows for rows in groups.values() if len(rows) > 1]
+    within, across = Counter(), Counter()
+    for rows in groups:
+        counts = Counter(split_of[row] for row in rows)
+        within.update({split: count - 1 for split, count in counts.items()})
+        present = [split for split in index if split in counts]
+        across.update(f"{a}/{b}" for i, a in enumerate(present) for b in present[i + 1 :])
+    conflicting = [rows for rows in groups if len({int(labels[row]) for row in rows}) > 1]
+    names = list(index)
+    pairs = [f"{a}/{b}" for i, a in enumerate(names) for b in names[i + 1 :]]
+
+    def examples(sets):
+        return [[f"{split_of[row]}: {paths[row]}" for row in rows] for rows in sets[:EXAMPLES]]
+
+    return {
+        "groups": len(groups),
+        "images": sum(map(len, groups)),
+        "surplus": sum(len(rows) - 1 for rows in groups),
+        "within": {split: within[split] for split in names},
+        "across": {pair: across[pair] for pair in pairs},
+        "conflicting": len(conflicting),
+        "examples": examples(groups),
+        "conflicting_examples": examples(conflicting),
+    }

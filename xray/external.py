@@ -18,7 +18,7 @@ from scipy import stats
 
 from xray import intervals
 from xray.baselines import digits, packed, unpacked
-from xray.data_audit import patient
+from xray.data_splits import patient
 from xray.files import ResultsError, read_json, write_json
 
 MOST_KINDS = 8  # a column with more different values is no way to group films

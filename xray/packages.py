@@ -6,7 +6,7 @@ from importlib.util import find_spec
 LEAST = (3, 11)
 # the packages of requirements.txt that scripts import, by their modules' names
 MODULES = "torch torchvision datasets torchmetrics matplotlib jinja2 scipy sklearn safetensors"
-MODULES += " threadpoolctl filelock tqdm"
+MODULES += " threadpoolctl filelock tqdm pandas pydicom"
 
 
 def problem():

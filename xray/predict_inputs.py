@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from xray import data_dicom, data_images
-from xray.data_dicom_header import is_dicom
-from xray.data_images import LARGEST_FILE, Unreadable, resize
+from xray import data_images
+from xray.data_images import LARGEST_FILE, Unreadable, is_dicom, resize
 from xray.predict_likeness import unlike
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .png .bmp .gif .tif .tiff .webp .jp2 .pgm .ppm .avif .dcm .dicom"
@@ -76,8 +75,8 @@ def _is_image(path: Path) -> bool:
         return False
 
 
-def read_film(path: Path, any_kind: bool = False, bits: int = 16) -> Film:
-    """Read one file as data_images.read or data_dicom.read do. any_kind: read a DICOM file that is
+def read_film(path: Path, any_kind: bool = False, bits: int | None = None) -> Film:
+    """Read one file as data_images.read does. any_kind: read a DICOM file that is
     tagged as no frontal chest film all the same. bits: see data_images.read. Raises Unreadable with
     the reason."""
     try:
@@ -87,13 +86,9 @@ def read_film(path: Path, any_kind: bool = False, bits: int = 16) -> Film:
         encoded = Path(path).read_bytes()
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
-    if is_dicom(encoded[:132], Path(path).name):
-        shown = data_dicom.read(encoded, any_kind)
-        other = f"no frontal chest film by its tags ({shown.other}), read since --any is given"
-        return Film(shown.gray, 0.0, [other] * bool(shown.other) + shown.notes)
-    found = data_images.read(encoded, bits)
-    more = ["it has several pages or frames: the first is read"] * found.more
-    return Film(found.pixels, _chroma(encoded), more)
+    found = data_images.read(encoded, Path(path).name, bits, any_kind)
+    chroma = 0.0 if found.mode == "DICOM" else _chroma(encoded)
+    return Film(found.pixels, chroma, found.notes)
 
 
 def _chroma(encoded: bytes) -> float:
@@ -129,7 +124,10 @@ def make_ready(path: Path, facts: dict, size: int, any_kind: bool = False) -> Re
     """Read one file. facts: of the study, see predict_likeness.unlike; size: pixels a side of the
     model; any_kind: see read_film."""
     try:
-        film = read_film(path, any_kind, facts.get("bits", 16))
+        bits = facts.get(
+            "bits", 16
+        )  # of the training films, where those are fewer than their files'
+        film = read_film(path, any_kind, bits if bits < 16 else None)
         differs = unlike(film.gray, film.chroma, facts, size)
         warnings = film.notes + [f"unlike the training images: {text}" for text in differs]
         return Ready("", resize(film.gray, size), thumbnail(film.gray), warnings)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from xray import metrics
-from xray.data_audit import cause_of, patient
+from xray.data_splits import cause_of, patient
 from xray.report_items import cell, item, table
 from xray.specs import MODELS
 from xray.study import Study

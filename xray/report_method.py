@@ -12,7 +12,7 @@ from xray import (
     report_figures_curves,
 )
 from xray.comparisons import Standing, sizes_compared
-from xray.data_sources import SPLITS, counts_left_out, shown
+from xray.data_sources import SPLITS, shown
 from xray.report_items import NOT_TRAINED, cell, image, item, plot, table, those_that_learned
 from xray.report_pictures import radiograph
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_1, TABLE_2
@@ -99,8 +99,8 @@ def _audit(facts: dict) -> dict:
     """What was left out, and what is wrong with the images: missing, unreadable, copied,
     contradictory."""
     found, sizes = facts["audit"], facts["splits"]
-    left = counts_left_out(facts.get("notes", []))
-    rows = [[f"Left out: {what}", count] for what, count in left]
+    left = facts.get("left_out", {})
+    rows = [[f"Left out: {what}", count] for what, count in left.items()]
     rows = rows or [["Files and images left out for what they are", 0]]
     rows.append(["Rows without an image", found["missing"]])
     rows.append(["Images that cannot be decoded", len(found["unreadable"])])

@@ -1,0 +1,275 @@
+"""Small inputs in the shape of what people reported in public, and more of their kinds. Each states
+the right value; where it may be that a source is refused, the one line names the cause."""
+
+import shlex
+import unicodedata
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from PIL import Image
+from samples import class_folders, encode, error_of, load, pixels
+
+from scripts import options
+from xray import data_images, data_splits
+from xray.data_sources import Choices, DataError
+from xray.data_splits import label_mapping, means_healthy
+
+ANY = Choices(split="image-0")
+ILL, WELL = "PNEUMONIA", "NORMAL"
+
+
+def films(folder, names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encode(pixels(number)))
+    return folder
+
+
+def table(folder, header, lines, name="labels.csv", sep=",", eol="\n"):
+    (folder / name).write_bytes((eol.join([header, *lines]) + eol).encode())
+    return folder
+
+
+@pytest.mark.parametrize(
+    "header, well, ill",
+    [
+        # SIIM-FISABIO-RSNA train_study_level.csv
+        (
+            "id,Negative for Pneumonia,Typical Appearance,Atypical Appearance",
+            ["1,0,0"],
+            ["0,1,0", "0,0,1"],
+        ),
+        ("id,No Finding,Consolidation,Lung Opacity", ["1,0,0"], ["0,1,0", "0,0,1"]),
+        ("id,Normal,Bacterial Pneumonia,Viral Pneumonia", ["1,0,0"], ["0,1,0", "0,0,1"]),
+    ],
+)
+def test_one_column_of_several_is_not_taken_for_the_label(tmp_path, header, well, ill):
+    """Right: refused (which column?), or right labels. Never inverted, never disease as normal."""
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(24)])
+    kinds = [(well, ill)[n % 2] for n in range(24)]
+    lines = [f"x{n}.png,{kind[n // 2 % len(kind)]}" for n, kind in enumerate(kinds)]
+    table(folder, header, lines)
+    try:
+        found = load(folder, tmp_path, choices=ANY)
+    except DataError:
+        return
+    truth = {f"x{n}.png": n % 2 for n in range(24)}
+    assert [truth[path] for path in found.paths] == found.labels.tolist()
+
+
+def test_a_missing_file_is_not_replaced_by_another_folders(tmp_path):
+    names = [
+        f"{split}/{kind}{n}.png"
+        for split in ("train", "val", "test")
+        for kind in "np"
+        for n in range(4)
+    ]
+    folder = films(tmp_path / "set", names)
+    lines = [f"{name},{ILL if '/p' in name else WELL}" for name in names]
+    table(folder, "file,label", lines + ["train/n90.png,NORMAL"])
+    films(folder, ["val/n90.png"])  # not in the table; train/n90.png is not there
+    assert "train/n90.png" in error_of(tmp_path, folder)
+
+
+def test_an_image_in_several_rows_is_in_one_split(tmp_path):
+    """VinDr-CXR's train.csv: a row for each radiologist and finding."""
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(60)])
+    lines = [f"x{n},{('No finding', 'Consolidation')[n % 2]},R8" for n in range(60)]
+    lines += [f"x{n},Lung Opacity,R9" for n in range(1, 60, 2)]
+    table(folder, "image_id,class_name,rad_id", lines)
+    choices = Choices(("Consolidation", "Lung Opacity"), ("No finding",), "patient-0")
+    found, seen = load(folder, tmp_path, choices=choices), defaultdict(set)
+    for split, rows in found.index.items():
+        for row in rows:
+            seen[found.paths[row]].add(split)
+    assert not [path for path, splits in seen.items() if len(splits) > 1]
+
+
+@pytest.mark.parametrize(
+    "name, who, cause",
+    [
+        ("BACTERIA-1008087-0001.jpeg", "BACTERIA-1008087", "bacteria"),
+        ("VIRUS-3637528-0002.jpeg", "VIRUS-3637528", "virus"),
+    ],
+)
+def test_names_of_mendeley_version_3(name, who, cause):
+    assert data_splits.patient(name) == who and data_splits.cause_of(name) == cause
+
+
+@pytest.mark.parametrize("masks", ["lung masks", "infection masks", "Lung_Mask"])
+def test_masks_are_no_films(tmp_path, masks):
+    folder = class_folders(tmp_path / "set")
+    films(folder / "train" / "NORMAL" / masks, ["m.png"])
+    assert len(load(folder, tmp_path).paths) == 14
+
+
+@pytest.mark.parametrize("names", [("train", "test")])
+def test_splits_are_never_offered_as_classes(tmp_path, names):
+    inside = ["a.png"] if names[0] == "train" else [f"{WELL}/a.png", f"{ILL}/b.png"]
+    films(tmp_path / "set", [f"{s}/{name}" for s in names for name in inside])
+    try:
+        text = error_of(tmp_path, tmp_path / "set", choices=ANY)
+    except pytest.fail.Exception:
+        return  # read, as splits
+    assert "--positive" not in text, text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "date,remark\n1,x\n",
+        "image,label\n" + "".join(f"{n}.png,{(ILL, WELL)[n % 2]}\n" for n in range(20)),
+    ],
+)
+def test_class_folders_come_before_a_stray_table(tmp_path, content):
+    folder = films(tmp_path / "set", [f"{(WELL, ILL)[n % 2]}/{n}.png" for n in range(20)])
+    (folder / "predictions.csv").write_text(content)
+    found = load(folder, tmp_path, choices=ANY)
+    assert [int(path.startswith(ILL)) for path in found.paths] == found.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("Normal", "normal", "Pneumonia", "PNEUMONIA"),
+        ("Normal", "Lung Opacity", "Viral Pneumonia"),
+        ("Normal", "Pneumonia, bacterial", "Pneumonia, viral"),
+    ],
+)
+def test_the_options_that_an_error_offers_work(classes):
+    import argparse
+
+    with pytest.raises(DataError) as caught:
+        label_mapping("x", sorted(classes))
+    offered = str(caught.value).split("say it with ")[1].split(" (a class named")[0]
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    options.add_choices(parser)
+    args = parser.parse_args(shlex.split(offered))
+    mapping = label_mapping("x", sorted(classes), Choices(args.positive, args.negative))
+    assert set(mapping) == set(classes)
+
+
+@pytest.mark.parametrize("name", ["Non-COVID pneumonia", "Culture-negative pneumonia"])
+def test_a_class_that_names_a_pneumonia_is_not_healthy(name):
+    assert not means_healthy(name)
+
+
+def test_non_covid_beside_normal_is_not_offered_as_normal():
+    with pytest.raises(DataError) as caught:
+        label_mapping("x", ["COVID-19", "NON-COVID", "NORMAL"])
+    assert "--negative NON-COVID" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "case", ["leading zeros", "blanks after commas", "sep= line", "capitals", "NFD", "no header"]
+)
+def test_tables_as_people_have_them(tmp_path, case):
+    title = (WELL, ILL)
+    stems = [f"{n:05d}" if case == "leading zeros" else f"Rö_{n}" for n in range(20)]
+    disk = "NFD" if case == "NFD" else "NFC"
+    folder = films(tmp_path / "set", [unicodedata.normalize(disk, f"{s}.png") for s in stems])
+    rows = [(unicodedata.normalize("NFC", f"{s}.png"), title[n % 2]) for n, s in enumerate(stems)]
+    if case == "leading zeros":
+        table(folder, "id,label", [f"{s},{title[n % 2]}" for n, s in enumerate(stems)])
+    elif case == "blanks after commas":
+        table(folder, "label, path", [f"{b}, {a}" for a, b in rows])
+    elif case == "sep= line":
+        table(folder, "sep=;", ["path;label", *(f"{a};{b}" for a, b in rows)], eol="\r\n")
+    elif case == "capitals":
+        table(folder, "path,label", [f"{a.upper()},{b}" for a, b in rows])
+    elif case == "no header":  # medmnist's save()
+        splits = ("TRAIN", "TRAIN", "TRAIN", "TRAIN", "VALIDATION", "VALIDATION", "TEST", "TEST")
+        table(
+            folder,
+            f"TRAIN,{rows[0][0]},0",
+            [f"{splits[n % 8]},{a},{n % 2}" for n, (a, _) in enumerate(rows) if n],
+        )
+    else:
+        table(folder, "path,label", [f"{a},{b}" for a, b in rows])
+    if case == "no header":
+        text = error_of(tmp_path, folder, choices=ANY)
+        assert "no header" in text and "--label 3" in text
+        found = load(folder, tmp_path, choices=Choices(split="image-0", label="3"))
+        assert found.facts["classes"] == {"0": 0, "1": 1} and not found.facts["made"]
+        assert len(found.paths) == 20
+        return
+    assert len(load(folder, tmp_path, choices=ANY).paths) == 20
+
+
+def test_a_split_column_with_another_value_is_not_passed_over_in_silence(tmp_path):
+    folder = films(tmp_path / "set", [f"{n}.png" for n in range(40)])
+    splits = ("train", "train", "val", "test", "holdout")
+    table(
+        folder,
+        "image,label,split",
+        [f"{n}.png,{(WELL, ILL)[n // 5 % 2]},{splits[n % 5]}" for n in range(40)],
+    )
+    try:
+        notes = load(folder, tmp_path, choices=ANY).notes
+    except DataError as error:
+        notes = [str(error)]
+    assert any("holdout" in note for note in notes)
+
+
+def film12(seed):
+    return encode(pixels(seed).astype(np.uint16) * 16)
+
+
+def test_films_of_another_hospital_are_stretched_by_their_bits(tmp_path):
+    """The same films as 8 bits and as 12 in files of 16."""
+    for kind, make in (("eight", lambda n: encode(pixels(n))), ("twelve", film12)):
+        for n in range(8):
+            path = tmp_path / kind / (WELL, ILL)[n % 2] / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make(n))
+    a, b = (load(tmp_path / kind, tmp_path, 24, whole=True).images for kind in ("eight", "twelve"))
+    assert np.abs(a.astype(int) - b).max() <= 70, (a.mean(), b.mean())  # not 16 times as dark
+
+
+def test_a_tiff_whose_white_is_zero_is_inverted_in_16_bits_too():
+    from PIL import TiffImagePlugin
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0
+    stored = 65535 - pixels(3).astype(np.uint16) * 257
+    found = data_images.read(encode(Image.fromarray(stored), "TIFF", tiffinfo=tags)).pixels
+    assert np.abs(found.astype(int) - pixels(3)).max() <= 1
+
+
+def test_labels_come_from_inside_of_what_is_named(tmp_path):
+    """A project folder may be called pneumonia."""
+    folder = films(tmp_path / "pneumonia" / "films", ["healthy/a.png", "healthy/b.png"])
+    assert "no images in class folders" in error_of(tmp_path, folder, whole=True)
+    films(folder, ["sick/c.png"])
+    found = load(folder, tmp_path, whole=True)
+    assert found.facts["classes"] == {"HEALTHY": 0, "SICK": 1} and found.labels.tolist() == [
+        0,
+        0,
+        1,
+    ]
+
+
+def test_another_hospitals_films_may_be_of_several_classes():
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    options.add_choices(parser)
+    assert parser.parse_args(["--positive", "A,B", "--negative", "C"]).positive == ("A", "B")
+
+
+def test_a_program_fault_is_not_called_a_damaged_image(monkeypatch):
+    """An import that fails inside of decoding (a user without a name: pytorch 140765)."""
+
+    def broken(*_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(data_images, "_gray", broken)
+    with pytest.raises(KeyError):
+        data_images.read(encode(np.zeros((8, 8, 3), np.uint8)))
+
+
+@pytest.mark.parametrize("source", ["~nosuchuser/films"])
+def test_a_home_that_is_not_known_is_told(tmp_path, source):
+    error_of(tmp_path, source)

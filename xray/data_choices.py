@@ -1,0 +1,290 @@
+"""What a source is, what a person says of it where it does not say so itself, and which of its
+classes are pneumonia."""
+
+import csv
+import io
+import re
+import shlex
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from xray.files import shown
+
+PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
+SPLITS = ("train", "validation", "test")
+WHOLE = ""  # the "split" of an image of which none is known
+SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
+SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
+SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
+SEVERAL = "|"  # stands between the classes of an image that has several
+
+
+class DataError(ValueError):
+    """A source that cannot be used: one line that names it, says why and what to do."""
+
+
+class HubUnreachable(DataError):
+    """The Hub does not answer, or cannot now, and nothing was fetched from it before."""
+
+
+class SplitsMissing(DataError):
+    """The source lacks a split, and Choices.split does not say how to make it."""
+
+
+# ---- what a person says
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names with commas between them, read as CSV is: those that hold one stand in quotes."""
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+
+
+def join_names(names) -> str:
+    """What split_names reads."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="").writerow(names)
+    return stream.getvalue()
+
+
+def option(name: str, value: str) -> list[str]:
+    """An option as words of a command; shlex.join makes a line of them that works when pasted."""
+    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person says of a source, each "" or empty where it says it itself.
+
+    positive, negative: names of classes; a class named in neither is left out.
+    split: "image-<seed>" or "patient-<seed>", how splits that are missing are made.
+    label, image, patient: the columns that hold them; several columns of 0 and 1 as label are the
+        classes themselves.
+    keep: columns that a record of films may keep beside those that it needs.
+    """
+
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    split: str = ""
+    label: str = ""
+    image: str = ""
+    patient: str = ""
+    keep: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """The same as options of scripts/train.py, a word each."""
+        words = []
+        for name in ("positive", "negative"):
+            words += option(name, join_names(getattr(self, name))) if getattr(self, name) else []
+        for name in ("label", "image", "patient"):
+            words += option(name, getattr(self, name)) if getattr(self, name) else []
+        protocol, _, seed = self.split.partition("-")
+        return words + (["--split", protocol, "--split-seed", seed] if self.split else [])
+
+    @staticmethod
+    def of(options: list[str]) -> "Choices":
+        """What `options` gave."""
+        told, words = {}, list(options)
+        while words:
+            name, equals, value = words.pop(0).removeprefix("--").partition("=")
+            told[name] = value if equals else words.pop(0)
+        split = f"{told['split']}-{told['split-seed']}" if "split" in told else ""
+        names = (split_names(told.get(name, "")) for name in ("positive", "negative"))
+        columns = (told.get(name, "") for name in ("label", "image", "patient"))
+        return Choices(*names, split, *columns)
+
+
+NO_CHOICES = Choices()
+
+
+# ---- a source
+
+
+@dataclass
+class Source:
+    """What a source holds.
+
+    kind: "folders", "csv", "json", "parquet", "arrow", "hub", "films" or "phantom".
+    identity: JSON-able; another one where the content may be another (names, sizes and times of the
+        files, or the Hub's commit).
+    films: a row an image: path, title (its class as the source calls it, "A|B" for several; the
+        titles of several rows in `readings`), split ("" where none is known), patient (as a table
+        tells it, else ""), then the table's further columns.
+    read: row -> encoded bytes, None where there are none. Raises OSError.
+    classes: the titles in the source's own order. taken: what was taken for images, labels, splits
+    and patients. left_out: what is no film, and how many. missing: files known to be missing.
+    loose: why rows have no split, where others have one. fingerprint: where it is known, else "".
+    """
+
+    name: str
+    kind: str
+    identity: dict
+    films: pd.DataFrame
+    read: Callable[[int], bytes | None]
+    classes: list[str]
+    taken: dict[str, str] = field(default_factory=dict)
+    left_out: Counter = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
+    loose: str = ""
+    fingerprint: str = ""
+
+
+# ---- classes
+
+# in English, and the ten commonest words of other languages
+HEALTHY = set("normal normals healthy clear unremarkable nofinding nofindings".split())
+HEALTHY |= set("normale sain sano saudavel gesund unauffallig zdrowy норма 正常 정상".split())
+NEGATIVE = set("negative negatives negativ negativo negatif absent".split())
+NOT = set("no non not without un ab sans sin sem ohne kein keine senza без нет".split())
+BETWEEN = set("for of any evidence sign signs acute".split())  # no evidence of pneumonia
+# what is no health, unless it is negated; pneumonia in all the languages that begin it alike
+FINDING = set(
+    "finding findings opacity opacities disease covid infection infected abnormality pathology "
+    "abnormalities consolidation tuberculosis tb hallazgos befund polmonite 肺炎 폐렴".split()
+)
+PNEUMONIA = ("pneumon", "neumon", "pnevmon", "пневмон", "lungenentz", "zatur")
+FALSE = {"0", "0.0", "false", "no"}
+
+
+def _plain(text: str) -> str:
+    """A name in lower case and without accents, however they are encoded."""
+    parts = unicodedata.normalize("NFKD", text.strip().casefold().replace("ı", "i"))
+    return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c)))
+
+
+def means_healthy(name: str) -> bool:
+    """Whether a class name means healthy: "NORMAL", "0_Healthy", "No Finding", "sain", "negative
+    for pneumonia"; not "abnormal", "not normal", "non-COVID pneumonia", "not sure"."""
+    if _plain(name) in FALSE:
+        return True
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # NoFinding, nonCOVID
+    words = re.findall(r"[^\W\d_]+", _plain(apart))
+    healthy = False
+    for at, word in enumerate(words):
+        before = [other for other in words[:at] if other not in BETWEEN]
+        last = before[-1] if before else ""
+        if word in FINDING or word.startswith(PNEUMONIA):
+            negated = last in NOT or (last in NEGATIVE and words[at - 1] == "for")
+            negated = negated or (set(words[at + 1 :]) <= NEGATIVE | NOT and at + 1 < len(words))
+            if not negated:
+                return False
+            healthy = True
+        elif word in HEALTHY:
+            if last in NOT:
+                return False
+            healthy = True
+        elif word in NEGATIVE:
+            healthy = True
+        elif last in NOT and word not in BETWEEN | NOT:
+            return False  # not sure
+    return healthy
+
+
+def label_mapping(given: str, classes: list[str], choices: Choices = NO_CHOICES) -> dict[str, int]:
+    """Class names -> 0 and 1, the names of no interest left out.
+
+    As `choices` says; where it names the classes of one label alone, the other one of two has the
+    other label. Without it, of two classes the one whose name means healthy is 0, if it is one.
+    Nothing is guessed: raises DataError, with the options that say it.
+    """
+    if choices.positive or choices.negative:
+        return _chosen(given, classes, choices)
+    healthy = [name for name in classes if means_healthy(name)]
+    if len(classes) == 2 and len(healthy) == 1:
+        return {name: int(name not in healthy) for name in classes}
+    named = ", ".join(shown(name) for name in classes[:6]) or "none"
+    named += f" and {len(classes) - 6} more" * (len(classes) > 6)
+    if len(classes) < 2:
+        raise DataError(
+            f"{shown(given)}: two classes are needed, NORMAL and PNEUMONIA; it has "
+            f"{len(classes)}: {named}"
+        )
+    what = f"two classes are needed; it has {len(classes)}: {named}"
+    if len(classes) == 2:
+        what = f"which of the classes {named} is pneumonia cannot be told from their names"
+    raise DataError(
+        f"{shown(given)}: {what}; say it with {shown(_offered(classes, healthy))} (a class named "
+        "in neither is left out)"
+    )
+
+
+def _offered(classes: list[str], healthy: list[str]) -> str:
+    """Options that work for these classes, as a line of a command."""
+    words = {name: set(re.findall(r"[^\W\d_]+", _plain(name))) for name in classes}
+    # beside a plain NORMAL, what is healthy for it lacks one thing may be ill of another
+    negative = [name for name in healthy if words[name] & HEALTHY] or healthy
+    positive = [name for name in classes if name not in healthy]
+    named = [name for name in positive if any(word.startswith(PNEUMONIA) for word in words[name])]
+    if len(classes) > 6 or not negative:
+        positive = named if 0 < len(named) < len(classes) else (positive or classes)[:1]
+    positive = positive or [name for name in classes if name not in negative] or classes[:1]
+    negative = [name for name in negative or classes if name not in positive]
+    return shlex.join(
+        option("positive", join_names(positive)) + option("negative", join_names(negative))
+    )
+
+
+def _chosen(given: str, classes: list[str], choices: Choices) -> dict[str, int]:
+    known, mapping = defaultdict(list), {}
+    for name in classes:
+        known[_plain(name)].append(name)
+    for label, option_ in ((1, "positive"), (0, "negative")):
+        for name in getattr(choices, option_):
+            if _plain(name) not in known:
+                there = ", ".join(shown(name) for name in classes[:20]) or "none"
+                raise DataError(
+                    f"{shown(given)}: --{option_} {shown(name)}: no such class; there is {there}"
+                )
+            for same in known[_plain(name)]:
+                if mapping.setdefault(same, label) != label:
+                    raise DataError(
+                        f"{shown(given)}: {shown(name)} cannot be both --positive and --negative"
+                    )
+    left = [name for name in classes if name not in mapping]
+    labels = set(mapping.values())
+    if len(labels) == 1:
+        lacking = "--positive" if labels == {0} else "--negative"
+        if len(left) != 1 or len(classes) != 2:
+            named = ", ".join(shown(name) for name in left[:20]) or "none"
+            raise DataError(f"{shown(given)}: {lacking} is needed too; the other classes: {named}")
+        mapping[left[0]] = 1 - labels.pop()
+    return {name: mapping[name] for name in classes if name in mapping}
+
+
+def title_parts(title: str) -> list[str]:
+    """The classes that an image's label names: "Infiltration|Pneumonia" two."""
+    return [part.strip() for part in title.split(SEVERAL) if part.strip()] or [title]
+
+
+def class_of(title: str, mapping: dict[str, int]) -> str | None:
+    """The class in `mapping` that an image with this label counts as: one of label 1 if any part of
+    it is, one of label 0 if all are, else None."""
+    found = [title] if title in mapping else title_parts(title)
+    positive = [part for part in found if mapping.get(part) == 1]
+    healthy = all(mapping.get(part) == 0 for part in found)
+    return positive[0] if positive else found[0] if healthy else None
+
+
+def in_words(mapping: dict[str, int]) -> str:
+    """ "BACTERIA, VIRUS: pneumonia (1); NORMAL: normal (0)"."""
+    names = {label: [shown(name) for name in mapping if mapping[name] == label] for label in (1, 0)}
+    return f"{', '.join(names[1])}: pneumonia (1); {', '.join(names[0])}: normal (0)"
+
+
+# ---- columns
+
+PATIENTS = {"patient", "patientid", "subject", "subjectid"}
+
+
+def plain(column: str) -> str:
+    return re.sub(r"[\W_]+", "", str(column)).lower()
+
+
+def names_patients(column: str) -> bool:
+    """Whether a column of that name holds patients: "Patient ID", "subject_id"."""
+    return plain(column) in PATIENTS

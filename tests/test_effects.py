@@ -1,12 +1,13 @@
 """What counts as an effect: interval against margin, divergence, durations."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from claim_world import alone, judge, made, remembered, runs_of
 
-from xray import effects, metrics
+from xray import claims, effects, metrics
 from xray.effects import FAILS, HOLDS, NOISE
 from xray.intervals import mean_of
 
@@ -82,11 +83,30 @@ def test_interval_against_margin():
 
 def test_p_says_how_near_the_border_is():
     found = mean_of(SPREAD)
-    assert effects.above(found, 0.1) == (NOISE, 1.0)
+    outcome, p = effects.above(found, 0.1)
+    assert outcome == NOISE and math.isnan(p)  # nothing was decided
     sure = mean_of(SPREAD + 1)
     assert effects.above(sure, 0.1)[1] == pytest.approx(sure.p()) and sure.p() < 0.05
     low = mean_of(SPREAD - 3)
     assert effects.not_above(low, 1)[1] == pytest.approx(low.p(1))
+
+
+def test_what_is_not_decided_by_a_test_has_no_p():
+    share = alone("C09", {"6@1e-3": lambda seed: dict(dead=seed > 2)})
+    assert all(math.isnan(finding.p) for finding in share.findings)
+    named = {one["id"]: one for one in claims.as_json([share, alone("C26")])}
+    assert all(finding["p"] is None for finding in named["C09"]["findings"])
+    assert named["C26"]["findings"][0]["p"] is None and named["C26"]["findings"][1]["p"] < 0.05
+
+
+def test_the_p_of_several_conditions():
+    def found(outcome, p=math.nan):
+        return effects.Finding("", outcome, p=p)
+
+    assert effects.p_of([found(HOLDS, 0.01), found(HOLDS, 0.03), found(HOLDS)]) == 0.03
+    assert effects.p_of([found(HOLDS, 0.01), found(NOISE)]) == 1
+    assert effects.p_of([found(FAILS, 0.01), found(FAILS, 0.02), found(NOISE)]) == 0.03
+    assert effects.p_of([found(FAILS), found(HOLDS, 0.02)]) == 0
 
 
 def test_noise_alone_is_called_an_effect_once_in_twenty():

@@ -63,8 +63,9 @@ class Finding(NamedTuple):
     """One condition of a claim: what was measured, in words, and whether that condition holds.
 
     mean, low, high: the effect and its 95 % interval, fractions; nan for a plain fact. p: of the
-    outcome reached, two-sided: how likely so clear a result were if the truth lay on the border; 0
-    for a plain fact, 1 where nothing was decided. number: of values that the mean is over.
+    outcome reached, two-sided: how likely so clear a result were if the truth lay on the border;
+    nan where nothing was decided, or not by a test: a plain fact, or whether a value lies in an
+    interval. number: of values that the mean is over.
     """
 
     words: str
@@ -74,7 +75,7 @@ class Finding(NamedTuple):
     mean: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    p: float = 0.0
+    p: float = math.nan
     number: int = 0
 
 
@@ -165,21 +166,21 @@ def above(found: Mean, margin: float) -> tuple[str, float]:
         return FAILS, found.p()
     if -margin < found.low and found.high < margin:
         return FAILS, max(found.p(-margin), found.p(margin))
-    return NOISE, 1.0
+    return NOISE, math.nan
 
 
 def not_above(found: Mean, margin: float) -> tuple[str, float]:
     """(outcome, p) of "it is not above 0 by so much that it counts"."""
     if found.high < margin:
         return HOLDS, found.p(margin)
-    return (FAILS, found.p()) if found.low > 0 else (NOISE, 1.0)
+    return (FAILS, found.p()) if found.low > 0 else (NOISE, math.nan)
 
 
 def alike(found: Mean, margin: float) -> tuple[str, float]:
     """(outcome, p) of "there is no difference that counts"."""
     if -margin < found.low and found.high < margin:
         return HOLDS, max(found.p(-margin), found.p(margin))
-    return (FAILS, found.p()) if found.low > 0 or found.high < 0 else (NOISE, 1.0)
+    return (FAILS, found.p()) if found.low > 0 or found.high < 0 else (NOISE, math.nan)
 
 
 def effect(
@@ -217,11 +218,13 @@ def verdict_of(findings: list[Finding]) -> str:
 
 def p_of(findings: list[Finding]) -> float:
     """The p of that verdict. Where all must hold: the largest; where one fails: the smallest of
-    those that fail, times the number of conditions; 1 within noise."""
-    failed = [finding.p for finding in findings if finding.outcome == FAILS]
-    if failed:
-        return min(1.0, min(failed) * len(findings))
-    return max(finding.p if finding.outcome == HOLDS else 1.0 for finding in findings)
+    those that fail, times the number of conditions; 1 within noise. What was not decided by a test
+    is taken as sure."""
+    verdict = verdict_of(findings)
+    if verdict == NOISE:
+        return 1.0
+    decided = [0.0 if math.isnan(one.p) else one.p for one in findings if one.outcome == verdict]
+    return max(decided) if verdict == HOLDS else min(1.0, min(decided) * len(findings))
 
 
 # ---- effects on test scores

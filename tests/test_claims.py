@@ -6,7 +6,18 @@ import json
 from dataclasses import replace
 
 import pytest
-from claim_world import DATA, alone, facts_with, judge, judged, made, remembered, runs_of, study
+from claim_world import (
+    DATA,
+    alone,
+    facts_with,
+    judge,
+    judged,
+    made,
+    remembered,
+    runs_of,
+    splits,
+    study,
+)
 
 from xray import claims, metrics, paper
 from xray.claims import CLAIMS
@@ -215,6 +226,18 @@ def test_holm_can_take_a_verdict_back():
     one = found["C31"]
     assert [finding.outcome for finding in one.findings] == [HOLDS, HOLDS]
     assert max(finding.p for finding in one.findings) < 0.05 < one.p and one.verdict == NOISE
+
+
+def test_the_family_of_seven_does_not_shrink_to_what_was_run():
+    """Clear enough alone, not among seven, even where the other six are not run."""
+
+    def wobbling(number):
+        return dict(right=(400 + (-4, 0, 2, 5, 6)[number], 142))
+
+    only = {"20": runs_of({"20": wobbling})["20"]}
+    found = judge(only, resplits=splits({"20": wobbling}))["C31"]
+    p = max(finding.p for finding in found.findings)
+    assert found.p == pytest.approx(7 * p) and p < 0.05 < 7 * p and found.verdict == NOISE
 
 
 def test_verdicts_as_data_are_the_same_each_time():

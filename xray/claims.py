@@ -666,10 +666,11 @@ class Verdict(NamedTuple):
 def judge(study: Study) -> list[Verdict]:
     """The 37 verdicts, in order; on phantoms there are none."""
     found = [judge_alone(one, study) for one in CLAIMS]
-    primary = {one.id: p_of(one.findings) for one in found if one.primary and one.findings}
-    adjusted = holm(primary)
+    # all seven, whatever was run: a claim that is not judged yet takes its place with p = 1
+    primary = [one for one in found if one.primary]
+    adjusted = holm({one.id: p_of(one.findings) if one.findings else 1.0 for one in primary})
     for place, one in enumerate(found):
-        if one.id in adjusted:
+        if one.primary and one.findings:
             kept = one.verdict if adjusted[one.id] < ERROR else NOISE
             found[place] = one._replace(verdict=kept, p=adjusted[one.id])
     return found

@@ -1,1 +1,1 @@
-"""What a person calls; options.py and console.py, which they share."""
+"""What a person calls; options.py is what they share."""

@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch.nn.functional import binary_cross_entropy_with_logits as bce  # noqa: E402
 
-from xray import data, engine, gram, models, sample_space, training_record  # noqa: E402
+from xray import data, engine, gram, machine, models, sample_space  # noqa: E402
 from xray.specs import MODELS, trains_in_sample_space  # noqa: E402
 
 MEASURED = ("decode", "pipeline", "gram", "steps")
@@ -291,7 +291,7 @@ def main() -> None:
     add("--only", nargs="+", choices=MEASURED, default=MEASURED)
     args = parser.parse_args()
     device, cpu = args.device, args.device == "cpu"
-    training_record.keep_freed_memory()
+    machine.keep_freed_memory()
     engine.set_precision(args.precision)
     name = f"CPU, {torch.get_num_threads()} threads" if cpu else torch.cuda.get_device_name()
     print(f"{name}; torch {torch.__version__}; source {args.data}", flush=True)

@@ -19,7 +19,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
-from scripts.console import fail  # noqa: E402
+from scripts.options import fail  # noqa: E402
 
 
 def say(words: str) -> None:
@@ -53,8 +53,8 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def evaluate(args) -> None:
     from xray import baselines, data, equalise, external, predict, predict_weights, results, study
+    from xray.machine import environment
     from xray.results import ResultsError
-    from xray.training_record import environment
 
     name, file = next(iter(study.in_order(args.results, args.study).items()))
     folder = results.beside(file)

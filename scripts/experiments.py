@@ -22,8 +22,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
-from scripts.console import bar, fail, say  # noqa: E402
-from scripts.options import add_choices, choices  # noqa: E402
+from scripts.options import add_choices, bar, choices, fail, open_source, say, split_of  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
 from xray.specs import IMAGE_SIZE  # noqa: E402
 
@@ -58,11 +57,10 @@ def arguments(argv=None) -> argparse.Namespace:
 
 def make(args) -> None:
     from xray import experiments, results
-    from xray.training_jobs import MAX_GRAM, open_source, split_of
+    from xray.jobs import MAX_GRAM
 
-    source, default = args.data or PAPER, args.data is None
-    load = open_source(source, args.choices, args.skip_unreadable, default, bar, say)
-    split = split_of(load(experiments.SMALL), args.choices.split)
+    load = open_source(args)
+    split = split_of(load(experiments.SMALL), args)
     first = load(experiments.SMALL, split)
     out = results.place(args.out, first.phantom)
     data_folder = results.data_folder(out / "results", first.name, first.fingerprint)

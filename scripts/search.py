@@ -19,8 +19,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
-from scripts.console import bar, fail, say  # noqa: E402
-from scripts.options import add_choices, choices  # noqa: E402
+from scripts.options import add_choices, bar, choices, fail, open_source, say, split_of  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
 
 
@@ -48,20 +47,18 @@ def search(args) -> None:
 
     from xray import engine, results
     from xray import search as trials
-    from xray.training_jobs import choose_precision, open_source, split_of
-    from xray.training_record import keep_freed_memory
+    from xray.machine import cnn_precision, keep_freed_memory
 
     if unknown := [row for row in args.row or () if row not in trials.TRIALS]:
         fail(f"--row {unknown[0]}: nothing is tried there; rows are {', '.join(trials.TRIALS)}")
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = choose_precision("auto", device, say)
-    source = args.data or PAPER
-    load = open_source(source, args.choices, args.skip_unreadable, args.data is None, bar, say)
+    precision = cnn_precision("auto", device, say)
+    load = open_source(args)
     specs = trials.asked(args.row)
     first = load(specs[0].image_size)
     out = results.place(args.out, first.phantom)
-    split = split_of(first, args.choices.split)
+    split = split_of(first, args)
     place = results.data_folder(out / "results", first.name, first.fingerprint)
     study = results.beside(results.records_file(place, split))
     done = [trial["spec"] for trial in trials.read(study)]
@@ -71,7 +68,7 @@ def search(args) -> None:
         data = load(spec.image_size, split)
         parts = [engine.place(part, device) for part in (data.train, data.validation)]
         steps = spec.epochs * -(-len(data.train.labels) // spec.batch_size)
-        shown = bar(total=steps, initial=0, label=f"trial {number} of {len(todo)}")
+        shown = bar(total=steps, label=f"trial {number} of {len(todo)}")
         found = trials.try_one(spec, *parts, precision, device, shown.update)
         shown.close()
         trials.write(study, found)

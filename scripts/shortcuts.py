@@ -22,8 +22,7 @@ if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
-from scripts.console import bar, fail, say  # noqa: E402
-from scripts.options import add_choices, choices  # noqa: E402
+from scripts.options import add_choices, bar, choices, fail, open_source, say, split_of  # noqa: E402
 from xray.data_sources import PAPER  # noqa: E402
 
 
@@ -52,14 +51,12 @@ def make(args) -> None:
     from threadpoolctl import threadpool_limits
 
     from xray import baselines, results
-    from xray.training_jobs import open_source, split_of
 
-    source, default = args.data or PAPER, args.data is None
-    load = open_source(source, args.choices, args.skip_unreadable, default, bar, say)
+    load = open_source(args)
     first = load(baselines.SIZE)
     out = results.place(args.out, first.phantom)
     place = results.data_folder(out / "results", first.name, first.fingerprint)
-    split = split_of(first, args.choices.split)
+    split = split_of(first, args)
     with threadpool_limits(1):  # for such small products two threads take up to 20 times as long
         file = results.records_file(place, split)
         make_baselines(args, file, first, load)
@@ -81,7 +78,7 @@ def make_baselines(args, file: Path, first, load) -> None:
         return
     started, images = time.monotonic(), first.images[:, 0]
     count = len(baselines.BASELINES) + len(baselines.RESPLIT) * len(todo)
-    with bar(total=count, initial=0, label="baselines") as shown:
+    with bar(total=count, label="baselines") as shown:
         features = {}
         for name, baseline in baselines.BASELINES.items():
             features[name] = baseline(images)
@@ -119,7 +116,7 @@ def change_films(args, file: Path, load) -> None:
         images, labels = films.test.images[:, 0], films.test.labels
         mean = films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
         count = len(changes.every(images, labels, mean))
-        with bar(total=count, initial=0, label=f"changed films at {size}×{size}") as shown:
+        with bar(total=count, label=f"changed films at {size}×{size}") as shown:
             found |= changes.answers(modules, images, labels, mean, shown.update)
     models = [
         {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size}

@@ -7,6 +7,12 @@ import shutil
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything loads torch
 
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+# scripts find what they share beside them
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
 import pytest  # noqa: E402
 import samples  # noqa: E402
 

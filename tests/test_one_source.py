@@ -3,31 +3,21 @@
 import re
 import subprocess
 
+import options
 import pytest
 from commands import ROOT, TINY, command, fails, record_files, script, train
 from samples import class_folders, encode, pixels
 
-from xray import claims, data, report, results, study, training_jobs
-from xray.data_sources import NO_CHOICES, DataError, HubUnreachable
+from xray import claims, data, jobs, report, results, study
+from xray.data_sources import DataError, HubUnreachable
 
 CNN = ("--model", "20", "11", "--seeds", "0", "--epochs", "1", "--device", "cpu")
 
 
-class Bar:
-    total = n = 0
-
-    def __init__(self, **_):
-        pass
-
-    def update(self, *_):
-        pass
-
-    close = update
-
-
-def opened(name, fall_back=False):
-    said = []
-    return training_jobs.open_source(name, NO_CHOICES, False, fall_back, Bar, said.append), said
+def opened(name=None):
+    parser = options.parser("")
+    options.add_source(parser)
+    return options.open_source(parser.parse_args(["--data", name] if name else []))
 
 
 def gone(*_, **__):
@@ -36,7 +26,7 @@ def gone(*_, **__):
 
 def test_a_folder_that_changes_between_two_readings_is_refused(tmp_path):
     folder = class_folders(tmp_path / "set")
-    load, _ = opened(str(folder))
+    load = opened(str(folder))
     first = load(16)
     (folder / "train" / "NORMAL" / "new.png").write_bytes(encode(pixels(77)))
     assert load(16) is first
@@ -44,24 +34,24 @@ def test_a_folder_that_changes_between_two_readings_is_refused(tmp_path):
         load(8)
 
 
-def test_the_hub_gone_after_the_first_reading_brings_no_phantoms(tmp_path, monkeypatch):
-    folder = class_folders(tmp_path / "set")
-    load, said = opened(str(folder), fall_back=True)
+def test_the_hub_gone_after_the_first_reading_brings_no_phantoms(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(options, "PAPER", str(class_folders(tmp_path / "set")))
+    load = opened()
     assert not load(16).phantom
     monkeypatch.setattr(data, "find", gone)
     with pytest.raises(HubUnreachable):
         load(8)
-    assert said == []
+    assert capsys.readouterr().out == ""
 
 
-def test_the_hub_gone_before_it_brings_phantoms_for_all_sizes(monkeypatch):
+def test_the_hub_gone_before_it_brings_phantoms_for_all_sizes(monkeypatch, capsys):
     found = data.find
     monkeypatch.setattr(data, "find", lambda name, *_: found(name) if name == "phantom" else gone())
-    load, said = opened("owner/name", fall_back=True)
+    load = opened()
     assert load(16).phantom and load(8).fingerprint == load(16).fingerprint
-    assert len(said) == 1 and "Going on with phantoms" in said[0]
+    assert capsys.readouterr().out.count("Going on with phantoms") == 1
     with pytest.raises(HubUnreachable):
-        opened("owner/name")[0](16)
+        opened("owner/name")(16)
 
 
 def test_nothing_is_trained_before_all_is_read(images, tmp_path, monkeypatch, capsys):
@@ -69,7 +59,7 @@ def test_nothing_is_trained_before_all_is_read(images, tmp_path, monkeypatch, ca
     load = data.load
 
     def second_fails(source, size, *args, **options):
-        if size == training_jobs.CPU_CNN_SIZE:
+        if size == jobs.CPU_CNN_SIZE:
             gone()
         return load(source, size, *args, **options)
 

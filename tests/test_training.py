@@ -1,18 +1,19 @@
-"""From jobs to records: resumed, repeated, claimed, shared out; alone or side by side."""
+"""From jobs to records: resumed, repeated, stopped early, failed; alone and side by side."""
 
-import multiprocessing
+import itertools
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from xray import results, training, training_record
+from xray import machine, results, training
 from xray.data import Data
+from xray.jobs import Job
 from xray.specs import KNOWN, MODELS
-from xray.training import Desk
-from xray.training_jobs import Job
 
 SIZE = 8
 
@@ -28,10 +29,7 @@ class Bar:
     def update(self, *_):
         pass
 
-    def set_postfix(self, **_):
-        pass
-
-    close = update
+    set_description = close = update
 
 
 def data(seed=0, split="given"):
@@ -40,47 +38,44 @@ def data(seed=0, split="given"):
     pixels = generator.integers(0, 200, (60, 1, SIZE, SIZE), dtype=np.uint8)
     pixels[labels == 1, :, :3] += 55
     rows = np.arange(60) if split == "given" else generator.permutation(60)
-    index = {"train": rows[:36], "validation": rows[36:48], "test": rows[48:]}
     return Data(
-        "made-up",
-        "made-up",
-        f"{seed:064d}",
-        False,
-        SIZE,
-        pixels,
-        labels,
-        [f"{i}.png" for i in range(60)],
-        split,
-        index,
-        {"skipped": []},
+        name="made-up",
+        source="made-up",
+        fingerprint=f"{seed:064d}",
+        phantom=False,
+        image_size=SIZE,
+        images=pixels,
+        labels=labels,
+        paths=[f"{i}.png" for i in range(60)],
+        split=split,
+        index={"train": rows[:36], "validation": rows[36:48], "test": rows[48:]},
+        facts={"skipped": []},
     )
 
 
-def load(size, split="given"):
-    return data(split=split)
-
-
-def job(folder, name, seed=0, engine="direct", **changes):
-    spec = replace(
-        KNOWN[name],
-        **{"epochs": 3, "batch_size": 8, "learning_rate": 1e-5} | changes,
-    )
+def job(folder, name, seed=0, engine="direct", split="given", **changes):
+    usual = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-5}
     return Job(
-        spec,
-        seed,
-        SIZE,
-        "given",
-        engine,
-        "because",
-        "fp32",
-        Path(folder) / "results" / "made-up" / "given",
+        spec=replace(KNOWN[name], **usual | changes),
+        seed=seed,
+        image_size=SIZE,
+        split=split,
+        engine=engine,
+        engine_reason="because",
+        precision="fp32",
+        pixel_step=1.0,
+        file=Path(folder) / "results" / "made-up" / f"{split}.jsonl",
+        keep_weights=True,
     )
 
 
-def work(jobs, folder, **options):
-    bar = options.pop("bar", Bar)
-    desk = Desk("cpu", Path(folder) / "cache", bar, lambda text: None, **options)
-    return list(training.work(jobs, load, desk))
+def work(jobs, folder, bar=Bar, again=False, notes=None):
+    def load(size, split="given"):
+        return data(split=split)
+
+    told = [] if notes is None else notes
+    cache = Path(folder) / "cache"
+    return list(training.work(jobs, load, "cpu", cache, bar=bar, note=told.append, again=again))
 
 
 def content(run):
@@ -92,6 +87,29 @@ def content(run):
     return found
 
 
+@pytest.fixture
+def save_each_epoch(monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 0)
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopped_in_epoch(number):
+    """A bar that stops the run in its epoch of that number, of 5 batches each."""
+
+    class Stops(Bar):
+        steps = 0
+
+        def update(self, cost):
+            self.steps += cost > 0
+            if self.steps == 5 * (number - 1) + 2:
+                raise Stopped
+
+    return Stops
+
+
 @pytest.mark.parametrize(
     "name, engine", [("11", "direct"), ("18", "direct"), ("20", "direct"), ("20", "gram")]
 )
@@ -100,57 +118,56 @@ def test_a_record_says_all_and_reads_back(tmp_path, name, engine):
     [run] = work([one], tmp_path)
     [read] = results.load(tmp_path / "results")
     assert content(read) == content(run)
-    assert (
-        run.status == "finished"
-        and run.seed == 4
-        and run.engine == engine
-        and run.image_size == SIZE
-    )
+    about = run.status, run.seed, run.engine, run.image_size, run.name
+    assert about == ("finished", 4, engine, SIZE, one.name)
     assert all(len(values) == 3 for values in run.history.values())
     assert run.logits["test"].shape == run.labels["test"].shape == (12,)
+    assert sum(run.validation_counts.values()) == 12
     assert run.environment["versions"]["torch"] and run.environment["threads"] >= 1
     assert len(run.environment["epoch_seconds"]) == 3
-    assert run.differs == [
-        "8×8 pixels instead of 640×640, with matched steps",
-        f"3 epochs instead of {MODELS[name].epochs}",
-    ]
-    assert (one.folder / run.weights["file"]).exists()
-    assert not list((tmp_path / "cache" / "checkpoints").glob("*")), (
-        "a finished run leaves no checkpoint"
-    )
+    assert run.differs[-1] == f"3 epochs instead of {MODELS[name].epochs}"
+    assert results.weights_path(run).exists()
+    assert not list((tmp_path / "cache").glob("checkpoints/*")), "a finished run leaves none"
 
 
-def test_a_finished_run_is_left_alone_unless_forced(tmp_path):
-    one = job(tmp_path, "20")
-    work([one], tmp_path)
-    before = one.record.stat().st_mtime_ns
-    assert work([one], tmp_path) == [] and one.record.stat().st_mtime_ns == before
-    assert len(work([one], tmp_path, force=True)) == 1 and one.record.stat().st_mtime_ns != before
+def test_weights_of_another_split_have_another_name(tmp_path):
+    [run] = work([job(tmp_path, "20", engine="gram", split="image-1")], tmp_path)
+    assert run.weights["file"].startswith("image-1-20-seed0") and run.file.stem == "image-1"
 
 
-@pytest.mark.parametrize("name", ["11", "19", "20", "34"])
-def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, name):
+@pytest.mark.parametrize("engine", ["direct", "gram"])
+def test_a_finished_run_is_recorded_once_unless_forced(tmp_path, engine):
+    one = job(tmp_path, "20", engine=engine)
+    assert len(work([one], tmp_path)) == 1
+    before = one.file.read_bytes()
+    assert work([one], tmp_path) == [] and one.file.read_bytes() == before
+    assert len(work([one], tmp_path, again=True)) == 1 and one.file.read_bytes() != before
+    assert len(results.load(one.file)) == 1
+
+
+@pytest.mark.parametrize("name", ["11", "19", "20", "31", "34"])
+def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, name, save_each_epoch):
     [whole] = work([job(tmp_path / "a", name)], tmp_path / "a")
-
-    class Stopped(Exception):
-        pass
-
-    class StopInThirdEpoch(Bar):
-        steps = 0
-
-        def update(self, *_):
-            self.steps += 1
-            if self.steps == 12:
-                raise Stopped
-
     with pytest.raises(Stopped):
-        work([job(tmp_path / "b", name)], tmp_path / "b", bar=StopInThirdEpoch)
-    assert not list((tmp_path / "b").rglob("*.json")), "an unfinished run has no record"
-    [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").glob("*.safetensors")
-    _, progress = training_record.read_checkpoint(checkpoint)
-    assert len(progress["history"]["train_loss"]) == 2
+        work([job(tmp_path / "b", name)], tmp_path / "b", bar=stopped_in_epoch(3))
+    assert not list((tmp_path / "b").rglob("*.jsonl")), "an unfinished run has no record"
+    [checkpoint] = (tmp_path / "b" / "cache" / "checkpoints").iterdir()
+    assert len(training.read_checkpoint(checkpoint)["history"]["train_loss"]) == 2
     [resumed] = work([job(tmp_path / "b", name)], tmp_path / "b")
     assert content(resumed) == content(whole)
+
+
+def test_checkpoints_are_kept_by_time(tmp_path, monkeypatch):
+    clock, written = itertools.count(0, 16), []  # seconds: two looks at it are no reason to save
+    stub = SimpleNamespace(monotonic=lambda: next(clock), perf_counter=time.perf_counter)
+    monkeypatch.setattr(training, "time", stub)
+
+    def write(path, state, note):
+        written.append(len(state["epoch_seconds"]))
+
+    monkeypatch.setattr(training, "write_checkpoint", write)
+    work([job(tmp_path, "20", epochs=6)], tmp_path)
+    assert written == [2, 4]
 
 
 def test_a_run_with_patience_ends_early_and_keeps_its_best_epoch(tmp_path):
@@ -166,117 +183,93 @@ def test_a_run_with_patience_ends_early_and_keeps_its_best_epoch(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
-    path = tmp_path / "x.safetensors"
-    training_record.write_checkpoint(path, {"w": torch.arange(4.0)}, {"history": {}})
-    assert training_record.read_checkpoint(path)[0]["w"].tolist() == [0, 1, 2, 3]
+    path, notes = tmp_path / "x.pt", []
+    state = {"model": {"w": torch.arange(400.0)}, "history": {"train_loss": [0.5]}}
+    training.write_checkpoint(path, state, notes.append)
+    assert training.read_checkpoint(path)["model"]["w"].tolist() == list(range(400))
     good = path.read_bytes()
-    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    assert training_record.read_checkpoint(path) is None
-    path.write_bytes(good[:20])
-    assert training_record.read_checkpoint(path) is None
-    assert training_record.read_checkpoint(tmp_path / "missing") is None
+    for content_ in (good[:-30], good[: len(good) // 2], b"", b"no checkpoint"):
+        path.write_bytes(content_)
+        assert training.read_checkpoint(path) is None
+    assert training.read_checkpoint(tmp_path / "missing") is None
+    (tmp_path / "file").write_text("")
+    training.write_checkpoint(tmp_path / "file" / "x.pt", state, notes.append)
+    assert len(notes) == 1 and "no checkpoint can be written" in notes[0]
 
 
-def test_no_flipped_bit_of_a_checkpoint_goes_unnoticed(tmp_path):
-    """Of its header, its progress or its tensors; the header's padding says nothing."""
-    path = tmp_path / "x.safetensors"
-    tensors = {"w": torch.arange(4.0), "v": torch.arange(4.0) + 9}
-    progress = {"history": {"train_loss": [0.7, 0.6]}, "epoch_seconds": [1.5, 2.5]}
-    training_record.write_checkpoint(path, tensors, progress)
-    good = path.read_bytes()
-    for place in range(len(good)):
-        for bit in (0, 1, 5):
-            changed = bytearray(good)
-            changed[place] ^= 1 << bit
-            path.write_bytes(changed)
-            if (stored := training_record.read_checkpoint(path)) is not None:
-                assert stored[1] == progress and stored[0].keys() == tensors.keys(), place
-                assert all(torch.equal(stored[0][name], tensors[name]) for name in tensors)
+@pytest.mark.parametrize("engine", ["direct", "gram"])
+def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path, engine):
+    hot = job(tmp_path, "20", engine=engine, learning_rate=1e30)
+    runs = work([hot, job(tmp_path, "14", engine=engine)], tmp_path)
+    by_model = {run.spec.id: run for run in runs}
+    lost = by_model["20"]
+    assert (lost.status, lost.logits, lost.weights) == ("diverged", {}, {})
+    assert len(lost.history["train_loss"]) < 3
+    assert by_model["14"].status == "finished"
+    assert {run.status for run in results.load(hot.file)} == {"diverged", "finished"}
 
 
-def test_a_diverged_run_is_recorded_and_the_others_go_on(tmp_path):
-    for engine in ("direct", "gram"):
-        jobs = [
-            job(tmp_path, "20", engine=engine, learning_rate=1e30),
-            job(tmp_path, "14", engine=engine),
-        ]
-        runs = {run.spec.id: run for run in work(jobs, tmp_path, force=True)}
-        assert (
-            runs["20"].status == "diverged" and runs["20"].logits == {} and not runs["20"].weights
-        )
-        assert len(runs["20"].history["train_loss"]) < 3
-        assert runs["14"].status == "finished"
-        assert results.load_run(jobs[0].record).status == "diverged"
-
-
-def test_side_by_side_gives_what_each_gives_alone(tmp_path):
-    names = ["20", "21", "14", "1", "27b", "9"]
-    jobs = [job(tmp_path / "together", name, seed, "gram") for name in names for seed in (0, 1)]
-    together = {(run.spec.id, run.seed): run for run in work(jobs, tmp_path / "together")}
-    for one in jobs:
-        alone_job = replace(one, folder=tmp_path / "alone")
-        [alone] = work([alone_job], tmp_path)
-        other = together[one.spec.id, one.seed]
-        for key in ("train_loss", "validation_loss"):
-            np.testing.assert_allclose(other.history[key], alone.history[key], rtol=1e-5)
+def test_splits_and_seeds_side_by_side_are_told_apart(tmp_path):
+    jobs = [
+        job(tmp_path, name, seed, "gram", split)
+        for name in ("20", "21", "2")
+        for seed in (0, 1)
+        for split in ("given", "image-1")
+    ]
+    together = {(run.split, run.name): run for run in work(jobs, tmp_path)}
+    for one in jobs[:4]:
+        moved = replace(one, file=tmp_path / "alone" / one.file.name)
+        [alone] = work([moved], tmp_path)
+        other = together[one.split, one.name]
+        assert np.array_equal(other.labels["test"], alone.labels["test"])
         np.testing.assert_allclose(other.logits["test"], alone.logits["test"], atol=1e-4)
-
-
-def hold(one, ready, let_go):
-    with training.claim(one, wait=True) as got:
-        ready.put(got)
-        let_go.get()
-
-
-def test_two_processes_never_train_the_same_run(tmp_path):
-    one = job(tmp_path, "20")
-    one.folder.mkdir(parents=True)
-    context = multiprocessing.get_context("fork")
-    ready, let_go = context.Queue(), context.Queue()
-    other = context.Process(target=hold, args=(one, ready, let_go))
-    other.start()
-    assert ready.get(timeout=20)
-    with training.claim(one, wait=False) as got:
-        assert not got
-    with training.claim(job(tmp_path, "21"), wait=False) as got:
-        assert got, "another run is free"
-    let_go.put(True)
-    other.join(20)
-    with training.claim(one, wait=False) as got:
-        assert got, "a process that ends lets go"
 
 
 @pytest.mark.parametrize(
     "error, words",
     [
-        (
-            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-            ["out of GPU memory", "batches of 8", "8×8"],
-        ),
-        (
-            RuntimeError("CUDA error: unspecified launch failure\nmore lines"),
-            ["the GPU failed", "unspecified launch failure"],
-        ),
-        ("too much", ["out of main memory", "batches of 8", "8×8"]),
-        (MemoryError("Unable to allocate 2 TiB"), ["out of main memory"]),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), "out of GPU memory"),
+        (RuntimeError("CUDA error: launch failure\nmore lines"), "the GPU failed.*launch failure"),
+        (MemoryError("Unable to allocate 2 TiB"), "out of main memory with batches of 8.*8×8"),
     ],
 )
 def test_a_device_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch, error, words):
-    plain = training.train_direct
+    plain = training._train_direct
 
     def fails_at_21(one, *rest):
-        if one.spec.id == "21" and error == "too much":
-            torch.empty(1 << 60)
         if one.spec.id == "21":
             raise error
         return plain(one, *rest)
 
-    monkeypatch.setattr(training, "train_direct", fails_at_21)
-    with pytest.raises(training.DeviceError) as caught:
-        work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)
-    assert all(word in str(caught.value) for word in words) and "\n" not in str(caught.value)
+    monkeypatch.setattr(training, "_train_direct", fails_at_21)
+    both = [job(tmp_path, "20"), job(tmp_path, "21")]
+    with pytest.raises(machine.DeviceError, match=words) as caught:
+        work(both, tmp_path)
+    assert "\n" not in str(caught.value)
     assert [run.spec.id for run in results.load(tmp_path)] == ["20"]
     monkeypatch.undo()
-    assert [run.spec.id for run in work([job(tmp_path, "20"), job(tmp_path, "21")], tmp_path)] == [
-        "21"
-    ]
+    assert [run.spec.id for run in work(both, tmp_path)] == ["21"]
+
+
+def test_each_of_torchruns_processes_has_a_gpu_of_its_own(monkeypatch):
+    said = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert machine.pick_device("auto", said.append) == "cuda:0"
+    assert machine.pick_device("cuda:1", said.append) == "cuda:1" and not said
+    with pytest.raises(machine.DeviceError, match="there are 2 GPUs"):
+        machine.pick_device("cuda:2", said.append)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for asked in ("auto", "cuda", "cuda:0"):
+        for rank in "01":
+            monkeypatch.setenv("LOCAL_RANK", rank)
+            assert machine.pick_device(asked, said.append) == f"cuda:{rank}"
+    assert len(said) == 2 and "--device cuda:0" in said[0]
+    assert machine.pick_device("cpu", said.append) == "cpu"
+
+
+def test_where_there_is_no_gpu_that_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert machine.pick_device("auto", print) == "cpu"
+    with pytest.raises(machine.DeviceError, match="use --device cpu"):
+        machine.pick_device("cuda", print)

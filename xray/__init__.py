@@ -11,7 +11,7 @@ Models and the plain loop
     models                 a spec becomes a torch module: Figs 6 to 8
     engine                 fit and predict, batch by batch: any model, any device
 Files
-    files                  written whole or not at all, locked, checksummed
+    files                  written whole or not at all, or a line at a time, locked
 Data
     data                   a source -> splits of uint8 images, labels, paths; other splits of them
     data_sources           a source -> a table of films: folders, the Hub, the films in the box
@@ -26,9 +26,9 @@ Exact SGD in sample space
     sample_space           Linear nets and MLPs trained on K, many side by side
 Runs
     results                a run's record: write, read, list, choose
-    training               jobs become records
-    training_jobs          what is asked for becomes jobs
-    training_record        what a run leaves on disk: checkpoint, weights, record
+    jobs                   what is asked for becomes jobs, in their order
+    machine                the device, its number formats, what it is called, how it fails
+    training               jobs become records; checkpoints, weights, what the data is
     search                 settings for Table 3 tried on validation images
 Judgement
     metrics                logits and labels -> scores and curves over thresholds

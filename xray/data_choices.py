@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from xray.files import shown
+from xray.files import UserError, shown
 
 PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
 SPLITS = ("train", "validation", "test")
@@ -23,7 +23,7 @@ SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
 SEVERAL = "|"  # stands between the classes of an image that has several
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A source that cannot be used: one line that names it, says why and what to do."""
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from xray import gram, starts, trials
 from xray.data import cache_folder
 from xray.files import append_line, read_lines
+from xray.machine import environment
 from xray.specs import IMAGE_SIZE, MODELS
-from xray.training_record import environment
 from xray.trials import Trial
 
 CENSUS = {64: 1000, 128: 200}  # image size -> seeds; more where they cost little
@@ -38,7 +38,7 @@ OF_ALL_IMAGES = ("last-relu", "sizes")  # those that need the Gram matrix of all
 def every(image_size: int = IMAGE_SIZE) -> dict:
     """Name of the record -> make(load, bar), which gives its payload. image_size: the study's.
 
-    load(image_size) gives the Data; bar(total, initial, label) is as training.Desk has it.
+    load(image_size) gives the Data; bar(total, initial, label) is as training.work's.
     """
     census = {size: seeds for size, seeds in CENSUS.items() if size < image_size}
     found = {
@@ -68,7 +68,7 @@ def read(study: Path) -> dict[str, dict]:
 
 def _counter(bar, total: int, label: str):
     """A bar and a function that moves it on to `done` of `total`."""
-    shown = bar(total=total, initial=0, label=label)
+    shown = bar(total=total, label=label)
     return shown, lambda done, _: shown.update(done - shown.n)
 
 
@@ -112,7 +112,7 @@ def _over_sizes(load, bar, sizes: list[int]) -> dict:
 def _train(asked: list[Trial], seeds, sizes, load, bar, label: str) -> list[dict]:
     """Trials at several sizes: what each was, its seed and its test counts."""
     rounds = -(-len(seeds) // trials.TOGETHER) * len(sizes)
-    shown = bar(total=rounds * asked[0].spec.epochs, initial=0, label=label)
+    shown = bar(total=rounds * asked[0].spec.epochs, label=label)
     found = []
     for size in sizes:
         data = load(size)

@@ -14,7 +14,11 @@ from filelock import FileLock
 OLD = 24 * 3600  # seconds after which a file that was never finished is another process's rest
 
 
-class ResultsError(ValueError):
+class UserError(ValueError):
+    """What a person can put right: one line that says what, where and what to do."""
+
+
+class ResultsError(UserError):
     """A results folder or record that cannot be used: which, why and what to do."""
 
 

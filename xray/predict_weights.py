@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from xray import metrics, models, predict_likeness, results
 from xray.data_sources import PAPER, shown
+from xray.files import UserError
 from xray.metrics import SENSITIVITY
 from xray.results import ResultsError, Run
 from xray.specs import KNOWN
@@ -27,7 +28,7 @@ DEFAULTS = ("36", "26b", "22b", "22", "20")
 SURE = 0.99  # share of either class's validation images that lie outside of the band of the unsure
 
 
-class PredictError(ValueError):
+class PredictError(UserError):
     """What keeps a model from being used: one line that names it, says why and what to do."""
 
 

@@ -15,8 +15,8 @@ from torchmetrics.functional.classification import binary_auroc
 
 from xray import engine, models
 from xray.files import append_line, read_lines
+from xray.machine import environment
 from xray.specs import TABLE_3, ModelSpec, matched_step
-from xray.training_record import environment
 
 RECORD = "search.jsonl"
 CLOSE = 0.01  # share of the lowest validation loss

@@ -1,111 +1,165 @@
-"""Jobs become records: who trains which run, alone or side by side."""
+"""Jobs become records: alone by the plain loop, side by side in sample space."""
 
+import hashlib
+import io
+import pickle
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save as to_bytes
 
-from xray import engine, files, gram, models, sample_space, training_record
+from xray import engine, files, gram, models, results, sample_space
 from xray.data import Data
-from xray.results import Run
-from xray.training_jobs import Job, has_record
-from xray.training_record import Outcome, write_run
+from xray.jobs import Job
+from xray.machine import device_errors, environment
+from xray.results import PARTS, Run
+
+SAVE_EVERY = 30  # seconds between checkpoints
 
 
-@dataclass(frozen=True)
-class Desk:
-    """Where jobs are worked off, and who hears of it.
+def work(jobs: list[Job], load, device: str, cache: Path, *, bar, note, again: bool = False):
+    """Train jobs; yields each Run when its record is written. Those of sample space come first.
 
-    bar: called as bar(total, initial, label), returns an object with update, set_postfix and close,
-    as tqdm's. note(text): called with what a person should be told.
+    load(image_size, split): gives the Data. device: "cpu" or "cuda:N". bar(total, label): gives an
+    object with update, set_description and close, as tqdm's. note(text): called with what a person
+    should be told. again: train what has a record too; else what another process has recorded
+    meanwhile is passed over. Raises DeviceError, DataError, OSError; all that was yielded stays.
     """
-
-    device: str  # "cpu" or "cuda:N"
-    cache: Path
-    bar: Callable
-    note: Callable
-    force: bool = False  # train again what has a record
-
-
-class DeviceError(RuntimeError):
-    """The device cannot go on: the message is one line that says with what, and what to change."""
-
-
-@contextmanager
-def device_errors(job: Job):
-    """Turns a device's failures into DeviceError; finished runs and the checkpoint are on disk."""
-    asked = f"with batches of {job.spec.batch_size} images of {job.image_size}×{job.image_size}"
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError
-        if isinstance(error, torch.cuda.OutOfMemoryError):
-            problem = (
-                f"out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
-                "memory, or --device cpu. What is finished is kept"
-            )
-        elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            problem = (
-                f"out of main memory {asked}; use a smaller --image-size, or fewer models in one "
-                "call. What is finished is kept"
-            )
-        elif "CUDA" in str(error) or "cuDNN" in str(error):
-            problem = (
-                f"the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "
-                "this one stopped, with --device cpu without the GPU"
-            )
-        else:
-            raise
-        raise DeviceError(f"{job.name}: {problem}") from None
+    together = [job for job in jobs if job.engine == "gram"]
+    for size in sorted({job.image_size for job in together}):
+        alike = [job for job in together if job.image_size == size]
+        with device_errors(f"{len(alike)} models side by side", alike[0].spec.batch_size, size):
+            yield from _train_together(alike, load, device, cache, bar, note, again)
+    single = [job for job in jobs if job.engine == "direct"]
+    if not single:
+        return
+    steps = bar(total=sum(job.cost for job in single), label=f"{len(single)} runs")
+    placed, place = (), None  # the images of one size and split, on the device
+    for job in single:
+        if not again and job.recorded():
+            steps.update(job.cost)
+            continue
+        data = load(job.image_size, job.split)
+        with device_errors(job.name, job.spec.batch_size, job.image_size):
+            if place != (job.image_size, job.split):
+                placed = ()  # the last are let go of first
+                placed = [engine.place(part, device) for part in (data.train, data.validation)]
+                place = job.image_size, job.split
+            steps.set_description(job.name)
+            run = _train_direct(job, data, *placed, device, cache, steps.update, note)
+        if record(job, run, again):
+            yield run
+        forget_checkpoint(job, data, cache)
+    steps.close()
 
 
-def clear_leftovers(jobs: list[Job], done: list[Job], data: Data, cache: Path) -> None:
-    """Remove what killed processes left: half-written files, checkpoints of finished jobs."""
-    study = jobs[0].file.parent
-    kept = [Path(cache) / name for name in ("images", "gram", "checkpoints")]
-    for folder in [study, study / "weights", study.parent, *kept]:
-        files.clear_leftovers(folder)
-    for job in done:
-        training_record.forget_checkpoint(training_record.checkpoint_path(job, data, cache))
+# ---- side by side
 
 
-def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
-    """Train one run with the mini-batch loop, from its checkpoint where it has one, and write its
-    record. train, validation: engine.place of the data's splits."""
-    spec, device = job.spec, desk.device
+def _train_together(jobs: list[Job], load, device, cache, bar, note, again):
+    """Jobs of one image size in sample space."""
+    data = {split: load(jobs[0].image_size, split) for split in {job.split for job in jobs}}
+    any_split = next(iter(data.values()))  # all have the same images
+    nets = {
+        sample_space.Net(
+            job.spec, job.seed, data[job.split].index, job.pixel_step, job.keep_weights
+        ): job
+        for job in jobs
+    }
+    matrix = _gram_matrix(any_split, device, cache, bar, note)
+    label = f"{len(jobs)} Linear and MLP runs side by side"
+    epochs = bar(total=sum(job.spec.epochs for job in jobs), label=label)
+    labels = np.array(any_split.labels)  # a copy: torch wants to be able to write
+    for fitted in sample_space.train(
+        list(nets), matrix, any_split.images, labels, device, epochs.update
+    ):
+        job = nets[fitted.net]
+        count = max(len(fitted.history["train_loss"]), 1)
+        run = run_of(
+            job,
+            data[job.split],
+            device,
+            status=fitted.status,
+            history=fitted.history,
+            logits=fitted.logits,
+            epoch_seconds=[fitted.seconds / count] * count,
+            weights=fitted.weights,
+        )
+        if record(job, run, again):
+            yield run
+    epochs.close()
+
+
+def _gram_matrix(data: Data, device: str, cache: Path, bar, note) -> torch.Tensor:
+    percent = bar(total=100, label="Gram matrix")
+
+    def tick(done, total):
+        percent.update(100 * done / total - percent.n)
+
+    matrix, notes = gram.gram_matrix(data.images, data.fingerprint, cache, device, tick)
+    percent.close()
+    for text in notes:
+        note(text)
+    return matrix
+
+
+# ---- alone
+
+
+def _train_direct(job: Job, data: Data, train, validation, device, cache, tick, note) -> Run:
+    """One run by the mini-batch loop, from its checkpoint where it has one. train, validation:
+    engine.place of the data's parts. tick(cost): called after each batch with its share of the
+    job's."""
+    spec = job.spec
     model = models.build(spec, job.image_size, job.seed, device)
     model = model.to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, spec, job.pixel_step)
-    history, seconds, status, best = {key: [] for key in engine.HISTORY}, [], "finished", {}
-    path = training_record.checkpoint_path(job, data, desk.cache)
-    if (stored := training_record.read_checkpoint(path)) is not None:
-        tensors, progress = stored
-        history, seconds = progress["history"], progress["epoch_seconds"]
-        best = training_record.restore(model, optimizer, tensors)
+    history, seconds, best = {key: [] for key in engine.HISTORY}, [], {}
+    path = checkpoint_path(job, data, cache)
+    if (stored := read_checkpoint(path)) is not None:
+        model.load_state_dict(stored["model"])
+        # the moments alone: rates are the spec's, not those of a moment of its schedule
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": stored["optimizer"]})
+        history, seconds, best = stored["history"], stored["epoch_seconds"], stored["best"]
     batches = -(-len(train[1]) // spec.batch_size)
-    steps = desk.bar(total=spec.epochs * batches, initial=len(seconds) * batches, label=job.name)
-    options = history, job.precision, steps.update
-    started = time.perf_counter()
-    for history in engine.fit(model, optimizer, spec, train, validation, job.seed, *options):
+    share = job.cost / (spec.epochs * batches)
+    tick(share * batches * len(seconds))
+    status, started, saved = "finished", time.perf_counter(), time.monotonic()
+    for reached in engine.fit(
+        model,
+        optimizer,
+        spec,
+        train,
+        validation,
+        job.seed,
+        history,
+        job.precision,
+        tick=lambda: tick(share),
+    ):
+        history = reached
         seconds.append(time.perf_counter() - started)
-        last = {key: values[-1] for key, values in history.items()}
-        if not np.isfinite([last["train_loss"], last["validation_loss"]]).all():
+        if not np.isfinite([values[-1] for values in history.values()]).all():
             history = {key: values[:-1] for key, values in history.items()}
             status = "diverged"
             break
-        loss, accuracy = last["train_loss"], last["validation_accuracy"]
-        steps.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.3f}")
         if spec.patience and engine.kept_epoch(spec, history) == len(seconds) - 1:
             best = {key: value.clone() for key, value in model.state_dict().items()}
-        if len(seconds) < spec.epochs:
-            progress = {"history": history, "epoch_seconds": seconds}
-            state = training_record.state_of(model, optimizer, best)
-            training_record.keep_checkpoint(path, state, progress, desk.note)
+        if len(seconds) < spec.epochs and time.monotonic() - saved >= SAVE_EVERY:
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict()["state"],
+                "history": history,
+                "epoch_seconds": seconds,
+                "best": best,
+            }
+            write_checkpoint(path, state, note)
+            saved = time.monotonic()
         started = time.perf_counter()
-    steps.close()
+    tick(share * batches * (spec.epochs - len(seconds)))  # where patience or divergence ended it
     if best:
         model.load_state_dict(best)
     logits = {}
@@ -113,78 +167,133 @@ def train_direct(job: Job, data: Data, train, validation, desk: Desk) -> Run:
         test = engine.place(data.test, "cpu")[0]
         for part, images in (("validation", validation[0]), ("test", test)):
             logits[part] = engine.predict(model, images, device).cpu().numpy()
-    outcome = Outcome(status, history, logits, seconds, model.state_dict())
-    run = write_run(job, data, outcome, device, desk.force)
-    training_record.forget_checkpoint(path)
-    return run
+    return run_of(
+        job,
+        data,
+        device,
+        status=status,
+        history=history,
+        logits=logits,
+        epoch_seconds=seconds,
+        weights=model.state_dict(),
+    )
 
 
-def train_together(jobs: list[Job], load, desk: Desk):
-    """Train jobs in sample space, side by side; yields each Run when its record is written."""
-    for size in sorted({job.image_size for job in jobs}):
-        group = [job for job in jobs if job.image_size == size]
-        data = {split: load(size, split) for split in {job.split for job in group}}
-        yield from _train_group(group, data, desk)
+def checkpoint_path(job: Job, data: Data, cache: Path) -> Path:
+    """Its name carries all that decides a run: no other run goes on from it."""
+    how = job.engine, job.precision, job.pixel_step, data.fingerprint
+    identity = repr((job.spec, job.seed, job.image_size, job.split, how))
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return Path(cache) / "checkpoints" / f"{job.name}-{digest}.pt"
 
 
-def _train_group(jobs: list[Job], data: dict[str, Data], desk: Desk):
-    """train_together for jobs of one image size; data: by split, of the same images."""
-    any_split = next(iter(data.values()))
-    matrix = _gram_matrix(any_split, desk)
-    of = {}
-    for job in jobs:
-        index = data[job.split].index
-        net = sample_space.Net(job.spec, job.seed, index, job.pixel_step, job.keep_weights)
-        of[net] = job
-    label = f"{len(jobs)} Linear and MLP runs side by side"
-    epochs = desk.bar(total=sum(job.spec.epochs for job in jobs), initial=0, label=label)
-    about = list(of), matrix, any_split.images, any_split.labels, desk.device
-    for result in sample_space.train(*about, tick=epochs.update):
-        job, count = of[result.net], len(result.history["train_loss"])
-        logits = result.logits if result.status == "finished" else {}
-        seconds = [result.seconds / max(count, 1)] * count
-        outcome = Outcome(result.status, result.history, logits, seconds, result.weights)
-        yield write_run(job, data[job.split], outcome, desk.device, desk.force)
-    epochs.close()
+def write_checkpoint(path: Path, state: dict, note) -> None:
+    """Where it cannot be written the run goes on without, and note(text) says so."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    try:
+        files.write_atomically(path, content.getvalue())
+    except OSError as error:
+        note(
+            f"{path.parent}: no checkpoint can be written ({error.strerror}); training goes on, "
+            "but a run that is stopped starts again"
+        )
 
 
-def _gram_matrix(data: Data, desk: Desk) -> torch.Tensor:
-    percent = desk.bar(total=100, initial=0, label="Gram matrix")
-
-    def tick(done, total):
-        percent.update(100 * done / total - percent.n)
-
-    about = data.images, data.fingerprint, desk.cache, desk.device
-    matrix, notes = gram.gram_matrix(*about, tick)
-    percent.close()
-    for text in notes:
-        desk.note(text)
-    return matrix
+def read_checkpoint(path: Path) -> dict | None:
+    """What write_checkpoint wrote; None where it is missing or damaged, and the run starts
+    again."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        return None
 
 
-def work(jobs: list[Job], load, desk: Desk):
-    """Train the jobs that have no record yet; yields each Run when its record is written.
+def forget_checkpoint(job: Job, data: Data, cache: Path) -> None:
+    with suppress(OSError):  # it cannot be removed; nothing goes on from it any more
+        checkpoint_path(job, data, cache).unlink(missing_ok=True)
 
-    load(image_size, split) gives the Data.
+
+# ---- what is kept
+
+
+def run_of(job: Job, data: Data, device, *, status, history, logits, epoch_seconds, weights) -> Run:
+    """What a job came to. weights: name -> tensor, or None; they are written beside the records
+    where the job keeps them. Raises OSError."""
+    if status == "diverged" or not all(np.isfinite(values).all() for values in logits.values()):
+        status, logits = "diverged", {}
+    kept = {}
+    if job.keep_weights and status == "finished":
+        split = "" if job.split == "given" else f"{job.split}-"
+        name = f"{split}{job.name}.safetensors"
+        content = to_bytes(
+            {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        )
+        files.write_atomically(job.file.parent / "weights" / name, content)
+        kept = {"file": name, "sha256": hashlib.sha256(content).hexdigest()}
+    about = {name: getattr(data, name) for name in ("name", "source", "fingerprint", "phantom")}
+    about |= {"skipped": len(data.facts["skipped"])}
+    if options := data.facts.get("options"):
+        about["options"] = options
+    when = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(float(sum(epoch_seconds)), 3),
+        "epoch_seconds": [round(x, 4) for x in epoch_seconds],
+    }
+    return results.counted(
+        Run(
+            spec=job.spec,
+            seed=job.seed,
+            image_size=job.image_size,
+            split=job.split,
+            data=about,
+            engine=job.engine,
+            engine_reason=job.engine_reason,
+            precision=job.precision,
+            pixel_step=job.pixel_step,
+            status=status,
+            history={key: [float(x) for x in values] for key, values in history.items()},
+            logits=logits,
+            labels={part: data.labels[data.index[part]] for part in PARTS} if logits else {},
+            environment=environment(device) | when,
+            weights=kept,
+            file=job.file,
+        )
+    )
+
+
+def record(job: Job, run: Run, again: bool = False) -> bool:
+    """Add the run to its file; gives whether it was, see results.append. Raises OSError."""
+    return results.append(job.file, results.in_short(run) if job.short else run, again)
+
+
+def write_facts(file: Path, data: Data, look, note) -> None:
+    """Say beside a file of records what its data is, unless that stands there, and in the folder of
+    all studies, which study was worked on last.
+
+    look(images, labels) gives what predict.py compares images with (predict_likeness.learn); what
+    an earlier version gave is replaced. note(text): called with what a person should be told.
     """
-    alike = [job for job in jobs if job.engine == "gram" and _wanted(job, desk)]
-    if alike:
-        with device_errors(alike[0]):
-            yield from train_together(alike, load, desk)
-    placed, place = (), None  # the images of one size and split, on the device
-    for job in jobs:
-        if job.engine == "gram" or not _wanted(job, desk):
-            continue
-        data = load(job.image_size, job.split)
-        with device_errors(job):
-            if place != (job.image_size, job.split):
-                placed, place = (), None  # the last are let go of first
-                placed = [engine.place(part, desk.device) for part in (data.train, data.validation)]
-                place = job.image_size, job.split
-            run = train_direct(job, data, *placed, desk)
-        yield run
+    path, facts, known = file.parent / "data.json", data.facts, {}
+    if path.exists():
+        try:
+            known = files.read_json(path)
+        except files.ResultsError:
+            note(f"{path} was damaged and is written again")
+    if "likeness" in known.get("intensity", {"likeness": ""}):  # none, or an earlier version's
+        if len(data.index["train"]) >= 1000:  # a moment, which a person may wonder about
+            note("what the training images look like is learned once, for predict.py")
+        seen = look(data.train.images, data.train.labels)
+        files.write_json(path, (known or facts) | {"intensity": seen})
+    folder = file.parent.parent
+    name = file.relative_to(folder).with_suffix("")
+    files.write_atomically(folder / "latest", f"{name}\n".encode())
 
 
-def _wanted(job: Job, desk: Desk) -> bool:
-    """Whether the job is to be trained: another process may have recorded it meanwhile."""
-    return desk.force or not has_record(job)
+def clear_leftovers(folder: Path, done: list[Job], data: Data, cache: Path) -> None:
+    """Remove what killed processes left: half-written files, checkpoints of finished jobs."""
+    kept = [Path(cache) / name for name in ("images", "gram", "checkpoints")]
+    for place in [folder, folder / "weights", folder.parent, *kept]:
+        files.clear_leftovers(place)
+    for job in done:
+        forget_checkpoint(job, data, cache)

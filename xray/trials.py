@@ -2,7 +2,7 @@
 by side.
 
 It takes what the study's engine does not: a step that is not matched to the image size, and an MLP
-without its last ReLU. The arithmetic is that of gram_training.py, in its plainest form and in
+without its last ReLU. The arithmetic is that of sample_space.py, in its plainest form and in
 float32: a batch's h = H0 + K A, then A[batch] -= rate · dloss/dh.
 """
 

@@ -7,12 +7,11 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from xray import claims, comparisons, metrics, paper
+from xray import claims, comparisons, metrics
 from xray.data_audit import cause_of
 from xray.deviations import DEVIATIONS
 from xray.items import (
     Item,
-    decimals,
     item,
     listed,
     numbers,
@@ -44,32 +43,6 @@ def _deviations(study: Study) -> Item:
         row = {"Date": entry.date, "Old rule": entry.old, "New rule": entry.new, "Why": entry.why}
         rows.append(row | {"Verdicts that differ since": ", ".join(moved) or "none"})
     return Item(table=pd.DataFrame(rows), numbers={"primary": listed(claims.PRIMARY)})
-
-
-# ---- B: batch means
-
-
-@item("batch-means", "Exact accuracies and means over batches")
-def _batch_means(study: Study) -> Item:
-    rows = []
-    for model in EVALUATED:
-        (implied,) = paper.implied(model)
-        row = {"Model": model, "Ours, exact": "–", "Ours, batch mean": "–"}
-        if model in tested(study):
-            means = study.summary.loc[model]["mean"]
-            row["Ours, exact"] = percent(means["accuracy"])
-            row["Ours, batch mean"] = percent(means["batch_mean_accuracy"])
-        row |= {
-            "The paper's, exact": decimals(implied.accuracy),
-            "as printed": decimals(implied.printed),
-        }
-        rows.append(row)
-    return Item(
-        table=pd.DataFrame(rows),
-        caption="Test accuracy in percent; the paper's exact one follows from its precision and "
-        "recall",
-        again=ALL,
-    )
 
 
 # ---- C: ranking and calibration
@@ -199,7 +172,6 @@ def _ranking_scores(study: Study) -> Item:
             {
                 "Model": model,
                 "AUC, %": span(area["mean"], area["low"], area["high"]),
-                "Average precision, %": percent(scores.loc["average_precision", "mean"]),
                 "Calibration error, points": percent(scores.loc["ece", "mean"]),
                 "Finds, %": plus_minus(100 * found.recall),
                 "Clears, %": plus_minus(100 * found.specificity),
@@ -293,7 +265,6 @@ def _resplits(study: Study) -> Item:
             "By image, %": f"{plus_minus(100 * row.image)} ({len(row.image)})",
             "By patient, %": f"{plus_minus(100 * row.patient)} ({len(row.patient)})",
             "Gap, points": points(row.gap, row.low, row.high) if row.gap == row.gap else "–",
-            "p": "–" if row.p != row.p else decimals(row.p, 3),
             "Smallest gap to be seen, points": percent(row.detectable),
         }
         for row in table[table.score == "accuracy"].itertuples()
@@ -423,31 +394,3 @@ def _record(study: Study) -> list[tuple[str, str]]:
         ("Revisions of the code", listed(sorted(revisions))),
         ("Trained", " to ".join(dict.fromkeys([dates[0], dates[-1]])) or "unknown"),
     ]
-
-
-@item("engines", "How the runs were trained")
-def _engines(study: Study) -> Item:
-    rows = pd.DataFrame(
-        {
-            "Class": FAMILIES.get(run.spec.family, run.spec.family),
-            "Engine": run.engine,
-            "Image size": run.image_size,
-            "Precision": run.precision,
-            "minutes": run.environment.get("seconds", 0) / 60,
-            "epoch": run.environment.get("seconds", 0)
-            / max(len(run.history.get("train_loss", ())), 1),
-        }
-        for run in study.runs
-    )
-    keys = ["Class", "Engine", "Image size", "Precision"]
-    groups = rows.groupby(keys)
-    table = groups.agg(
-        Runs=("minutes", "size"), total=("minutes", "sum"), epoch=("epoch", "median")
-    )
-    table["Minutes in all"] = table.total.map(decimals)
-    table["Median seconds an epoch"] = table.epoch.map(lambda seconds: f"{seconds:.3g}")
-    return Item(
-        table=table.drop(columns=["total", "epoch"]).reset_index(),
-        caption="“direct” is the plain loop over batches of pixels; “gram” makes the same steps in "
-        "sample space, exact for Linear nets and MLPs under SGD",
-    )

@@ -129,8 +129,8 @@ def _baselines(study: Study) -> Item:
     legend |= {"Linear": "linear", "MLP": "mlp", "CNN": "cnn"}
     shown = table[table.sees != MODEL]
     shown = shown.assign(cell=[cell(row) for row in shown.itertuples()])
-    cells = shown.groupby(["name", "sees", "numbers", "score"], sort=False).cell.first().unstack()
-    names = {"name": "Baseline", "sees": "Lung", "numbers": "Numbers a film"}
+    cells = shown.groupby(["name", "numbers", "score"], sort=False).cell.first().unstack()
+    names = {"name": "Baseline", "numbers": "Numbers a film"}
     names |= {"accuracy": "Accuracy, %", "roc_auc": "AUC, %"}
     return Item(
         picture=dots(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xray import claims, comparisons, metrics
-from xray.data_audit import cause_of
+from xray.data_splits import cause_of
 from xray.deviations import DEVIATIONS
 from xray.items import (
     Item,

@@ -103,6 +103,7 @@ def test_a_swing_is_of_the_last_third_and_seeds_of_the_last_epoch():
     [found] = comparisons.swings(study({"22": runs})).itertuples()
     assert found.model == "22" and found.runs == 2 and found.resplits == 0
     assert found.epochs == pytest.approx(np.std(zigzag, ddof=1) / 2)
+    assert found.last_epochs == 2 * 16
     assert found.seeds == pytest.approx(np.std([0.9, 0.7], ddof=1))
     assert math.isnan(found.splits) and found.seeds_on_test == 0
 
@@ -121,7 +122,7 @@ def test_dead_runs_are_left_out_and_splits_counted():
 
 
 def swing(model, epochs, seeds):
-    row = {"model": model, "runs": 5, "resplits": 0, "epochs": epochs}
+    row = {"model": model, "runs": 3, "resplits": 0, "epochs": epochs, "last_epochs": 48}
     return row | {"seeds": 0.0, "seeds_on_test": seeds, "splits": math.nan}
 
 
@@ -131,8 +132,9 @@ def test_the_papers_differences_are_held_against_the_luck_of_two_runs():
     assert (row.table, row.better, row.other) == (25, "26b", "28b")
     theirs = [comparisons.printed(model, "accuracy") for model in ("26b", "28b")]
     assert row.paper == theirs[0] - theirs[1] > 0
-    assert row.by_epochs == pytest.approx(1.96 * 0.03 * math.sqrt(2))
-    assert row.by_seeds == pytest.approx(1.96 * 0.004 * math.sqrt(2))
+    # Student's t: 2 × 48 degrees of freedom are nearly the normal's 1.96, 2 × 2 give 2.776
+    assert row.by_epochs == pytest.approx(1.985 * 0.03 * math.sqrt(2), rel=1e-3)
+    assert row.by_seeds == pytest.approx(2.776 * 0.004 * math.sqrt(2), rel=1e-3)
 
 
 def test_pairs_come_by_size_of_the_difference():

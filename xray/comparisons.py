@@ -11,12 +11,12 @@ import pandas as pd
 from scipy import stats
 
 from xray import curves, metrics, paper
+from xray.intervals import reach
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, KNOWN, MODELS
 from xray.study import EVALUATED, Study, counts_on_test, finished, learned, test_share
 
 PROTOCOLS = ("image", "patient")
-REACH = 1.96  # standard deviations within which a normal draw lies 95 times in 100
 
 
 def printed(model: str, score: str) -> float:
@@ -106,8 +106,9 @@ def swings(study: Study) -> pd.DataFrame:
     accuracy over these; nan where unknown.
 
     model; runs, resplits: how many. epochs: of validation over the last third of a run's epochs,
-    the mean over runs (curves.swing). seeds: of the last epoch's validation over seeds.
-    seeds_on_test: of the test split's over seeds. splits: of the test split's over image re-splits.
+    the mean over runs (curves.swing); last_epochs: its degrees of freedom. seeds: of the last
+    epoch's validation over seeds. seeds_on_test: of the test split's over seeds. splits: of the
+    test split's over image re-splits.
     """
     scores, rows = study.scores, []
     shown = scores[(scores.kind == "given") & scores.chosen & scores.learned]
@@ -121,11 +122,12 @@ def swings(study: Study) -> pd.DataFrame:
         splits = by_split[(kinds == "image") & (models == model)]
         row = {"model": model, "runs": len(group), "resplits": len(splits)}
         row["epochs"] = float(np.mean([curves.swing(line) for line in lines]))
+        row["last_epochs"] = sum(len(curves.last_third(line)) - 1 for line in lines)
         row["seeds"] = pd.Series([line[-1] for line in lines]).std()
         row["seeds_on_test"] = group.accuracy.std()
         row["splits"] = splits.std()
         rows.append(row)
-    columns = ["model", "runs", "resplits", "epochs", "seeds", "seeds_on_test", "splits"]
+    columns = "model runs resplits epochs last_epochs seeds seeds_on_test splits".split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -133,7 +135,7 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
     """A row a pair of models of one of the paper's tables, the largest difference first: by how
     much its exact accuracy differs, and what two runs of these models would differ by less than 95
     times in 100 if the models were alike: where only the last epoch is drawn, and where the seed is
-    too. found: as swings gives it.
+    too (intervals.reach). found: as swings gives it.
 
     table; better, other: the models; paper, by_epochs, by_seeds: fractions.
     """
@@ -144,8 +146,10 @@ def differences(found: pd.DataFrame) -> pd.DataFrame:
         for better, other in itertools.combinations(there, 2):
             row = {"table": table, "better": better, "other": other}
             row["paper"] = printed(better, "accuracy") - printed(other, "accuracy")
-            row["by_epochs"] = REACH * math.hypot(*of.epochs[[better, other]])
-            row["by_seeds"] = REACH * math.hypot(*of.seeds_on_test[[better, other]])
+            pair = [of.loc[better], of.loc[other]]
+            epochs = [(one.epochs**2, max(one.last_epochs, 1)) for one in pair]
+            seeds = [(one.seeds_on_test**2, max(one.runs - 1, 1)) for one in pair]
+            row |= {"by_epochs": reach(*epochs), "by_seeds": reach(*seeds)}
             rows.append(row)
     columns = ["table", "better", "other", "paper", "by_epochs", "by_seeds"]
     pairs = pd.DataFrame(rows, columns=columns)

@@ -100,20 +100,21 @@ def _linear_view(study: Study) -> Item:
     if weights is None:
         return Item(missing="No weights of model 20 were kept beside this study's records.")
     figure, axes = panels(1, 4 if shown else 1, 2.8)
-    signed = []
+    signed, bar = [], {"orientation": "horizontal", "shrink": 0.9}
     if shown:
         train = films_of(study).train
         means = [train.images[train.labels == label, 0].mean(0) for label in (0, 1)]
-        for axis, label, words in zip(axes[0], (0, 1), ("mean normal film", "mean with pneumonia")):
-            axis.imshow(means[label], cmap="gray", vmin=0, vmax=255)
+        for axis, mean, words in zip(axes[0], means, ("mean normal film", "mean with pneumonia")):
+            drawn = axis.imshow(mean, cmap="gray", vmin=0, vmax=255)
             axis.set_title(words)
+            figure.colorbar(drawn, ax=axis, **bar, label="grey levels")
         signed.append((axes[0][2], means[1] - means[0], "their difference", "grey levels"))
     signed.append((axes[0][-1], weights, "weights of model 20", "logit, black to white"))
     for axis, values, words, unit in signed:
         limit = np.percentile(np.abs(values), 99.5)
         drawn = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set_title(words)
-        figure.colorbar(drawn, ax=axis, orientation="horizontal", label=unit, shrink=0.9)
+        figure.colorbar(drawn, ax=axis, **bar, label=unit)
     for axis in axes[0]:
         axis.set_axis_off()
     edge = round(0.1 * len(weights))
@@ -146,7 +147,7 @@ def _changed_films(study: Study) -> Item:
 
 def _broken(words: str) -> str:
     """Words over a small film, on two lines."""
-    parts = words.split()
+    parts = words.replace(" %", "\N{NO-BREAK SPACE}%").split(" ")
     half = (len(parts) + 1) // 2
     return f"{' '.join(parts[:half])}\n{' '.join(parts[half:])}"
 

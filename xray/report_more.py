@@ -60,7 +60,7 @@ LOOKS = {
     "batches of 32": Line([], [], "quiet", "batches of 32"),
     "of 64": Line([], [], "quiet", "of 64", "--"),
     "of 64, with L2": Line([], [], "quiet", "of 64, with L2", ":"),
-    "lighter": Line([], [], "none", "lighter: weighted loss"),
+    "lighter": Line([], [], "none", "fainter: weighted loss"),
 }
 
 
@@ -255,7 +255,7 @@ def _resplits(study: Study) -> Item:
     legend = {
         "mean by image": Mark("", 0, colour="quiet"),
         "a split": Mark("", 0, colour="quiet", kind="|"),
-        "lighter, lower: by patient": Mark("", 0, colour="none"),
+        "lower: by patient": Mark("", 0, colour="none"),
         "the given split": Mark("", 0, kind="X"),
         "the paper": Mark("", 0, colour="paper", kind="D"),
     }

@@ -188,7 +188,7 @@ def load(
         phantom=facts["phantom"],
         image_size=image_size,
         images=pixels,
-        labels=table.label.to_numpy(),
+        labels=table.label.to_numpy(copy=True),  # which torch may write to
         paths=list(table.path),
         split="all" if whole else "given",
         index=given_index(facts),

@@ -73,9 +73,8 @@ def _train_together(jobs: list[Job], load, device, cache, bar, note, again):
     matrix = _gram_matrix(any_split, device, cache, bar, note)
     label = f"{len(jobs)} Linear and MLP runs side by side"
     epochs = bar(total=sum(job.spec.epochs for job in jobs), label=label)
-    labels = np.array(any_split.labels)  # a copy: torch wants to be able to write
     for fitted in sample_space.train(
-        list(nets), matrix, any_split.images, labels, device, epochs.update
+        list(nets), matrix, any_split.images, any_split.labels, device, epochs.update
     ):
         job = nets[fitted.net]
         count = max(len(fitted.history["train_loss"]), 1)

@@ -225,6 +225,17 @@ def test_splits_and_seeds_side_by_side_are_told_apart(tmp_path):
         np.testing.assert_allclose(other.logits["test"], alone.logits["test"], atol=1e-4)
 
 
+def test_a_model_of_equalised_films_is_shown_these(tmp_path):
+    names, found = ("20", "39"), {}
+    for engine in ("direct", "gram"):
+        jobs = [job(tmp_path / engine, name, 0, engine, learning_rate=1e-4) for name in names]
+        found |= {(engine, run.spec.id): run for run in work(jobs, tmp_path / engine)}
+    for name in names:
+        one, other = (found[engine, name].logits["test"] for engine in ("direct", "gram"))
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert not np.allclose(found["gram", "20"].logits["test"], found["gram", "39"].logits["test"])
+
+
 @pytest.mark.parametrize(
     "error, words",
     [

@@ -5,6 +5,7 @@ import io
 import pickle
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save as to_bytes
 
-from xray import engine, files, gram, models, results, sample_space
+from xray import engine, equalise, files, gram, models, results, sample_space
 from xray.data import Data
 from xray.jobs import Job
 from xray.machine import device_errors, environment
@@ -30,25 +31,25 @@ def work(jobs: list[Job], load, device: str, cache: Path, *, bar, note, again: b
     meanwhile is passed over. Raises DeviceError, DataError, OSError; all that was yielded stays.
     """
     together = [job for job in jobs if job.engine == "gram"]
-    for size in sorted({job.image_size for job in together}):
-        alike = [job for job in together if job.image_size == size]
+    for size, equalised in sorted({(job.image_size, job.spec.equalise) for job in together}):
+        alike = [j for j in together if (j.image_size, j.spec.equalise) == (size, equalised)]
         with device_errors(f"{len(alike)} models side by side", alike[0].spec.batch_size, size):
             yield from _train_together(alike, load, device, cache, bar, note, again)
     single = [job for job in jobs if job.engine == "direct"]
     if not single:
         return
     steps = bar(total=sum(job.cost for job in single), label=f"{len(single)} runs")
-    placed, place = (), None  # the images of one size and split, on the device
+    placed, place = (), None  # the images of one size and split, as they are seen, on the device
     for job in single:
         if not again and job.recorded():
             steps.update(job.cost)
             continue
-        data = load(job.image_size, job.split)
+        data = _as_seen(load(job.image_size, job.split), job)
         with device_errors(job.name, job.spec.batch_size, job.image_size):
-            if place != (job.image_size, job.split):
+            if place != (job.image_size, job.split, job.spec.equalise):
                 placed = ()  # the last are let go of first
                 placed = [engine.place(part, device) for part in (data.train, data.validation)]
-                place = job.image_size, job.split
+                place = job.image_size, job.split, job.spec.equalise
             steps.set_description(job.name)
             run = _train_direct(job, data, *placed, device, cache, steps.update, note)
         if record(job, run, again):
@@ -57,20 +58,28 @@ def work(jobs: list[Job], load, device: str, cache: Path, *, bar, note, again: b
     steps.close()
 
 
+def _as_seen(data: Data, job: Job) -> Data:
+    """The data with its images as the job's model is shown them."""
+    return replace(data, images=equalise.as_seen(job.spec, data.images))
+
+
 # ---- side by side
 
 
 def _train_together(jobs: list[Job], load, device, cache, bar, note, again):
-    """Jobs of one image size in sample space."""
+    """Jobs of one image size in sample space, all on films as they are or all on equalised ones."""
     data = {split: load(jobs[0].image_size, split) for split in {job.split for job in jobs}}
-    any_split = next(iter(data.values()))  # all have the same images
+    any_split = _as_seen(next(iter(data.values())), jobs[0])  # all have the same images
     nets = {
         sample_space.Net(
             job.spec, job.seed, data[job.split].index, job.pixel_step, job.keep_weights
         ): job
         for job in jobs
     }
-    matrix = _gram_matrix(any_split, device, cache, bar, note)
+    name = any_split.fingerprint  # by which the matrix is kept
+    if jobs[0].spec.equalise:
+        name = hashlib.sha256(f"{name}, equalised".encode()).hexdigest()
+    matrix = _gram_matrix(any_split.images, name, device, cache, bar, note)
     label = f"{len(jobs)} Linear and MLP runs side by side"
     epochs = bar(total=sum(job.spec.epochs for job in jobs), label=label)
     for fitted in sample_space.train(
@@ -93,13 +102,13 @@ def _train_together(jobs: list[Job], load, device, cache, bar, note, again):
     epochs.close()
 
 
-def _gram_matrix(data: Data, device: str, cache: Path, bar, note) -> torch.Tensor:
+def _gram_matrix(images, name: str, device: str, cache: Path, bar, note) -> torch.Tensor:
     percent = bar(total=100, label="Gram matrix")
 
     def tick(done, total):
         percent.update(100 * done / total - percent.n)
 
-    matrix, notes = gram.gram_matrix(data.images, data.fingerprint, cache, device, tick)
+    matrix, notes = gram.gram_matrix(images, name, cache, device, tick)
     percent.close()
     for text in notes:
         note(text)

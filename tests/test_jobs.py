@@ -56,6 +56,14 @@ def test_sizes_steps_and_formats(tmp_path):
     assert one.name == "20-seed0-8px-matched-direct" and one.engine == "direct"
 
 
+def test_runs_in_sample_space_are_no_bf16_runs(tmp_path):
+    formats = {"precision": "bf16", "flat_precision": "bf16"}
+    found = planned(tmp_path, "20", "17", "22", seeds=[0], **formats)
+    assert [job.precision for job in found] == ["fp32", "bf16", "bf16"]
+    [alone] = planned(tmp_path, "20", seeds=[0], engine="direct", **formats)
+    assert alone.precision == "bf16"
+
+
 def test_a_study_on_a_split_of_its_own_has_a_file_of_its_own(tmp_path):
     [one] = planned(tmp_path, "20", seeds=[0], split="patient-3")
     assert (one.file, one.short, one.keep_weights) == (tmp_path / "patient-3.jsonl", False, True)

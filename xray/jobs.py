@@ -135,7 +135,7 @@ def plan(
     folder: the data's (results.data_folder). seeds, image_size: None for each spec's own. split:
     "given", or "image-3", "patient-3". resplits: how many new splits of each kind. study: the
     durations of Fig 28 too, and re-splits of the models alone that train in moments. precision: of
-    CNNs and ResNets; flat_precision: of Linear nets and MLPs. weights: "first", "all" or "none" of
+    CNNs and ResNets; flat_precision: of Linear nets and MLPs by the plain loop. weights: "first", "all" or "none" of
     a model's runs keep theirs. Raises OrderError.
     """
     again = RESPLIT if study else (*RESPLIT, *RESPLIT_CNN, *TABLE_3)
@@ -153,6 +153,7 @@ def plan(
         chosen = choose_engine(spec, n_images)
         if engine != "auto" and trains_in_sample_space(spec):
             chosen = engine, "forced"
+        arithmetic = flat_precision if is_flat(spec) else precision
         return Job(
             spec=spec,
             seed=seed,
@@ -160,7 +161,7 @@ def plan(
             split=split,
             engine=chosen[0],
             engine_reason=chosen[1],
-            precision=flat_precision if is_flat(spec) else precision,
+            precision="fp32" if chosen[0] == "gram" else arithmetic,  # there it is float64
             pixel_step=matched_step(spec, size),
             **{"file": results.records_file(folder, split)} | options,
         )

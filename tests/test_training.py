@@ -182,6 +182,26 @@ def test_a_run_with_patience_ends_early_and_keeps_its_best_epoch(tmp_path):
     assert until.history["validation_loss"] == losses[: kept + 1]
 
 
+def test_a_run_that_patience_ended_is_not_resumed_for_another_epoch(
+    tmp_path, monkeypatch, save_each_epoch
+):
+    still = job(tmp_path, "20", learning_rate=0.0, epochs=20, patience=2)
+    predict = training.engine.predict
+
+    def stopped(model, images, device="cpu", *precision):
+        if not precision:  # of the finished run's logits
+            raise Stopped
+        return predict(model, images, device, *precision)
+
+    monkeypatch.setattr(training.engine, "predict", stopped)
+    with pytest.raises(Stopped):
+        work([still], tmp_path)
+    monkeypatch.undo()
+    assert list((tmp_path / "cache" / "checkpoints").iterdir())
+    [run] = work([still], tmp_path)
+    assert len(run.history["validation_loss"]) == 3
+
+
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
     path, notes = tmp_path / "x.pt", []
     state = {"model": {"w": torch.arange(400.0)}, "history": {"train_loss": [0.5]}}

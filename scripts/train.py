@@ -66,7 +66,8 @@ def arguments(argv=None):
     add("--engine", choices=("auto", "direct", "gram"), default="auto", help=words)
     words = (
         "new splits of each kind, by image and by patient, for the models of Figs 20, 23 and 25, "
-        f"CNNs where --model names them (default: {jobs.RESPLITS} with --all)"
+        f"CNNs where --model names them (default: {jobs.RESPLITS} with --all). Split k has seeds of "
+        "its own: k for CNNs, else 3k, or 3k to 3k+2 with --seeds 0-2"
     )
     add("--resplits", type=options.count(0, 1000), metavar="N", help=words)
     words = "keep the weights of each model's first seed, of all runs, or of none"

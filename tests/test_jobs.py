@@ -69,6 +69,21 @@ def test_a_study_on_a_split_of_its_own_has_a_file_of_its_own(tmp_path):
     assert (one.file, one.short, one.keep_weights) == (tmp_path / "patient-3.jsonl", False, True)
 
 
+def test_each_resplit_has_starts_of_its_own(tmp_path):
+    def seeds(model, asked):
+        found = planned(tmp_path, model, resplits=3, seeds=asked)
+        return [(job.split, job.seed) for job in found if job.split.startswith("patient")]
+
+    assert seeds("20", [0, 1, 2]) == [
+        (f"patient-{k}", 3 * k + i) for k in range(3) for i in range(3)
+    ]
+    assert seeds("20", None) == [("patient-0", 0), ("patient-1", 3), ("patient-2", 6)]
+    assert seeds("36", [1]) == [("patient-0", 1), ("patient-1", 4), ("patient-2", 7)]
+    assert seeds("22", [0, 1]) == [("patient-0", 0), ("patient-1", 1), ("patient-2", 2)]
+    with pytest.raises(jobs.OrderError, match="--seeds 0-2"):
+        seeds("20", [0, 3])
+
+
 def test_resplits_of_table_3_are_by_patient(tmp_path):
     found = planned(tmp_path, "36", resplits=2, seeds=[0])
     assert [job.split for job in found] == ["given", "patient-0", "patient-1"]

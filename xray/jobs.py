@@ -94,8 +94,11 @@ def default_seeds(spec: ModelSpec) -> range:
 
 
 def resplit_seeds(spec: ModelSpec, number: int, asked: list[int] | None) -> list[int]:
-    """The seeds of a re-split."""
-    return list(asked or [0])
+    """The seeds of a re-split: its own, so that the start is drawn anew with it. Of CNNs one, of
+    others as many of three as are asked for."""
+    if spec.family == "CNN":
+        return [number]
+    return [3 * number + seed for seed in asked or [0]]
 
 
 def default_size(spec: ModelSpec, device: str) -> int:
@@ -147,6 +150,8 @@ def plan(
         raise OrderError("--resplits makes its own splits; leave out --split")
     if resplits and not any(spec.id in again for spec in specs):
         raise OrderError(f"--resplits are of the models {', '.join(again)}")
+    if resplits and seeds and max(seeds) > 2:
+        raise OrderError("a re-split has up to three seeds of its own: --seeds 0-2 with --resplits")
 
     def job(spec, seed, split, **options) -> Job:
         size = image_size or default_size(spec, device)

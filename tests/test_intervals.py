@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from test_metrics import LABELS_20, LOGITS_20
@@ -69,6 +70,18 @@ def test_wilson_by_hand():
     low, high = intervals.wilson(0, 30)
     assert low == 0 and high == pytest.approx(1.96**2 / (30 + 1.96**2), abs=1e-4)
     assert intervals.wilson(12, 30) == pytest.approx((0.2459, 0.5768), abs=1e-4)
+
+
+def test_a_share_of_runs_that_share_their_starts_counts_starts():
+    """Two models from the same 20 starts, of which 8 are dead for both: as sure as 8 of 20 are,
+    not as 16 of 40."""
+    dead = pd.Series([seed < 8 for seed in range(20)] * 2)
+    found = intervals.wilson_of_groups(dead, pd.Series([*range(20)] * 2))
+    assert found == (0.4, *intervals.wilson(8, 20), 20)
+    dead[20] = False  # of one start one model's run lives
+    assert intervals.wilson_of_groups(dead, pd.Series([*range(20)] * 2))[0] == pytest.approx(
+        7.5 / 20
+    )
 
 
 def runs_of(random, images, seeds, spread, labels):

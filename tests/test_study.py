@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from claim_world import made, study
 
-from xray.study import learned, learned_on
+from xray.study import learned, learned_on, start_of
 
 WELL = {"tp": 80, "fn": 5, "fp": 5, "tn": 30}  # of 120 validation images, 85 with pneumonia
 ALL_PNEUMONIA = {"tp": 85, "fn": 0, "fp": 35, "tn": 0}
@@ -29,6 +29,13 @@ def test_learned_is_told_on_validation(validation, right, expected):
     assert learned(run) is expected
     assert learned_on(run) == ("validation" if validation else "test")
     assert list(study({"21": [run]}).scores.learned) == [expected]
+
+
+def test_models_of_one_structure_share_their_starts():
+    starts = [start_of(made(model, 3)) for model in ("21", "24", "28b", "6", "20")]
+    assert starts[0] == starts[1] == starts[2] == "Linear+ReLU 1×10, 640 px, seed 3"
+    assert len(set(starts)) == 3
+    assert start_of(made("21", 3, size=64)) != starts[0] != start_of(made("21", 4))
 
 
 def test_a_run_that_diverged_did_not_learn():

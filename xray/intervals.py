@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
@@ -95,6 +96,18 @@ def wilson(count: float, number: float, level: float = LEVEL) -> tuple[float, fl
     middle = (share + more / 2) / (1 + more)
     reach = z / (1 + more) * math.sqrt(share * (1 - share) / number + more / (4 * number))
     return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+
+
+def wilson_of_groups(values: pd.Series, groups: pd.Series) -> tuple[float, float, float, int]:
+    """(share, low, high, number of groups) of yes and no in groups that stand or fall together: the
+    mean over groups of each one's share, and Wilson's interval of that on so many groups.
+
+    Runs from one start are such a group: models 21 and 24 have the same weights at first, and most
+    starts that are dead for one are dead for the other.
+    """
+    shares = values.astype(float).groupby(groups).mean()
+    share, number = float(shares.mean()), len(shares)
+    return share, *wilson(share * number, number), number
 
 
 def of_new_run(logits: list, labels) -> dict[str, tuple[float, float]]:

@@ -111,7 +111,7 @@ CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 
 COLUMNS = [
-    *"model family seed split kind number image_size engine arithmetic chosen".split(),
+    *"model family seed start split kind number image_size engine arithmetic chosen".split(),
     *"finished learned learned_on dead seconds".split(),
     *(*SCORES, "tp", "tn", "fp", "fn", "run"),
 ]
@@ -120,6 +120,8 @@ COLUMNS = [
 def score_table(study: Study) -> pd.DataFrame:
     """A row a run: of the study's split all, of the re-splits those selected.
 
+    start: "Linear+ReLU 1×10, 640 px, seed 3", the weights that a run began with: alike for models
+        of one structure.
     model, family, seed, image_size, engine; arithmetic ("fp32", "bf16"; `precision` is a score).
     split: "given", "image-3". kind: "given" for the study's own split, "image" or "patient" for
         re-splits; number: the re-split's, else 0.
@@ -149,6 +151,7 @@ def _score_row(run: Run, kind: str, number: int, chosen: bool) -> dict:
         "model": run.spec.id,
         "family": run.spec.family,
         "seed": run.seed,
+        "start": start_of(run),
         "split": run.split,
         "kind": kind,
         "number": number,
@@ -348,6 +351,14 @@ def _siblings(file: Path, tell) -> dict:
 def finished(run: Run) -> bool:
     """Whether a run has logits to score."""
     return run.status == "finished" and len(run.logits.get("test", ())) > 0
+
+
+def start_of(run: Run) -> str:
+    """The weights that a run began with, in words: models of one structure share them."""
+    spec = run.spec
+    kernel = f", {spec.kernel_size}×{spec.kernel_size}" if spec.kernel_size else ""
+    structure = f"{spec.family} {spec.hidden_layers}×{spec.hidden_units}{kernel}"
+    return f"{structure}, {run.image_size} px, seed {run.seed}"
 
 
 def is_dead(run: Run) -> bool:

@@ -109,6 +109,25 @@ def test_the_p_of_several_conditions():
     assert effects.p_of([found(FAILS), found(HOLDS, 0.02)]) == 0
 
 
+def test_the_limit_of_re_splits_is_told():
+    """582 test and 4,077 training images: a spread above 1.35 points never shows less than 1."""
+    share = 582 / 4077
+    one = (SPREAD - 1) / SPREAD.std(ddof=1) / 100  # mean 0, a spread of 1 point
+
+    def words(values, rule=effects.not_above):
+        found = effects.effect("x", values, "points", rule, share)
+        assert found.outcome == NOISE
+        return found.words
+
+    left = "even endless re-splits would leave −1.0 to +1.0 (spread 1.36 points; above 1.35"
+    assert left in words(1.36 * one) and left in words(1.36 * one, effects.alike)
+    assert "endless" not in words(1.34 * one)
+    # of an effect that lies well below, more re-splits would show that it is not above
+    assert "endless" not in words(3 * one - 0.02)
+    seeds = effects.effect("x", SPREAD, "points", effects.alike)
+    assert "endless" not in seeds.words  # more seeds do narrow an interval
+
+
 def test_noise_alone_is_called_an_effect_once_in_twenty():
     """Pure noise, five seeds: Student's t keeps its promise, on both sides together 5 %."""
     random = np.random.default_rng(0)

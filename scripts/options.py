@@ -24,6 +24,7 @@ from xray.data_choices import PAPER, Choices, split_names  # noqa: E402
 from xray.files import UserError  # noqa: E402
 
 MAX_SEEDS = 1000
+FILMS_SIZE = 64  # pixels a side of the films that come with the project
 
 
 # ---- talking
@@ -143,8 +144,9 @@ def class_names(text: str) -> tuple[str, ...]:
 def add_source(parser: argparse.ArgumentParser) -> None:
     """--data, and what a person says of a source where it does not say it itself."""
     words = (
-        "a folder of class folders or of tables, a table, a Hub data set id, or phantom "
-        f"(default: {PAPER}; phantoms where the Hub cannot be reached)"
+        "a folder of class folders or of tables, a table, a Hub data set id, films (64×64 copies "
+        f"that come with the project) or phantom (default: {PAPER}; films where the Hub cannot be "
+        "reached)"
     )
     parser.add_argument("--data", metavar="SOURCE", help=words)
     add_choices(parser)
@@ -189,11 +191,12 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 def open_source(args, alone: bool = True, bar=bar):
     """load(image_size, split="given") -> Data, of what `add_source` lets a person say: each size is
-    read once, all of one source and one content.
+    read once, all of one source and one content; films that come with the project at FILMS_SIZE
+    where a larger one is asked for.
 
     alone: whether, where the Hub cannot be reached at the first reading and no source is named,
-    phantoms take its place, which is said. load raises DataError, also where a later reading finds
-    another content.
+    these films take its place, which is said. load raises DataError, also where a later reading
+    finds another content.
     """
     from xray import data
 
@@ -202,6 +205,8 @@ def open_source(args, alone: bool = True, bar=bar):
 
     @functools.cache
     def given(size):
+        if of_the_box(source["name"]) and size > FILMS_SIZE:
+            return given(FILMS_SIZE)
         progress = bar(total=1, label=f"decoding images at {size}×{size}")
 
         def tick(done, total):
@@ -214,12 +219,14 @@ def open_source(args, alone: bool = True, bar=bar):
         except data.HubUnreachable as error:
             if args.data or not alone or "fingerprint" in source:
                 raise
+            why, size_of_films = str(error).partition(";")[0], f"{FILMS_SIZE}×{FILMS_SIZE}"
             say(
-                f"{error}\nGoing on with phantoms (synthetic images): nothing that follows is "
-                "about real radiographs. For real ones: --data FOLDER"
+                f"{why}: going on with the films that come with the project, {size_of_films} "
+                "copies of the paper's; for others: --data FOLDER"
             )
-            source["name"] = "phantom"
-            found = data.load("phantom", size, progress=tick)
+            source["name"] = "films"
+            progress.close()
+            return given(size)
         progress.close()
         if found.fingerprint != source.setdefault("fingerprint", found.fingerprint):
             raise data.DataError(
@@ -236,6 +243,11 @@ def open_source(args, alone: bool = True, bar=bar):
         return data.resplit(given(size), protocol, int(seed or 0))
 
     return load
+
+
+def of_the_box(source: str) -> bool:
+    """Whether a source names films that come with the project; a folder of that name wins."""
+    return source in ("films", "films:elsewhere") and not Path(source).is_dir()
 
 
 def split_of(data, args) -> str:

@@ -66,8 +66,8 @@ def arguments(argv=None):
     add("--engine", choices=("auto", "direct", "gram"), default="auto", help=words)
     words = (
         "new splits of each kind, by image and by patient, for the models of Figs 20, 23 and 25, "
-        f"CNNs where --model names them (default: {jobs.RESPLITS} with --all). Split k has seeds of "
-        "its own: k for CNNs, else 3k, or 3k to 3k+2 with --seeds 0-2"
+        f"CNNs where --model names them (default: {jobs.RESPLITS} with --all). Split k has seeds "
+        "of its own: k for CNNs, else 3k, or 3k to 3k+2 with --seeds 0-2"
     )
     add("--resplits", type=options.count(0, 1000), metavar="N", help=words)
     words = "keep the weights of each model's first seed, of all runs, or of none"
@@ -108,10 +108,16 @@ def train(args) -> None:
     machine.keep_freed_memory()
     engine.set_precision("fp32" if args.precision == "auto" else args.precision)
     specs = jobs.choose_specs(args.model, args.epochs, args.beyond or device != "cpu")
-    # of several processes each might fall back to phantoms or not
+    # of several processes each might fall back to films or not
     load = options.open_source(args, alone=RANKS == 1, bar=bar)
-    sizes = [args.image_size or jobs.default_size(spec, device) for spec in specs]
-    first = load(max(sizes))
+    largest = args.image_size or max(jobs.default_size(spec, device) for spec in specs)
+    first = load(largest)
+    if args.image_size and first.image_size < args.image_size:
+        fail(
+            f"--data films: these films are {first.image_size}×{first.image_size}; so is the "
+            "largest --image-size"
+        )
+    size = args.image_size or (first.image_size if first.image_size < largest else None)
     place = results.place(args.out, first.phantom) / "results"
     folder = results.data_folder(place, first.name, first.fingerprint)
     split = options.split_of(first, args)
@@ -123,7 +129,7 @@ def train(args) -> None:
         len(first.labels),
         device,
         seeds=args.seeds,
-        image_size=args.image_size,
+        image_size=size,
         split=split,
         resplits=usual if args.resplits is None else args.resplits,
         study=args.all,

@@ -8,7 +8,7 @@ import pytest
 from commands import ROOT, TINY, command, fails, record_files, script, train
 from samples import class_folders, encode, pixels
 
-from xray import claims, data, jobs, report, results, study
+from xray import data, jobs, report, results, study
 from xray.data_sources import DataError, HubUnreachable
 
 CNN = ("--model", "20", "11", "--seeds", "0", "--epochs", "1", "--device", "cpu")
@@ -34,22 +34,31 @@ def test_a_folder_that_changes_between_two_readings_is_refused(tmp_path):
         load(8)
 
 
-def test_the_hub_gone_after_the_first_reading_brings_no_phantoms(tmp_path, monkeypatch, capsys):
+def test_the_hub_gone_after_the_first_reading_brings_no_other_films(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(options, "PAPER", str(class_folders(tmp_path / "set")))
     load = opened()
-    assert not load(16).phantom
+    assert load(16).name == "set"
     monkeypatch.setattr(data, "find", gone)
     with pytest.raises(HubUnreachable):
         load(8)
     assert capsys.readouterr().out == ""
 
 
-def test_the_hub_gone_before_it_brings_phantoms_for_all_sizes(monkeypatch, capsys):
+def test_the_hub_gone_before_it_brings_the_projects_films(tmp_path, monkeypatch, capsys):
+    few, asked = class_folders(tmp_path / "set"), []
+
+    def find(name, *_):
+        asked.append(name)
+        return found(str(few)) if name == "films" else gone()
+
     found = data.find
-    monkeypatch.setattr(data, "find", lambda name, *_: found(name) if name == "phantom" else gone())
+    monkeypatch.setattr(data, "find", find)
     load = opened()
-    assert load(16).phantom and load(8).fingerprint == load(16).fingerprint
-    assert capsys.readouterr().out.count("Going on with phantoms") == 1
+    assert load(640).image_size == 64 and load(8).fingerprint == load(640).fingerprint
+    assert load(640) is load(64) or load(640).images is load(64).images
+    said = capsys.readouterr().out
+    assert said.count("going on with the films that come with the project, 64×64 copies") == 1
+    assert said.count("\n") == 1 and "cannot be reached" in said
     with pytest.raises(HubUnreachable):
         opened("owner/name")(16)
 
@@ -82,25 +91,23 @@ def test_phantoms_have_a_folder_of_their_own(images, tmp_path, capsys):
     assert all("phantom" not in name for name in study.in_order(tmp_path / "results"))
 
 
-def test_without_the_hub_the_records_of_a_real_study_stay(tmp_path):
+def test_without_the_hub_a_study_of_the_projects_films(tmp_path):
     """The whole command on its default source, with a Hub that nobody runs."""
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "index.html").write_text("a real study's")
-    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", out, "--report")
+    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", tmp_path / "out")
     hub = {"HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path / "hf")}
     words = ROOT / "scripts" / "train.py", *some
     process = command(*words, cache=tmp_path / "cache", environment=hub)
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "cannot be reached" in said and "Going on with phantoms" in said
-    assert {path.name for path in out.iterdir()} == {"index.html", "phantom"}
-    assert (out / "index.html").read_text() == "a real study's"
-    page = (out / "phantom" / "index.html").read_text(encoding="utf-8")
-    assert claims.PHANTOMS in page
-    for verdict in ("holds", "does not hold", "within noise"):
-        assert f">{verdict}</span>" not in page
-    assert report.shown_in(out) == "" and report.shown_in(out / "phantom").startswith("phantom-")
+    assert "cannot be reached" in said and "going on with the films" in said
+    [name] = results.studies(tmp_path / "out" / "results")
+    assert name.startswith("films-") and name.endswith("/given")
+    assert len(record_files(tmp_path / "out")) == 1
+
+
+def test_larger_films_than_there_are_are_refused(tmp_path, capsys):
+    assert train("--data", "films", "--model", "20", "--image-size", "128", "--out", tmp_path) == 2
+    assert "these films are 64×64" in capsys.readouterr().err
 
 
 def test_a_report_says_what_it_replaces_and_leaves_no_picture_of_it(images, tmp_path, capsys):

@@ -138,8 +138,8 @@ def plan(
     folder: the data's (results.data_folder). seeds, image_size: None for each spec's own. split:
     "given", or "image-3", "patient-3". resplits: how many new splits of each kind. study: the
     durations of Fig 28 too, and re-splits of the models alone that train in moments. precision: of
-    CNNs and ResNets; flat_precision: of Linear nets and MLPs by the plain loop. weights: "first", "all" or "none" of
-    a model's runs keep theirs. Raises OrderError.
+    CNNs and ResNets; flat_precision: of Linear nets and MLPs by the plain loop. weights: "first",
+    "all" or "none" of a model's runs keep theirs. Raises OrderError.
     """
     again = RESPLIT if study else (*RESPLIT, *RESPLIT_CNN, *TABLE_3)
     unfit = [spec.id for spec in specs if not trains_in_sample_space(spec)]

@@ -142,12 +142,12 @@ def test_the_options_that_an_error_offers_work(classes):
     import argparse
 
     with pytest.raises(DataError) as caught:
-        label_mapping("x", sorted(classes))
+        label_mapping(sorted(classes))
     offered = str(caught.value).split("say it with ")[1].split(" (a class named")[0]
     parser = argparse.ArgumentParser(exit_on_error=False)
     options.add_choices(parser)
     args = parser.parse_args(shlex.split(offered))
-    mapping = label_mapping("x", sorted(classes), Choices(args.positive, args.negative))
+    mapping = label_mapping(sorted(classes), Choices(args.positive, args.negative))
     assert set(mapping) == set(classes)
 
 
@@ -158,7 +158,7 @@ def test_a_class_that_names_a_pneumonia_is_not_healthy(name):
 
 def test_non_covid_beside_normal_is_not_offered_as_normal():
     with pytest.raises(DataError) as caught:
-        label_mapping("x", ["COVID-19", "NON-COVID", "NORMAL"])
+        label_mapping(["COVID-19", "NON-COVID", "NORMAL"])
     assert "--negative NON-COVID" not in str(caught.value)
 
 

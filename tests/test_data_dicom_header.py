@@ -91,18 +91,6 @@ def test_pixels_of_no_stated_kind_are_named_as_that():
     assert refused(stream.getvalue()) == "a damaged DICOM file: it has no PhotometricInterpretation"
 
 
-# ---- decoders that lack
-
-
-def test_a_decoder_that_lacks_is_named(monkeypatch):
-    pydicom = pytest.importorskip("pydicom")
-    encoded = packed(pydicom.uid.JPEGLSLossless, jpeg(2, 2, 0xF7))
-    monkeypatch.setattr(pydicom.pixels.decoders.base.Decoder, "is_available", False)
-    text = refused(encoded)
-    assert "JPEG-LS Lossless" in text and "pylibjpeg" in text
-    assert text.endswith("pip install -r requirements.txt")
-
-
 # ---- what a frame promises
 
 
@@ -152,14 +140,3 @@ def test_rle_that_unpacks_to_more_than_the_header_says():
     frame = struct.pack("<16I", 2, 64, 64 + len(right), *[0] * 13) + right + lower
     gray = data_dicom.read(packed(pydicom.uid.RLELossless, frame)).pixels
     assert gray.tolist() == [[0, 85], [170, 255]]
-
-
-def test_a_decoder_that_fails_names_those_that_lack(monkeypatch):
-    """As Pillow's, which reads 8 bits of what JPEG 2000 may hold."""
-    pydicom = pytest.importorskip("pydicom")
-    encoded = packed(pydicom.uid.JPEG2000Lossless, jpeg_2000(2, 2))
-    base = pydicom.pixels.decoders.base.Decoder
-    monkeypatch.setattr(base, "missing_dependencies", ["pylibjpeg - requires pylibjpeg"])
-    assert "JPEG 2000" in refused(encoded) and "pylibjpeg and its plug-ins" in refused(encoded)
-    monkeypatch.setattr(base, "missing_dependencies", [])
-    assert "a damaged DICOM file" in refused(encoded)

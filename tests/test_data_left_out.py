@@ -90,7 +90,7 @@ def test_notes_reach_the_banner_and_the_facts(tmp_path, capsys):
     assert f"note: {note}" in capsys.readouterr().out
     found = study.read(tmp_path / "out" / "results", study.choose(tmp_path / "out" / "results")[0])
     assert f"{note}." in report.banner(found)
-    assert results.read_json(found.folder.parent / "data.json")["notes"] == [note]
+    assert results.read_json(next((tmp_path / "out").rglob("data.json")))["notes"] == [note]
     page = report.markdown(report.context(found), found.folder)
     assert "| Left out: images outside of class folders | 1 |" in page
 

@@ -59,6 +59,7 @@ from xray.data_sources import (
     HubUnreachable,  # noqa: F401  (also of this module's interface)
     Source,
     find,
+    named,
     shown,
 )
 from xray.data_splits import CLASSES, given_index, resplit  # noqa: F401  (likewise)
@@ -140,26 +141,29 @@ def load(
     """
     if image_size < 1:
         raise DataError(f"image size {image_size} does not fit: it must be positive")
-    found, given = find(source, choices), shown(source)
+    found = find(source, choices)
+    with named(source):
+        return _load(found, source, image_size, skip_unreadable, cache, progress, choices, whole)
+
+
+def _load(found, source, size, skip_unreadable, cache, progress, choices, whole) -> Data:
     if found.missing and not skip_unreadable:
         listed = ", ".join(map(shown, found.missing[:6]))
         raise DataError(
-            f"{given}: {len(found.missing)} of its files are missing ({listed}); fetch them, or go "
-            "on without them with --skip-unreadable"
+            f"{len(found.missing)} of its files are missing ({listed}); fetch them, or go on "
+            "without them with --skip-unreadable"
         )
-    mapping = data_splits.label_mapping(source, found.classes, choices)
-    films, made, notes, left = data_splits.prepare(found, source, mapping, choices.split, whole)
+    mapping = data_splits.label_mapping(found.classes, choices)
+    films, made, notes, left = data_splits.prepare(found, mapping, choices.split, whole)
     if whole:
         films = films.assign(split="all")
     order = films.index.to_numpy()
     films = films.reset_index(drop=True)
     place = Path(cache or cache_folder()) / "images"
-    pixels, decoded = _decoded(place, found, films, order, image_size, progress)
+    pixels, decoded = _decoded(place, found, films, order, size, progress)
     good = (decoded.reason == "").to_numpy()
     if not good.all() and not skip_unreadable:
-        raise DataError(
-            _list_unreadable(given, list(films.path[~good]), list(decoded.reason[~good]))
-        )
+        raise DataError(_list_unreadable(list(films.path[~good]), list(decoded.reason[~good])))
     left = +(found.left_out + left)
     if found.missing:
         listed = ", ".join(map(shown, found.missing[:20]))
@@ -167,7 +171,7 @@ def load(
     facts = _facts(found, films, decoded, mapping)
     facts |= {
         "name": found.name,
-        "source": given,
+        "source": shown(source),
         "kind": found.kind,
         "phantom": found.kind == "phantom",
         "classes": mapping,
@@ -178,15 +182,15 @@ def load(
     facts["taken"] = _taken(found, facts)
     facts["notes"] = [_left_out(what, count) for what, count in left.items()]
     facts["notes"] += [*notes, *_notes_of(decoded[good], facts["bits"])]
-    notes = [*facts["notes"], *found.notes, *_check(given, facts)]
+    notes = [*facts["notes"], *found.notes, *_check(facts)]
     table = _table(films[good].reset_index(drop=True), decoded[good].reset_index(drop=True))
     rows = order[good]
     return Data(
         name=found.name,
-        source=given,
+        source=shown(source),
         fingerprint=facts["fingerprint"],
         phantom=facts["phantom"],
-        image_size=image_size,
+        image_size=size,
         images=pixels,
         labels=table.label.to_numpy(copy=True),  # which torch may write to
         paths=list(table.path),
@@ -413,18 +417,18 @@ def _notes_of(seen: pd.DataFrame, bits: int) -> list[str]:
     return notes + [f"{count:,} images: {note}" for note, count in said.most_common(6)]
 
 
-def _check(given: str, facts: dict) -> list[str]:
+def _check(facts: dict) -> list[str]:
     """Raises DataError where a split has no image, or what is trained on lacks a class; else notes
     of classes that lack in others."""
     notes = []
     for split, counts in facts["counts"].items():
         if not sum(counts.values()):
-            raise DataError(f"{given}: the {split} split has no readable image")
+            raise DataError(f"the {split} split has no readable image")
         for name, count in counts.items():
             if not count and split in ("train", "all"):
                 where = "the train split has" if split == "train" else "there is"
                 why = f"{where} no {name} image; both classes are needed"
-                raise DataError(f"{given}: {why}")
+                raise DataError(why)
             if not count:
                 notes.append(f"the {split} split has no {name} image")
     return notes
@@ -439,11 +443,11 @@ def _table(films: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     return table.join(films[[name for name in films if name not in ours]])
 
 
-def _list_unreadable(source, paths, reasons) -> str:
+def _list_unreadable(paths, reasons) -> str:
     first = list(zip(paths, reasons))[:20]
     listed = "; ".join(f"{shown(path)} ({reason})" for path, reason in first)
     more = f"; and {len(paths) - 20} more" if len(paths) > 20 else ""
     return (
-        f"{source}: {len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
+        f"{len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
         "Mend or remove them, or leave them out with --skip-unreadable"
     )

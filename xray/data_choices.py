@@ -185,7 +185,7 @@ def means_healthy(name: str) -> bool:
     return healthy
 
 
-def label_mapping(given: str, classes: list[str], choices: Choices = NO_CHOICES) -> dict[str, int]:
+def label_mapping(classes: list[str], choices: Choices = NO_CHOICES) -> dict[str, int]:
     """Class names -> 0 and 1, the names of no interest left out.
 
     As `choices` says; where it names the classes of one label alone, the other one of two has the
@@ -193,7 +193,7 @@ def label_mapping(given: str, classes: list[str], choices: Choices = NO_CHOICES)
     Nothing is guessed: raises DataError, with the options that say it.
     """
     if choices.positive or choices.negative:
-        return _chosen(given, classes, choices)
+        return _chosen(classes, choices)
     healthy = [name for name in classes if means_healthy(name)]
     if len(classes) == 2 and len(healthy) == 1:
         return {name: int(name not in healthy) for name in classes}
@@ -201,14 +201,13 @@ def label_mapping(given: str, classes: list[str], choices: Choices = NO_CHOICES)
     named += f" and {len(classes) - 6} more" * (len(classes) > 6)
     if len(classes) < 2:
         raise DataError(
-            f"{shown(given)}: two classes are needed, NORMAL and PNEUMONIA; it has "
-            f"{len(classes)}: {named}"
+            f"two classes are needed, NORMAL and PNEUMONIA; it has {len(classes)}: {named}"
         )
     what = f"two classes are needed; it has {len(classes)}: {named}"
     if len(classes) == 2:
         what = f"which of the classes {named} is pneumonia cannot be told from their names"
     raise DataError(
-        f"{shown(given)}: {what}; say it with {shown(_offered(classes, healthy))} (a class named "
+        f"{what}; say it with {shown(_offered(classes, healthy))} (a class named "
         "in neither is left out)"
     )
 
@@ -229,7 +228,7 @@ def _offered(classes: list[str], healthy: list[str]) -> str:
     )
 
 
-def _chosen(given: str, classes: list[str], choices: Choices) -> dict[str, int]:
+def _chosen(classes: list[str], choices: Choices) -> dict[str, int]:
     known, mapping = defaultdict(list), {}
     for name in classes:
         known[_plain(name)].append(name)
@@ -237,21 +236,17 @@ def _chosen(given: str, classes: list[str], choices: Choices) -> dict[str, int]:
         for name in getattr(choices, option_):
             if _plain(name) not in known:
                 there = ", ".join(shown(name) for name in classes[:20]) or "none"
-                raise DataError(
-                    f"{shown(given)}: --{option_} {shown(name)}: no such class; there is {there}"
-                )
+                raise DataError(f"--{option_} {shown(name)}: no such class; there is {there}")
             for same in known[_plain(name)]:
                 if mapping.setdefault(same, label) != label:
-                    raise DataError(
-                        f"{shown(given)}: {shown(name)} cannot be both --positive and --negative"
-                    )
+                    raise DataError(f"{shown(name)} cannot be both --positive and --negative")
     left = [name for name in classes if name not in mapping]
     labels = set(mapping.values())
     if len(labels) == 1:
         lacking = "--positive" if labels == {0} else "--negative"
         if len(left) != 1 or len(classes) != 2:
             named = ", ".join(shown(name) for name in left[:20]) or "none"
-            raise DataError(f"{shown(given)}: {lacking} is needed too; the other classes: {named}")
+            raise DataError(f"{lacking} is needed too; the other classes: {named}")
         mapping[left[0]] = 1 - labels.pop()
     return {name: mapping[name] for name in classes if name in mapping}
 

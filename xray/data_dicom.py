@@ -95,7 +95,7 @@ def _stored(file) -> np.ndarray:
     bits, high = (file.get(name) for name in ("BitsStored", "HighBit"))
     packed = file.file_meta.TransferSyntaxUID.is_encapsulated or "PixelData" not in file
     if packed or high in (None, bits - 1) or not bits - 1 <= high < file.BitsAllocated:
-        stored = _decoded(file)
+        stored = pydicom.pixels.pixel_array(file, index=0)
     else:
         stored = pydicom.pixels.pixel_array(file, index=0, correct_unused_bits=False)
         left, right = file.BitsAllocated - 1 - high, file.BitsAllocated - bits
@@ -105,17 +105,6 @@ def _stored(file) -> np.ndarray:
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise Unreadable("a DICOM file with numbers that are not finite")
     return stored
-
-
-def _decoded(file) -> np.ndarray:
-    """The first frame; where a decoder is there but fails, the error names those that are not."""
-    syntax = file.file_meta.TransferSyntaxUID
-    try:
-        return pydicom.pixels.pixel_array(file, index=0)
-    except Exception:
-        if syntax.is_encapsulated and pydicom.pixels.get_decoder(syntax).missing_dependencies:
-            raise Unreadable(_no_decoder(syntax, "cannot be read")) from None
-        raise
 
 
 def _padding(file, kind: np.dtype) -> tuple[float, float]:
@@ -287,21 +276,13 @@ def _check(file) -> None:
         file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     syntax = file.file_meta.TransferSyntaxUID
     try:
-        decoder = pydicom.pixels.get_decoder(syntax)
+        pydicom.pixels.get_decoder(syntax)
     except NotImplementedError:
         raise Unreadable(
             f"a DICOM file in {_text(syntax.name)}, which cannot be read here"
         ) from None
-    if not decoder.is_available:
-        raise Unreadable(_no_decoder(syntax, "needs a decoder"))
     if syntax.is_encapsulated:
         _check_frame(file)
-
-
-def _no_decoder(syntax, why: str) -> str:
-    """The reason where a compression cannot be read here."""
-    named = f"a DICOM file in {_text(syntax.name)}"
-    return f"{named} {why}; pylibjpeg and its plug-ins read it: pip install -r requirements.txt"
 
 
 def _check_frame(file) -> None:

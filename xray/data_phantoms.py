@@ -40,7 +40,7 @@ def source(text: str) -> Source:
     count = int(found[1] or COUNT) if found else 0
     if not 20 <= count <= 100_000:
         raise DataError(
-            f"{text}: phantoms are asked for as phantom or phantom:<number of images, 20 to 100000>"
+            "phantoms are asked for as phantom or phantom:<number of images, 20 to 100000>"
         )
     rows = [
         (f"phantom/{split}/{title}/{number:04d}.png", title, split, "")

@@ -39,29 +39,40 @@ from xray.data_images import is_image
 from xray.data_tables import TABLES, choose_one, identity, walk
 
 
+@contextmanager
+def named(source: str):
+    """Each DataError says first which source it is about."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(f"{shown(source).strip() or 'no name'}: {error}") from None
+
+
 def find(text: str, choices: Choices = NO_CHOICES) -> Source:
     """What a source names: phantoms, else a folder or a table, else the films that come with the
     project, else a Hub data set. Raises DataError."""
+    with named(text):
+        return _find(text, choices)
+
+
+def _find(text: str, choices: Choices) -> Source:
     if data_phantoms.named(text):
         return data_phantoms.source(text)
     try:
         place = Path(text).expanduser()
     except RuntimeError:
-        raise DataError(f"{shown(text)}: no such folder: that user has no home here") from None
+        raise DataError("no such folder: that user has no home here") from None
     if text.strip() and place.is_dir():
-        found = folder_source(text, place, choices)
+        found = folder_source(place, choices)
         if text in BOX:
             found.notes.append(f"The folder {text} is read, not the project's own films")
         return found
     if text.strip() and place.exists():
         if place.suffix.lower() in TABLES:
-            return data_tables.source(text, place.parent, [place], Counter(), choices, named=True)
+            return data_tables.source(place.parent, [place], Counter(), choices, named=True)
         packed = place.suffix.lower() in ARCHIVES
         what = "an archive; unpack it, and" if packed else "a file;"
-        raise DataError(
-            f"{shown(text)}: {what} give the folder that holds the train, validation and test "
-            "splits"
-        )
+        raise DataError(f"{what} give the folder that holds the train, validation and test splits")
     if text in BOX:
         return _box(text, choices)
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text, re.ASCII):
@@ -71,7 +82,7 @@ def find(text: str, choices: Choices = NO_CHOICES) -> Source:
             raise type(error)(f"{error}{_meant(place)}") from None
     path = text[:1] in ("", ".", "~", "/") or (text.count("/") > 1 and "://" not in text)
     hint = _meant(place) or ("" if path else ", and a data set of the Hub is named owner/name")
-    raise DataError(f"{shown(text).strip() or 'no name'}: no such folder{hint}")
+    raise DataError(f"no such folder{hint}")
 
 
 def _meant(place: Path) -> str:
@@ -107,8 +118,8 @@ def _box(text: str, choices: Choices) -> Source:
     folder = Path(__file__).parent / "films"
     files = [folder / f"{name}.parquet" for name in names]
     if not all(path.exists() for path in files):
-        raise DataError(f"{text}: {folder} lacks the films that come with the project")
-    found = data_tables.source(text, folder, files, Counter(), choices)
+        raise DataError(f"{folder} lacks the films that come with the project")
+    found = data_tables.source(folder, files, Counter(), choices)
     found.name, found.kind = text.replace(":", "-"), "films"
     found.notes.append(f"64×64 copies that come with the project: {whence}")
     return found
@@ -121,21 +132,21 @@ SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves at the t
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
-def folder_source(given: str, folder: Path, choices: Choices) -> Source:
+def folder_source(folder: Path, choices: Choices) -> Source:
     """The source that a folder is: of save_to_disk; of class folders whose names tell the classes;
     of tables; of class folders. Raises DataError."""
     left = Counter()
     files = list(walk(folder, left))
     tables = [path for path in files if path.suffix.lower() in TABLES]
     if any((folder / name).exists() for name in SAVED):
-        return data_tables.source(given, folder, [folder], left, choices)
+        return data_tables.source(folder, [folder], left, choices)
     images = [path for path in files if path not in set(tables) and is_image(path)]
-    found = _class_folders(given, folder, images, left)
+    found = _class_folders(folder, images, left)
     asked = choices.label or choices.image
     if tables and (asked or found is None or not _tells(found, choices)):
-        return data_tables.source(given, folder, tables, left, choices, images)
+        return data_tables.source(folder, tables, left, choices, images)
     if found is None:
-        raise DataError(f"{shown(given)}: {_no_classes(files)}")
+        raise DataError(f"{_no_classes(files)}")
     return _of_class_folders(folder, files, images, found, left)
 
 
@@ -144,7 +155,7 @@ def _split_in(parts) -> int | None:
     return next((i for i, part in enumerate(parts) if part.lower() in SPLIT_NAMES), None)
 
 
-def _class_folders(given, folder: Path, images: list[Path], left) -> pd.DataFrame | None:
+def _class_folders(folder: Path, images: list[Path], left) -> pd.DataFrame | None:
     """A row an image that lies in a class folder: path, split, title; None where none does.
 
     Class folders lie in split folders, or split folders in class folders, or class folders alone
@@ -173,12 +184,12 @@ def _class_folders(given, folder: Path, images: list[Path], left) -> pd.DataFram
     # of nested copies (the well-known archive holds one) the one nearest to the top
     frame = frame[frame.root.map(len) == frame.root.map(len).min()]
     frame["root"] = frame.root.map("/".join)
-    frame = frame[frame.root == choose_one(given, list(frame.root.unique()))]
+    frame = frame[frame.root == choose_one(list(frame.root.unique()))]
     frame["split"] = frame.folder.str.lower().map(SPLIT_NAMES)
     twice = frame.groupby("split").folder.nunique()
     if chosen is below and (twice > 1).any():
         name = twice.idxmax()
-        raise DataError(f"{shown(given)}: two folders are the {name} split; keep one of them")
+        raise DataError(f"two folders are the {name} split; keep one of them")
     frame["title"] = frame.title.str.upper()
     left[NESTED] = len(chosen) - len(frame)
     return frame[["path", "split", "title"]]
@@ -256,7 +267,7 @@ def hub_source(given: str, choices: Choices, seconds: float = HUB_SECONDS) -> So
     place, note = _fetch(given, seconds)
     commit = place.name
     tops = [place / name for name in ("full", "default") if (place / name).is_dir()]
-    found = folder_source(given, tops[0] if tops else place, choices)
+    found = folder_source(tops[0] if tops else place, choices)
     found.name, found.kind = given.split("/")[1], "hub"
     found.identity = {"kind": "hub", "id": given, "commit": commit}
     found.notes += [note] if note else []
@@ -276,8 +287,8 @@ def _fetch(given: str, seconds: float) -> tuple[Path, str]:
     how = {"repo_type": "dataset", "endpoint": _endpoint()}
     how |= {"allow_patterns": "full/**"} if paper else {}
     try:
-        revision = _in_time(lambda: _revision(given, seconds), given, seconds)
-        with _told(given):
+        revision = _in_time(lambda: _revision(given, seconds), seconds)
+        with _told():
             return Path(snapshot_download(given, revision=revision, **how)), ""
     except HubUnreachable as error:
         for revision in (CONVERTED,) if paper else (None, CONVERTED):
@@ -286,7 +297,7 @@ def _fetch(given: str, seconds: float) -> tuple[Path, str]:
             except LocalEntryNotFoundError:
                 continue
             why = str(error).split(INSTEAD)[0]
-            return Path(kept), f"{why}; what was fetched from it before is used"
+            return Path(kept), f"{given}: {why}; what was fetched from it before is used"
         raise
 
 
@@ -304,7 +315,7 @@ def _revision(given: str, seconds: float) -> str | None:
     from huggingface_hub.errors import RevisionNotFoundError
 
     def files(revision):
-        with _told(given):
+        with _told():
             api = HfApi(endpoint=_endpoint())
             info = api.dataset_info(given, revision=revision, timeout=seconds)
         return [sibling.rfilename for sibling in info.siblings or []]
@@ -320,7 +331,7 @@ def _revision(given: str, seconds: float) -> str | None:
 
 
 @contextmanager
-def _told(given: str):
+def _told():
     """Turns what goes wrong into HubUnreachable where it may be otherwise tomorrow, else into
     DataError; but for RevisionNotFoundError and the disk's faults."""
     from huggingface_hub import errors
@@ -340,7 +351,7 @@ def _told(given: str):
             error = error.__cause__
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
             raise DataError(
-                f"{given}: what the Hub sends cannot be kept ({error.strerror}); free some space, "
+                f"what the Hub sends cannot be kept ({error.strerror}); free some space, "
                 "or set HF_HOME to another folder"
             ) from None
         code = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
@@ -349,9 +360,9 @@ def _told(given: str):
         else:
             reason = f"it answers {code}" if code else _reason(error)
             raise HubUnreachable(
-                f"{given}: the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}"
+                f"the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}"
             ) from None
-    raise DataError(f"{given}: {why}") from None
+    raise DataError(f"{why}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -360,7 +371,7 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _in_time(ask, given: str, seconds: float):
+def _in_time(ask, seconds: float):
     """ask(), but no longer: a name server's own wait cannot be limited otherwise."""
     answers = []
 
@@ -375,9 +386,7 @@ def _in_time(ask, given: str, seconds: float):
     thread.join(seconds)
     if not answers:
         reason = f"no answer in {seconds:g} s"
-        raise HubUnreachable(
-            f"{given}: the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}"
-        )
+        raise HubUnreachable(f"the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}")
     answer, error = answers[0]
     if error:
         raise error

@@ -1,8 +1,9 @@
 """Who is in which split: patients, splits that a source lacks, other splits, and the audit."""
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def owners(paths: list[str], numbers: list[int]) -> list[str | None]:
 # ---- splits that a source lacks
 
 
-def prepare(source: Source, given: str, mapping: dict, wanted: str, whole: bool):
+def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
     """A source's films in order: those whose class `mapping` names, with their label, by split, and
     with the splits made that it lacks, as `wanted` ("patient-0", or "") says; how they were made,
     empty where none were; notes; and what is left out. whole: as they come, whatever their split.
@@ -98,7 +99,7 @@ def prepare(source: Source, given: str, mapping: dict, wanted: str, whole: bool)
         count = int((films.split == WHOLE).sum())
         what = f"{count:,} of its images are in no split: {source.loose}"
         if not wanted:
-            raise SplitsMissing(f"{shown(given)}: {what}; {ask} new splits of all images")
+            raise SplitsMissing(f"{what}; {ask} new splits of all images")
         notes.append(f"{count:,} images are in no split: {source.loose}; so all are split anew")
         films["split"], there, lacking = WHOLE, [WHOLE], list(SPLITS)
     if lacking:
@@ -106,11 +107,9 @@ def prepare(source: Source, given: str, mapping: dict, wanted: str, whole: bool)
         has = ", ".join(name or "images in no split alone" for name in there) or "none"
         what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {has}"
         if pool not in there:
-            raise DataError(f"{shown(given)}: {what}")
+            raise DataError(f"{what}")
         if not wanted:
-            raise SplitsMissing(
-                f"{shown(given)}: {what}; --split patient (or --split image) makes what is missing"
-            )
+            raise SplitsMissing(f"{what}; --split patient (or --split image) makes what is missing")
         protocol, _, seed = wanted.partition("-")
         made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
         rows = np.flatnonzero(films.split == pool)
@@ -118,7 +117,7 @@ def prepare(source: Source, given: str, mapping: dict, wanted: str, whole: bool)
         names = [who[row] for row in rows]
         dealt = _make(names, films.label.to_numpy()[rows], parts, protocol, int(seed))
         if len(set(dealt)) < len(parts):
-            raise DataError(f"{shown(given)}: too few images for {len(parts)} splits by {protocol}")
+            raise DataError(f"too few images for {len(parts)} splits by {protocol}")
         films.loc[films.index[rows], "split"] = [parts[part] for part in dealt]
         notes += _told(made, pool, names)
     return films.iloc[_by(films.split, SPLITS)], made, notes, left
@@ -316,29 +315,27 @@ def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict
         path", the first few sets.
     """
     split_of = {int(row): split for split, rows in index.items() for row in rows}
-    groups = defaultdict(list)
-    for row, digest in enumerate(digests):
-        groups[digest].append(row)
-    groups = [rows for rows in groups.values() if len(rows) > 1]
-    within, across = Counter(), Counter()
-    for rows in groups:
-        counts = Counter(split_of[row] for row in rows)
-        within.update({split: count - 1 for split, count in counts.items()})
-        present = [split for split in index if split in counts]
-        across.update(f"{a}/{b}" for i, a in enumerate(present) for b in present[i + 1 :])
-    conflicting = [rows for rows in groups if len({int(labels[row]) for row in rows}) > 1]
-    names = list(index)
-    pairs = [f"{a}/{b}" for i, a in enumerate(names) for b in names[i + 1 :]]
+    films = pd.DataFrame({"digest": digests, "path": paths, "label": labels})
+    films["split"] = films.index.map(split_of)
+    twice = films[films.duplicated("digest", keep=False)]
+    groups = [rows for _, rows in twice.groupby("digest", sort=False)]
+    conflicting = [rows for rows in groups if rows.label.nunique() > 1]
 
     def examples(sets):
-        return [[f"{split_of[row]}: {paths[row]}" for row in rows] for rows in sets[:EXAMPLES]]
+        return [list(rows.split + ": " + rows.path) for rows in sets[:EXAMPLES]]
 
     return {
         "groups": len(groups),
-        "images": sum(map(len, groups)),
-        "surplus": sum(len(rows) - 1 for rows in groups),
-        "within": {split: within[split] for split in names},
-        "across": {pair: across[pair] for pair in pairs},
+        "images": len(twice),
+        "surplus": len(twice) - len(groups),
+        "within": {
+            split: sum(max(0, int((rows.split == split).sum()) - 1) for rows in groups)
+            for split in index
+        },
+        "across": {
+            f"{one}/{other}": sum({one, other} <= set(rows.split) for rows in groups)
+            for one, other in combinations(index, 2)
+        },
         "conflicting": len(conflicting),
         "examples": examples(groups),
         "conflicting_examples": examples(conflicting),

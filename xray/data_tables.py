@@ -70,28 +70,26 @@ class Part:
     numbered: bool = False  # it has no header: its columns are called 1, 2, ...
 
 
-def source(
-    given, folder: Path, files, left: Counter, choices: Choices, images=(), named=False
-) -> Source:
+def source(folder: Path, files, left: Counter, choices: Choices, images=(), named=False) -> Source:
     """The source that tables in a folder are. files: the tables, or a folder of save_to_disk.
     images: the image files there. named: the table itself is the source. Raises DataError."""
     missing = ()
     if files[0].is_dir():
-        kind, parts = "arrow", _saved(given, files[0], left)
+        kind, parts = "arrow", _saved(files[0], left)
         used = sorted(path for path in files[0].rglob("*") if path.is_file())
     else:
-        kind, chosen = _choose(given, folder, files)
+        kind, chosen = _choose(folder, files)
         used = [path for paths in chosen.values() for path in paths]
         missing = _missing_shards(used)
         other = "tables of another data set, or named after no split,"
         left[other] += len(files) - len(used)
         read = {"parquet": _parquet, "csv": _text, "json": _lines}[kind]
-        parts = [read(given, path, split) for split, paths in chosen.items() for path in paths]
+        parts = [read(path, split) for split, paths in chosen.items() for path in paths]
     for split in dict.fromkeys(part.split for part in parts):
         if not sum(len(part.frame) for part in parts if part.split == split):
-            raise DataError(f"{shown(given)}: the {split or 'only'} split is empty")
+            raise DataError(f"the {split or 'only'} split is empty")
     finder = Finder(folder)
-    opened = [_films(given, part, finder, choices) for part in parts]
+    opened = [_films(part, finder, choices) for part in parts]
     films = pd.concat([one.films for one in opened], ignore_index=True)
     nameless = films.path.isna() | (films.path == "")
     if nameless.any():
@@ -130,7 +128,7 @@ def _split_of(part: str) -> str | None:
     return SPLIT_NAMES.get(re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", stem))
 
 
-def _choose(given: str, folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]:
+def _choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]:
     """The kind of a folder's tables, and those by split of one configuration: `full` and `mini`
     side by side are two. Parquet files come before others, files named metadata before those."""
     ranks = {}
@@ -149,13 +147,11 @@ def _choose(given: str, folder: Path, files: list[Path]) -> tuple[str, dict[str,
             name = "/".join(part for part in parts[:depth] if part != "data")
             found.setdefault(name, {}).setdefault(_split_of(parts[depth]), []).append(path)
     if found and len(files) > 1:
-        return kind, found[choose_one(given, list(found))]
+        return kind, found[choose_one(list(found))]
     if len(whole) > 1 and kind != "parquet":
         listed = ", ".join(shown(path.relative_to(folder)) for path in whole[:6])
-        one = shlex.join(["--data", shown(os.path.join(given, whole[0].relative_to(folder)))])
-        raise DataError(
-            f"{shown(given)}: holds several tables ({listed}); give one of them, such as {one}"
-        )
+        one = shlex.join(["--data", shown(os.path.join(whole[0].relative_to(folder)))])
+        raise DataError(f"holds several tables ({listed}); give one of them, such as {one}")
     return kind, {WHOLE: whole} if whole else next(iter(found.values()))
 
 
@@ -179,24 +175,24 @@ def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{shown(path.name)}: cannot be read ({error.strerror})") from None
     if content.startswith(LFS):
-        raise DataError(f"{shown(path)}: {LFS_POINTER}")
+        raise DataError(f"{shown(path.name)}: {LFS_POINTER}")
     return content
 
 
-def _text(given: str, path: Path, split: str) -> Part:
+def _text(path: Path, split: str) -> Part:
     """A CSV file, all cells as they stand. `pandas` guesses the separator wrongly (it splits the
     column "image" into "i" and "age"), so it is the one that the header has most of."""
     try:
         text = _content(path).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{shown(path)}: its text is not UTF-8; save it as that") from None
+        raise DataError(f"{shown(path.name)}: its text is not UTF-8; save it as that") from None
     said = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
     text = text[said.end() :] if said else text
     header = re.sub(r'"[^"]*"', "", next(filter(str.strip, text.splitlines()), ""))
     if not header:
-        raise DataError(f"{shown(given)}: its table {shown(path.name)} is empty")
+        raise DataError(f"its table {shown(path.name)} is empty")
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -208,7 +204,7 @@ def _text(given: str, path: Path, split: str) -> Part:
         )
     except (ValueError, pd.errors.ParserError) as error:
         reason = shown(" ".join(str(error).split())[:150])
-        raise DataError(f"{shown(path)}: its table cannot be read: {reason}") from None
+        raise DataError(f"{shown(path.name)}: its table cannot be read: {reason}") from None
     frame = frame.fillna("").map(str.strip)
     names = list(frame.iloc[0])
     body = frame.iloc[1:].reset_index(drop=True)
@@ -220,13 +216,13 @@ def _text(given: str, path: Path, split: str) -> Part:
     names = [name or f"column {at}" for at, name in enumerate(names, 1)]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(
-            f"{shown(path)}: two of its columns are called {shown(twice[0])}; rename one of them"
+            f"{shown(path.name)}: two columns are called {shown(twice[0])}; rename one of them"
         )
     body.columns = names
     return Part(split, path.parent, body, {}, numbered=numbered)
 
 
-def _lines(given: str, path: Path, split: str) -> Part:
+def _lines(path: Path, split: str) -> Part:
     try:
         rows = [
             json.loads(line) for line in _content(path).decode("utf-8-sig").splitlines() if line
@@ -234,25 +230,24 @@ def _lines(given: str, path: Path, split: str) -> Part:
         frame = pd.DataFrame(rows, dtype=object)
     except ValueError as error:
         reason = shown(" ".join(str(error).split())[:150])
-        raise DataError(f"{shown(path)}: its JSON lines cannot be read: {reason}") from None
+        raise DataError(f"{shown(path.name)}: its JSON lines cannot be read: {reason}") from None
     return Part(split, path.parent, frame, {})
 
 
-def _parquet(given: str, path: Path, split: str) -> Part:
+def _parquet(path: Path, split: str) -> Part:
     """A parquet file; its images are read a row group at once, when they are asked for."""
     import pyarrow.parquet as parquet
 
     with open(path, "rb") as stream:
         if stream.read(len(LFS)) == LFS:
-            raise DataError(f"{shown(path)}: {LFS_POINTER}")
+            raise DataError(f"{shown(path.name)}: {LFS_POINTER}")
     try:
         file = parquet.ParquetFile(path)
         columns = _columns(file.schema_arrow, lambda kept: file.read(columns=kept))
     except Exception as error:  # pyarrow raises anything on damaged files
         reason = shown(" ".join(str(error).split())[:150])
         raise DataError(
-            f"{shown(given)}: its parquet files cannot be read: {shown(path.name)}: {reason}; "
-            "fetch that file again"
+            f"its parquet files cannot be read: {shown(path.name)}: {reason}; fetch that file again"
         ) from None
     starts, lock, held = [0], threading.Lock(), {}
     for group in range(file.num_row_groups):
@@ -273,7 +268,7 @@ def _parquet(given: str, path: Path, split: str) -> Part:
     return Part(split, path.parent, *columns, cell)
 
 
-def _saved(given: str, folder: Path, left: Counter) -> list[Part]:
+def _saved(folder: Path, left: Counter) -> list[Part]:
     """What save_to_disk wrote."""
     import datasets
 
@@ -282,7 +277,7 @@ def _saved(given: str, folder: Path, left: Counter) -> list[Part]:
     except Exception as error:  # whatever goes wrong inside of it
         reason = shown(" ".join(str(error).split())[:150])
         why = "cannot be loaded as a folder of save_to_disk"
-        raise DataError(f"{shown(given)}: {why}: {reason}") from None
+        raise DataError(f"{why}: {reason}") from None
     parts = []
     for name, table in (loaded if isinstance(loaded, dict) else {WHOLE: loaded}).items():
         split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
@@ -358,15 +353,15 @@ class Opened:
     loose: str
 
 
-def _films(given: str, part: Part, finder: "Finder", choices: Choices) -> Opened:
+def _films(part: Part, finder: "Finder", choices: Choices) -> Opened:
     """What Source.films is, of one table. Raises DataError where a column has to be said."""
     frame = part.frame
-    titles, order, label = _titles(given, part, choices)
+    titles, order, label = _titles(part, choices)
     taken = {"labels": f"column {label}"}
-    used = set(split_names(label))
-    path, files = _paths(given, part, finder, choices, used)
+    used = {label} if label in frame else set(split_names(label))
+    path, files = _paths(part, finder, choices, used)
     taken["images"] = f"column {part.images or path}"
-    patients = _one_named(given, part, choices.patient, "patient", PATIENTS)
+    patients = _one_named(part, choices.patient, "patient", PATIENTS)
     where = "" if part.split else _split_column(frame, used | {path, patients})
     films = pd.DataFrame({"title": titles, "split": part.split, "patient": ""})
     films["path"] = [shown(_told(v)) for v in frame[path]] if path else part.inside or ""
@@ -398,7 +393,7 @@ def _films(given: str, part: Part, finder: "Finder", choices: Choices) -> Opened
             loose = f"{shown(inside)} lies in no folder of a split" if inside else ""
     rest = [name for name in frame if name not in used | {path, where, patients} - {""}]
     films = films.join(frame[[name for name in rest if name not in films]])
-    films, rows, files = _once(given, films, files, named=not part.images)
+    films, rows, files = _once(films, files, named=not part.images)
 
     def read(at):
         row = rows[at]
@@ -440,16 +435,14 @@ def _text_of(value) -> str:
     return SEVERAL.join(map(_told, value)) if isinstance(value, list) else _told(value)
 
 
-def _one_named(given, part: Part, asked: str, what: str, known: set) -> str:
+def _one_named(part: Part, asked: str, what: str, known: set) -> str:
     """The column that is asked for, or the one whose whole name is known; "" where there is none.
     Raises DataError with the option that says it."""
     if asked:
         if asked not in part.frame:
             same = [name for name in part.frame if plain(name) == plain(asked)]
             if len(same) != 1:
-                raise DataError(
-                    f"{shown(given)}: --{what} {shown(asked)}: no such column; {_there(part)}"
-                )
+                raise DataError(f"--{what} {shown(asked)}: no such column; {_there(part)}")
             return same[0]
         return asked
     found = [name for name in part.frame if plain(name) in known]
@@ -459,20 +452,17 @@ def _one_named(given, part: Part, asked: str, what: str, known: set) -> str:
     if len(found) > 1:
         listed = " and ".join(map(shown, found))
         one = shlex.join(option(what, found[0]))
-        raise DataError(
-            f"{shown(given)}: its columns {listed} may each hold the {what}; say which, such as "
-            f"{one}"
-        )
+        raise DataError(f"its columns {listed} may each hold the {what}; say which, such as {one}")
     return found[0] if found else ""
 
 
-def _titles(given: str, part: Part, choices: Choices) -> tuple[list[str], list[str], str]:
+def _titles(part: Part, choices: Choices) -> tuple[list[str], list[str], str]:
     """Each image's label as text, of a list of labels as title_parts reads it; the names in the
     column's own order, where it has one; and the column. Raises DataError."""
     frame, several = part.frame, split_names(choices.label)
     if choices.label not in frame and len(several) > 1:
-        return _one_hot(given, part, several), list(several), choices.label
-    label = _one_named(given, part, choices.label, "label", LABELS)
+        return _one_hot(part, several), list(several), choices.label
+    label = _one_named(part, choices.label, "label", LABELS)
     binary = [
         name
         for name in frame
@@ -490,7 +480,7 @@ def _titles(given: str, part: Part, choices: Choices) -> tuple[list[str], list[s
         elif few:
             how = f"say which holds it, such as {shlex.join(option('label', few[-1]))}"
         raise DataError(
-            f"{shown(given)}: the {part.split or 'only'} split has no label column (label, class, "
+            f"the {part.split or 'only'} split has no label column (label, class, "
             f"diagnosis, finding or the like); {_there(part)}; {how}"
         )
     names = part.names.get(label, [])
@@ -505,11 +495,11 @@ def _titles(given: str, part: Part, choices: Choices) -> tuple[list[str], list[s
     titles = [text(value) for value in frame[label]]
     if "" in titles:
         raise DataError(
-            f"{shown(given)}: the {part.split or 'only'} split has {titles.count('')} images "
+            f"the {part.split or 'only'} split has {titles.count('')} images "
             f"without a label in column {shown(label)}; fill it in, or take their rows out"
         )
     if choices.label and means_healthy(label) and _is_binary(frame[label]):
-        titles = [label if title.lower() in YES else f"not {label}" for title in titles]
+        titles = ["normal" if title.lower() in YES else "not normal" for title in titles]
     return titles, names, label
 
 
@@ -522,17 +512,14 @@ def _hashable(column: pd.Series) -> bool:
     return not column.map(lambda value: isinstance(value, list)).any()
 
 
-def _one_hot(given: str, part: Part, columns) -> list[str]:
+def _one_hot(part: Part, columns) -> list[str]:
     """Each image's label of several columns of 0 and 1: the names of those that are 1."""
     for name in columns:
         if name not in part.frame:
-            raise DataError(
-                f"{shown(given)}: --label {shown(name)}: no such column; {_there(part)}"
-            )
+            raise DataError(f"--label {shown(name)}: no such column; {_there(part)}")
         if not _is_binary(part.frame[name]):
             raise DataError(
-                f"{shown(given)}: --label names several columns, and {shown(name)} does not hold 0 "
-                "and 1 alone"
+                f"--label names several columns, and {shown(name)} does not hold 0 and 1 alone"
             )
     flags = {name: [_told(v).lower() in YES for v in part.frame[name]] for name in columns}
     titles = [
@@ -565,7 +552,7 @@ def _split_in_path(path, root: Path) -> str:
 # ---- the files that rows name
 
 
-def _paths(given, part: Part, finder: "Finder", choices: Choices, used: set, deep=False):
+def _paths(part: Part, finder: "Finder", choices: Choices, used: set, deep=False):
     """The column that names the images' files ("" where they lie in the table unnamed), and the
     file of each row, None where there is none. Raises DataError."""
     frame = part.frame
@@ -575,7 +562,7 @@ def _paths(given, part: Part, finder: "Finder", choices: Choices, used: set, dee
         if name not in used and not isinstance(_first(frame[name]), (list, dict))
     ]
     if choices.image:
-        name = _one_named(given, part, choices.image, "image", NAMES)
+        name = _one_named(part, choices.image, "image", NAMES)
         return name, finder(list(map(_told, frame[name])), part.base, part.split)
     if part.images:
         named = [
@@ -591,7 +578,7 @@ def _paths(given, part: Part, finder: "Finder", choices: Choices, used: set, dee
         if any(there) and (all(there) or not number):
             found[name] = finder(cells, part.base, part.split)
     if not found and not deep:
-        return _paths(given, part, finder, choices, used, deep=True)
+        return _paths(part, finder, choices, used, deep=True)
     if len(found) > 1 and any(not names_patients(name) for name in found):
         found = {name: files for name, files in found.items() if not names_patients(name)}
     if len(found) > 1 and (known := [name for name in found if plain(name) in NAMES]):
@@ -600,12 +587,12 @@ def _paths(given, part: Part, finder: "Finder", choices: Choices, used: set, dee
     if any(files != first for files in found.values()):
         one = shlex.join(option("image", next(iter(found))))
         raise DataError(
-            f"{shown(given)}: its columns {' and '.join(map(shown, found))} name different files; "
+            f"its columns {' and '.join(map(shown, found))} name different files; "
             f"say which names the images, such as {one}"
         )
     if not found:
         raise DataError(
-            f"{shown(given)}: the {part.split or 'only'} split has no image column; "
+            f"the {part.split or 'only'} split has no image column; "
             f"{_there(part)}, none of which holds images or names files that are there"
         )
     return next(iter(found)), first
@@ -615,7 +602,7 @@ def _first(column: pd.Series):
     return next((value for value in column if value is not None), None)
 
 
-def _once(given: str, films: pd.DataFrame, files: list, named: bool):
+def _once(films: pd.DataFrame, files: list, named: bool):
     """Rows that name one image are one, with their titles in `readings`: the films, the row and the
     file of each. Raises DataError where they tell two splits or two patients, or where one file
     would serve two names."""
@@ -628,7 +615,7 @@ def _once(given: str, films: pd.DataFrame, files: list, named: bool):
         groups.setdefault(file or name, []).append(row)
         if file and called.setdefault(file, name) != name:
             both = f"{shown(films.path[groups[file][0]])} and {shown(path)}"
-            raise DataError(f"{shown(given)}: its names {both} are one file, {shown(file.name)}")
+            raise DataError(f"its names {both} are one file, {shown(file.name)}")
     if len(groups) == len(films):
         return films, rows, files
     for name, what in (("split", "splits"), ("patient", "patients")):
@@ -637,7 +624,7 @@ def _once(given: str, films: pd.DataFrame, files: list, named: bool):
             told = {values[row] for row in group} - {""}
             if len(told) > 1:
                 raise DataError(
-                    f"{shown(given)}: rows of the one image {shown(films.path[group[0]])} name two "
+                    f"rows of the one image {shown(films.path[group[0]])} name two "
                     f"{what}; mend the table"
                 )
     first = [group[0] for group in groups.values()]
@@ -751,7 +738,7 @@ def walk(folder: Path, left: Counter, above: frozenset = frozenset()):
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{shown(folder.name)}: cannot be read ({error.strerror})") from None
     names = {entry.name.lower() for entry in entries}
     for entry in entries:
         name, is_folder = entry.name.lower(), os.path.isdir(entry.path)
@@ -780,14 +767,14 @@ def _mask_of(name: str) -> str:
     return found[1] + found[2] if found else ""
 
 
-def choose_one(given: str, names: list[str]) -> str:
+def choose_one(names: list[str]) -> str:
     """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's."""
     for wanted in (names[0] if len(names) == 1 else "full", "full", "default", ""):
         if wanted in names:
             return wanted
     listed = ", ".join(sorted(shown(name) for name in names)[:6])
     why = f"holds several data sets ({listed}); give the folder of one of them"
-    raise DataError(f"{shown(given)}: {why}")
+    raise DataError(f"{why}")
 
 
 def identity(kind: str, folder: Path, files) -> dict:

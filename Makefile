@@ -46,7 +46,7 @@ train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
 
 experiments: .venv/ready
-	$(if $(MODELS),,$(BIN)/python scripts/experiments.py $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
+	$(if $(MODELS),,$(BIN)/python scripts/train.py --experiments $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
 
 shortcuts: .venv/ready
 	$(BIN)/python scripts/shortcuts.py $(SOURCE) --out "$(OUT)"
@@ -88,7 +88,7 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records of OUT"
-	@echo "make experiments   only those beside the study: why MLPs die, what the image size does"
+	@echo "make experiments   only what stands beside the study: why MLPs die, what the image size does"
 	@echo "make shortcuts what can be told without a lung, and what moves the trained models"
 	@echo "make beyond    Table 3: what the paper left to others, on top of the study; a GPU does it in make all"
 	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"

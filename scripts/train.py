@@ -17,7 +17,7 @@ import options
 from options import ROOT, fail, say
 
 from xray import jobs, results
-from xray.specs import MODELS, TABLE_3
+from xray.specs import IMAGE_SIZE, MODELS, TABLE_3
 
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
@@ -37,6 +37,13 @@ def arguments(argv=None):
         "and the re-splits"
     )
     what.add_argument("--all", action="store_true", help=words)
+    words = (
+        "what stands beside the study: an MLP without its last ReLU, image sizes, matched steps, "
+    )
+    words += "how many starts of the MLPs are dead"
+    what.add_argument("--experiments", action="store_true", help=words)
+    words = "try settings for Table 3, those of these rows or of all, on validation images alone"
+    what.add_argument("--search", nargs="*", metavar="ROW", help=words)
     what.add_argument("--list", action="store_true", help="print the 35 models, and Table 3's")
     add = parser.add_argument
     words = "with --all, Table 3 too: tuned CNNs, with augmentation and early stopping (on a GPU "
@@ -78,6 +85,10 @@ def arguments(argv=None):
     add("--report", action="store_true", help=words)
     args = parser.parse_args(argv)
     options.choices(args)
+    if args.experiments or args.search is not None:
+        for name in ("seeds", "epochs", "resplits"):
+            if getattr(args, name) is not None:
+                fail(f"--{name} is not for --experiments and --search, which have their own")
     if args.image_size and args.image_size % 4:
         fail(f"--image-size {args.image_size} does not fit: it must be a multiple of 4")
     return args
@@ -99,7 +110,7 @@ def train(args) -> None:
         return list_models()
     jobs.choose_specs(args.model)  # a wrong word is told before torch is loaded
     args.out.mkdir(parents=True, exist_ok=True)
-    from xray import data, engine, machine, training
+    from xray import data, engine, experiments, machine, training
     from xray.predict_likeness import learn
 
     device = machine.pick_device(args.device, note)
@@ -110,6 +121,8 @@ def train(args) -> None:
     specs = jobs.choose_specs(args.model, args.epochs, args.beyond or device != "cpu")
     # of several processes each might fall back to films or not
     load = options.open_source(args, alone=RANKS == 1, bar=bar)
+    if args.search is not None:
+        return search(args, load, device)
     largest = args.image_size or max(jobs.default_size(spec, device) for spec in specs)
     first = load(largest)
     if args.image_size and first.image_size < args.image_size:
@@ -123,21 +136,25 @@ def train(args) -> None:
     split = options.split_of(first, args)
     study = results.records_file(folder, split)
     usual = jobs.RESPLITS if args.all and split == "given" else 0
-    asked = jobs.plan(
-        specs,
-        folder,
-        len(first.labels),
-        device,
-        seeds=args.seeds,
-        image_size=size,
-        split=split,
-        resplits=usual if args.resplits is None else args.resplits,
-        study=args.all,
-        engine=args.engine,
-        precision=machine.cnn_precision(args.precision, device, note),
-        flat_precision="fp32" if args.precision == "auto" else args.precision,
-        weights=args.weights,
-    )
+    beside, full_size = results.beside(study), size or IMAGE_SIZE
+    if args.experiments:
+        asked = experiments.jobs(beside, len(first.labels), split, full_size)
+    else:
+        asked = jobs.plan(
+            specs,
+            folder,
+            len(first.labels),
+            device,
+            seeds=args.seeds,
+            image_size=size,
+            split=split,
+            resplits=usual if args.resplits is None else args.resplits,
+            study=args.all,
+            engine=args.engine,
+            precision=machine.cnn_precision(args.precision, device, note),
+            flat_precision="fp32" if args.precision == "auto" else args.precision,
+            weights=args.weights,
+        )
     training.write_facts(study, first, learn, note)
     recorded = [] if args.force else [job for job in asked if job.recorded(note)]
     todo = [job for job in asked if job not in recorded]
@@ -162,12 +179,46 @@ def train(args) -> None:
         say(f"\nstopped: {done} runs written, {len(todo) - done} not; the same command {what}")
         sys.exit(130)
     wait_for_ranks()
+    if args.experiments and RANK == 0:
+        for size in experiments.count_starts(beside, load, split, full_size, bar=bar):
+            say(f"census of starts at {size}×{size}: {beside / experiments.STARTS}")
     if RANK == 0:
         others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
         seconds = time.monotonic() - started
         say(f"done: {done} runs in {seconds:.0f} s{others}; records in {folder}")
         if args.report:
             sys.exit(write_report(args, study))
+
+
+def search(args, load, device) -> None:
+    """Trials of settings for Table 3 that are not on record."""
+    from xray import experiments, machine
+
+    if unknown := [row for row in args.search if row not in experiments.TRIED]:
+        rows = ", ".join(experiments.TRIED)
+        fail(f"--search {unknown[0]}: nothing is tried there; rows are {rows}")
+    precision = machine.cnn_precision(args.precision, device, note)
+    first = load(experiments.SMALL)
+    place = results.place(args.out, first.phantom) / "results"
+    split = options.split_of(first, args)
+    folder = results.data_folder(place, first.name, first.fingerprint)
+    folder = results.beside(results.records_file(folder, split))
+    say(f"trials: {len(experiments.trials(folder))} made before; {folder / experiments.SEARCH}")
+    try:
+        for trial in experiments.search(
+            folder, load, split, device, precision, bar=bar, rows=args.search
+        ):
+            spec = trial["spec"]
+            say(
+                f"{spec['id']} rate {spec['learning_rate']:g}, decay {spec['weight_decay']:g}, "
+                f"augmentation {spec['augment']:g}: "
+                f"validation loss {trial['validation_loss']:.4f}, "
+                f"accuracy {trial['validation_accuracy']:.1%}, AUC {trial['validation_auc']:.4f} "
+                f"({trial['seconds']:.0f} s)"
+            )
+    except KeyboardInterrupt:
+        say("\nstopped; the trials made are kept, and the same command goes on")
+        sys.exit(130)
 
 
 def in_stages(todo: list, study: bool):

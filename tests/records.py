@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from xray import baselines, changes, external, files, results, search, starts
+from xray import baselines, changes, external, files, results
 from xray.results import Run
 from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_3, matched_step
 
@@ -104,40 +104,24 @@ def save(folder, made: Run, facts: dict | None = None, own: bool = False):
 
 
 def experiments(study, leave_out=()) -> None:
-    """Records of the experiments, as scripts/experiments.py writes them, in a study's folder: 4
-    starts of 10 are dead, 3 have both signs; without the last ReLU accuracy is 0.9, with it 0.8."""
-    counts = {f"{layers}x{units}": [0] * 4 + [7] * 3 + [50] * 3 for layers, units in starts.NETS}
-    census = {"images": 50, "seeds": 10, "counts": counts}
-    kernel = {name: dict.fromkeys(counts, value) for name, value in KERNEL.items()}
+    """Records of the experiments, as train.py --experiments makes them, in a study's folder: 4
+    starts of 10 are dead, 3 have both signs; of the runs seed 0 with its last ReLU is dead."""
+    nets = [f"{layers}x{units}" for layers in (1, 2, 3) for units in (5, 10, 20)]
+    counts = dict.fromkeys(nets, [0] * 4 + [7] * 3 + [50] * 3)
+    census = {"images": 50, "counts": counts, "environment": {}}
+    if "starts" not in leave_out:
+        results.write_json(study / "starts.json", {"64": census, "640": census})
     runs = [
-        counted(0.9 if not last_relu else 0.8 if seed else 0, "21", last_relu=last_relu, seed=seed)
+        run(model, seed, image_size=64, dead=model == "21" and seed == 0)
         for seed in range(4)
-        for last_relu in (True, False)
+        for model in ("21", "21@no-last-relu")
     ]
-    over_sizes = [
-        counted(0.9 if matched else 0.7, model, image_size=size, matched=matched, last_relu=False)
-        for size in (16, 640)
-        for model in ("20", "21")
-        for matched in (True, False)
-    ]
-    made = {f"starts-{size}px": census | {"image_size": size} for size in (64, 640)}
-    made |= {"kernel": kernel | {"films": [0.3, 0.7]}, "last-relu": {"runs": runs}}
-    made |= {"sizes": {"runs": over_sizes}}
-    for name in made.keys() - set(leave_out):
-        files.append_line(study / "experiments.jsonl", {"name": name} | made[name])
-
-
-KERNEL = {"dead": 0.33, "angles": [0.1, 0.2]}
-
-
-def counted(accuracy, model, *, seed=0, image_size=64, matched=True, last_relu=True) -> dict:
-    """A trial's entry: of 100 test images 70 show pneumonia; accuracy 0 is a dead net's."""
-    right = round(100 * accuracy) - 70
-    counts = {"tp": 70, "tn": right, "fp": 30 - right, "fn": 0}
-    if not accuracy:
-        counts = {"tp": 0, "tn": 30, "fp": 0, "fn": 70}
-    what = {"model": model, "image_size": image_size, "matched": matched, "last_relu": last_relu}
-    return what | {"seed": seed} | counts
+    for size in (16, 640):
+        for model in ("20", "21@no-last-relu"):
+            made = run(model, 0, image_size=size)
+            runs += [made, replace(made, pixel_step=1.0)] if size == 16 else [made]
+    for made in runs if "runs" not in leave_out else ():
+        results.append(study / "experiments.jsonl", made)
 
 
 def shortcuts(folder, validation: int, test: int, split: str = "given") -> None:
@@ -218,4 +202,5 @@ def beyond(folder, study, seeds: int = 2, **settings) -> None:
     for rate, loss in ((1e-3, 0.3), (3e-3, 0.2)):
         figures = {"validation_loss": loss, "validation_accuracy": 0.9, "validation_auc": 0.95}
         trial = {"spec": asdict(replace(KNOWN["31"], learning_rate=rate)), "seed": 0} | figures
-        search.write(study, trial | {"epochs": 60, "epoch": 60, "seconds": 1.0})
+        trial |= {"epochs": 60, "epoch": 60, "seconds": 1.0}
+        files.append_line(study / "search.jsonl", trial)

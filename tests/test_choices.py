@@ -15,7 +15,9 @@ SPLIT = ("--split", "patient", "--split-seed", "2")
 def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     """Classes of four, two of them joined and one left out, from images in no split and in three:
     all records lie in the study's folder and the report shows them."""
-    monkeypatch.setattr(experiments, "every", lambda _: {"kernel": experiments._kernel})
+    small = {"SMALL": 8, "SIZES": (), "LAST_RELU_SEEDS": range(1), "CENSUS": {}, "CENSUS_SEEDS": 2}
+    for constant, value in small.items():
+        monkeypatch.setattr(experiments, constant, value)
     if own:
         splits = {"train": (40, 30, 5, 30), "validation": (9, 9, 1, 9), "test": (9, 9, 1, 9)}
         folder = class_folders(tmp_path / "films", splits, NAMES)
@@ -23,7 +25,7 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
         folder = class_folders(tmp_path / "films", {"all": (60, 50, 7, 50)}, NAMES) / "all"
     where = ("--data", str(folder), *SAID, *SPLIT, "--out", str(tmp_path / "out"))
     assert train(*TINY, "--model", "20", "--seeds", "0", "--epochs", "2", *where) == 0
-    script("experiments").main(list(where))
+    assert train("--experiments", "--image-size", "8", *where) == 0
     script("shortcuts").main(list(where))
     said = capsys.readouterr().out
     assert said.count("7 images of other classes are left out: 7 of TB") == 4  # two sizes of films
@@ -33,7 +35,7 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     assert len(list(file.parents[1].glob("*/data.json"))) == 1, "one study, not several"
     place = results.beside(file)
     assert "validation" in baselines.read(place)[file.stem]["labels"]
-    assert changes.read(place) and experiments.read(place)
+    assert changes.read(place) and experiments.runs(place)
     found = study.read(tmp_path / "out" / "results", name)
     again = report_items.script_command(found, "shortcuts.py").split()[2:]
     args = script("shortcuts").arguments(again)
@@ -49,7 +51,7 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     assert not [line for line in page.splitlines() if "makes them" in line and "shortcuts" in line]
 
 
-@pytest.mark.parametrize("name", ["train", "experiments", "shortcuts"])
+@pytest.mark.parametrize("name", ["train", "shortcuts"])
 @pytest.mark.parametrize(
     "words, problem",
     [

@@ -12,7 +12,7 @@ from xray import engine, gram, sample_space
 from xray.engine import HISTORY, batch_order, pos_weight
 from xray.models import build
 from xray.sample_space import Net, train
-from xray.specs import KNOWN, LEARNING_RATE_SEARCH, MODELS, trains_in_sample_space
+from xray.specs import KNOWN, LEARNING_RATE_SEARCH, MODELS, VARIANTS, trains_in_sample_space
 
 SIZE, N = 16, 120
 SGD = [name for name, spec in KNOWN.items() if trains_in_sample_space(spec)]
@@ -98,7 +98,7 @@ def small_blocks(monkeypatch):
 def test_specs():
     papers = set(SGD) & set(MODELS)
     assert len(papers) == 22 and not {"17", "18", "10", "19"} & papers
-    assert set(SGD) - papers == {*LEARNING_RATE_SEARCH, "38"}
+    assert set(SGD) - papers == {*LEARNING_RATE_SEARCH, *VARIANTS, "38", "39"}
 
 
 def test_every_spec_gives_what_the_direct_loop_gives():

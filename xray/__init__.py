@@ -41,8 +41,7 @@ Judgement
     deviations             rules that were changed after results were seen (deviations.toml)
 Experiments beside the study
     starts                 which MLPs are dead before they learn: a census of starting weights
-    trials                 models of one hidden layer with one thing changed, many side by side
-    experiments            which of them are made, and their records
+    experiments            runs beside the study, the census of starts, the search for Table 3
     deaths                 the census as probabilities, and held against trained runs
     swings                 how much of a score is the luck of epoch, seed and split
 Prediction

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from xray import baselines, intervals, models, paper, search
+from xray import baselines, experiments, intervals, models, paper
 from xray.comparisons import printed
 from xray.engine import kept_epoch
 from xray.items import Item, item, listed, numbers, percent, points, span
@@ -245,7 +245,7 @@ def _resplits(study: Study) -> Item:
 @item("search", "What was tried")
 def _search(study: Study) -> Item:
     """A row of Table 3 each: the settings that were tried, and those that were chosen."""
-    trials = search.read(study.folder)
+    trials = experiments.trials(study.folder)
     asked = {"learning_rate": "rate", "weight_decay": "decay", "augment": "augmentation"}
     asked |= {"hidden_units": "filters", "epochs": "epochs"}
     columns = ["row", *asked, "loss", "accuracy", "roc_auc", "epoch"]
@@ -260,7 +260,7 @@ def _search(study: Study) -> Item:
     )
     rows = []
     for row, of in data.groupby("row"):
-        best = search.chosen([trial for trial in trials if trial["spec"]["id"] == row])
+        best = experiments.chosen([trial for trial in trials if trial["spec"]["id"] == row])
         moved = {name: words for name, words in asked.items() if of[name].nunique() > 1}
         tried = [f"{w} {', '.join(f'{v:g}' for v in sorted(set(of[n])))}" for n, w in moved.items()]
         chosen = [f"{words} {best['spec'][name]:g}" for name, words in moved.items()]

@@ -109,6 +109,12 @@ def test_the_p_of_several_conditions():
     assert effects.p_of([found(FAILS), found(HOLDS, 0.02)]) == 0
 
 
+def test_no_zero_has_a_minus():
+    numbers = (0.0123, -0.0123, -0.0004, 0.0004, 0)
+    assert [effects.signed(value) for value in numbers] == ["+1.2", "−1.2", "0.0", "0.0", "0.0"]
+    assert "−0.0" not in effects.effect("x", SPREAD / 1e4, "points").words
+
+
 def test_the_limit_of_re_splits_is_told():
     """582 test and 4,077 training images: a spread above 1.35 points never shows less than 1."""
     share = 582 / 4077

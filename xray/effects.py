@@ -191,12 +191,17 @@ def effect(
     found, number = mean_of(values, test_share), len(values)
     outcome, p = rule(found, MARGIN[kind])
     unit, each = "points" if kind == "points" else "%", "re-splits" if test_share else "seeds"
-    mean, low, high = (f"{100 * value:+.1f}" for value in found.ends)
+    mean, low, high = map(signed, found.ends)
     words = f"{name}: {mean} {unit} (95 %: {low} to {high}; {number} {each}{more})"
-    words = words.replace("-", "−").replace("re−", "re-")
     if outcome == NOISE and rule is not above:
         words += _out_of_reach(found.mean, np.std(values, ddof=1), test_share, rule)
     return Finding(words, outcome, name, unit, *found.ends, p, number)
+
+
+def signed(value: float) -> str:
+    """A fraction times 100 with its sign: "+1.2", "−0.3", "0.0"."""
+    text = f"{100 * value:+z.1f}".replace("-", "−")
+    return "0.0" if text == "+0.0" else text
 
 
 def _out_of_reach(mean: float, spread: float, test_share: float, rule: Callable) -> str:
@@ -210,7 +215,7 @@ def _out_of_reach(mean: float, spread: float, test_share: float, rule: Callable)
     nearest = abs(mean) if rule is alike else mean
     if not test_share or nearest + left < margin:
         return ""
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (mean - left, mean + left))
+    low, high = signed(mean - left), signed(mean + left)
     words = (
         f"; even endless re-splits would leave {low} to {high} (spread {100 * spread:.2f} points"
     )
@@ -283,7 +288,7 @@ def _of_kind(study: Study, kind: str) -> pd.DataFrame:
 
 
 def _given(value: float) -> str:
-    return "" if math.isnan(value) else f"; given split {100 * value:+.1f}"
+    return "" if math.isnan(value) else f"; given split {signed(value)}"
 
 
 def lands(

@@ -253,6 +253,11 @@ def test_notes_say_what_is_not_the_papers_study():
     small = {"22b": dict(size=64), "26b": dict(size=64)}
     assert alone("C28", small).note == "64×64 pixels instead of 640×640, with matched steps"
     assert "22b, 26b: 64×64 pixels" in alone("C29", small).note
+    smaller = dict.fromkeys(("10", "11", "12", "13"), dict(size=64))
+    for claim in ("C11", "C12", "C13"):
+        note = alone(claim, smaller).note
+        assert note.endswith("10 times the share of a film's width that they see at 640×640")
+    assert "kernel" not in alone("C28", small).note + alone("C12").note
     runs = runs_of()
     runs["14"] = [replace(run, spec=replace(run.spec, epochs=3)) for run in runs["14"]]
     assert "14: 3 epochs instead of 10" in judge(runs)["C14"].note

@@ -46,9 +46,12 @@ from xray.effects import (
 )
 from xray.intervals import holm
 from xray.results import Run
-from xray.specs import LEARNING_RATE_SEARCH, MODELS
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import Study, command, seconds_of, seeds, test_share
 
+# What filters and kernels do depends on how much of a film they see, which matched steps leave as it
+# is at the smaller size.
+OF_KERNELS = ("C11", "C12", "C13")
 PHANTOMS = "phantoms say nothing about it"
 TRAIN, VALIDATION = "train_accuracy", "validation_accuracy"
 VERDICTS = (HOLDS, FAILS, NOISE, NOT_TESTED, NOT_RUN)
@@ -687,7 +690,7 @@ def judge_alone(claim: Claim, study: Study) -> Verdict:
         findings = tuple(claim.findings(evidence))
         marks = [f"{MARKS[one.outcome]} " if len(findings) > 1 else "" for one in findings]
         figures = "; ".join(mark + one.words for mark, one in zip(marks, findings))
-        verdict, note = verdict_of(findings), _note(evidence, claim.models)
+        verdict, note = verdict_of(findings), _note(claim, evidence.used)
         records = _records(evidence.used)
     except NotTested as error:
         verdict, figures = NOT_TESTED, str(error)
@@ -736,9 +739,9 @@ def _kind(claim: Claim) -> str:
     return "data" if not found else found.pop() if len(found) == 1 else "several"
 
 
-def _note(evidence: Evidence, models) -> str:
+def _note(claim: Claim, used: list[Run]) -> str:
     by_difference, shown = {}, set()
-    for run in evidence.used:
+    for run in used:
         shown.add(run.spec.id)
         for words in run.differs:
             by_difference.setdefault(words, set()).add(run.spec.id)
@@ -747,6 +750,10 @@ def _note(evidence: Evidence, models) -> str:
         words if found == shown else f"{', '.join(sorted(found, key=order.index))}: {words}"
         for words, found in by_difference.items()
     ]
+    sizes = {run.image_size for run in used if run.spec.family == "CNN"} - {IMAGE_SIZE}
+    for size in sorted(sizes) if claim.id in OF_KERNELS else ():
+        times = f"kernels see {IMAGE_SIZE / size:g} times the share of a film's width"
+        notes.append(f"{times} that they see at {IMAGE_SIZE}×{IMAGE_SIZE}")
     return "; ".join(notes)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from xray import baselines, changes, data, predict_weights
+from xray.data_sources import CHILDREN, licence
 from xray.items import Item, item, numbers
 from xray.report_more import missed_table
 from xray.report_plots import panels, save
@@ -20,8 +21,8 @@ MOST = 14  # films shown in a row or two
 def films_of(study: Study) -> data.Data | None:
     """The films of the box, if they are the study's: the same names in the same splits and order.
     None else: no other source's films are shown."""
-    facts = study.facts
-    if sum(facts.get("splits", {}).values()) != len(facts.get("paths", ())):
+    about, facts = study.runs[0].data, study.facts
+    if not licence(about["source"], about["fingerprint"]) or not facts:
         return None
     found = data.load("films", SIZE)
     sizes = {split: len(rows) for split, rows in found.index.items()}
@@ -30,7 +31,10 @@ def films_of(study: Study) -> data.Data | None:
 
 @numbers("films")
 def _about(study: Study) -> dict:
-    return {"shown": films_of(study) is not None}
+    return {
+        "shown": films_of(study) is not None,
+        "licence": f"Films: {CHILDREN}, brought to {SIZE}×{SIZE}.",
+    }
 
 
 def _draw(pictures: list[tuple], columns: int, side: float = 1.12):

@@ -177,8 +177,9 @@ def _size_steps(study: Study) -> Item:
             tone = hue if good else "none"
             series.append(Line(list(of.image_size), list(100 * of.accuracy), tone, **look))
         row = {"Model": model.split("@")[0], "Step": "matched" if matched else "the paper's"}
-        by_size = dict(iter(runs.groupby("image_size")))
-        cells.append(row | {f"{size}×{size}": _mean_of_learned(by_size[size]) for size in sizes})
+        for size in sizes:
+            row[f"{size}×{size}"] = _mean_of_learned(runs[runs.image_size == size])
+        cells.append(row)
     of_20 = table[(table.model == "20") & table.learned]
     means = of_20.groupby(["matched", "image_size"]).accuracy.mean()
 

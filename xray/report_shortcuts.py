@@ -482,7 +482,7 @@ def _about(study: Study, films: dict) -> dict:
         "patients": len(set(films["patients"])),
         "models": len(sizes),
         "runs": listed(f"{model} at {size}×{size}" for model, size in sizes.items()),
-        "here": ends(models.value[models["where"] == "here"]),
+        "here": ends(models.value[models["where"] == "here"]) if len(here) else None,
         "scores": {score: ends(of.value) for score, of in models.groupby("score")},
         "groups": {
             name: {
@@ -498,7 +498,7 @@ def _about(study: Study, films: dict) -> dict:
             for row in there[there.sees == OTHER].itertuples(index=False)
         ],
         "turned": [
-            {"name": row.name, "there": row.value, "here": here[row.name]}
+            {"name": row.name, "there": row.value, "here": here.get(row.name, np.nan)}
             for row in there[(there.sees == LUNGLESS) & (there.high < 0.5)].itertuples(index=False)
         ],
     }

@@ -319,7 +319,8 @@ def _carried_over(study: Study) -> Item:
     for films, of in table.groupby("films", sort=False):
         here, there = (of[of["where"] == where].set_index("name") for where in ("here", "there"))
         for row in there.itertuples():
-            about = {"Model": row.Index, "AUC here, %": cell(here.loc[row.Index])}
+            own = cell(here.loc[row.Index]) if row.Index in here.index else "–"
+            about = {"Model": row.Index, "AUC here, %": own}
             rows.append(about | {f"AUC on {films}, %": cell(row)})
         ours = there[there.index.isin(TABLE_3)]
         said.append({"name": films, "highest": ours.value.max()})

@@ -59,7 +59,7 @@ def evaluate(args) -> None:
     name, file = next(iter(study.in_order(args.results, args.study).items()))
     folder = results.beside(file)
     chosen = {}
-    for model in args.model or predict_weights.at_hand({name: file}):
+    for model in args.model or predict_weights.with_weights(file):
         chosen[model] = predict_weights.choose(args.results, model, name).run
     if not chosen:
         raise ResultsError(

@@ -3,7 +3,6 @@
 
     python scripts/predict.py --model 21 image.png folder
     python scripts/predict.py --json *.dcm
-    python scripts/predict.py --evaluate folder-with-NORMAL-and-PNEUMONIA
     python scripts/predict.py --model 26b --export 26b.pt2
 
 Research software, no medical device.
@@ -11,35 +10,18 @@ Research software, no medical device.
 
 import argparse
 import json
-import os
-import re
 import sys
 import warnings
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import options
+from options import ROOT
+from tqdm import tqdm
 
-from xray import packages  # noqa: E402
+from xray import predict, predict_export, predict_weights
+from xray.files import shown
 
-if problem := packages.problem():
-    print(f"error: {problem}", file=sys.stderr)
-    sys.exit(2)
-
-RESULTS = ROOT / "report" / "results"
 CHECKED = 32  # images, at most, that an exported model is checked on
-ARGUMENTS = []  # what the command was called with
-
-
-def fail(message: str, code: int = 2):
-    """Say what is wrong in one line, with --json as JSON too, and end."""
-    from xray.files import shown
-
-    message = shown(" ".join(str(message).split()))
-    print(f"error: {message}" if code == 2 else message, file=sys.stderr)
-    if "--json" in ARGUMENTS:
-        print(json.dumps({"error": message}))
-    sys.exit(code)
 
 
 def probability(text: str) -> float:
@@ -53,70 +35,90 @@ def probability(text: str) -> float:
     return value
 
 
-def whole(text: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,
-        description="The probability of pneumonia for your own radiographs, a decision, and a map "
-        "of what drove it. Research software, no medical device.",
+def arguments(argv: list[str], fail) -> argparse.Namespace:
+    parser = options.parser(
+        "The probability of pneumonia for your own radiographs, a decision, and a map of what "
+        "drove it. Nothing of a film is kept. Research software, no medical device."
     )
+    parser.error = fail
     add = parser.add_argument
-    add("images", nargs="*", metavar="IMAGE", help="image files, or folders of them")
-    words = "one of the 35, or of Table 3 (default: 36, or the next best with weights at hand)"
+    add("images", nargs="*", metavar="IMAGE", help="image or DICOM files, or folders of them")
+    words = "one of the 35, or of Table 3 (default: of those with weights in the study the one "
+    words += "that ranks its validation films best)"
     add("--model", metavar="ID", help=words)
-    words = "where records and weights lie (default: report/results)"
-    add("--results", type=Path, default=RESULTS, metavar="DIR", help=words)
-    words = "DATA/SPLIT (default: the last one trained that has weights)"
+    words, results = "where records and weights lie (default: report/results)", "report/results"
+    add("--results", type=options.folder, default=ROOT / results, metavar="DIR", help=words)
+    words = "DATA or DATA/SPLIT (default: the study of your own films that was trained last; where "
+    words += "there is none, the study of record)"
     add("--study", metavar="NAME", help=words)
-    add("--seed", type=whole, metavar="N", help="of the run (default: the lowest)")
+    add("--seed", type=options.count(0), metavar="N", help="of the run (default: the lowest)")
     words = "of the run, pixels a side (default: the largest)"
-    add("--image-size", type=whole, metavar="S", help=words)
+    add("--image-size", type=options.count(4), metavar="S", help=words)
     words = "call pneumonia what has a probability above P (default: the one that finds 95%% of "
     words += "pneumonia on the validation images)"
     add("--threshold", type=probability, metavar="P", help=words)
     words = "where the maps go, IMAGE-MODEL.png; earlier ones are replaced (default: maps)"
-    add("--maps", type=Path, default=Path("maps"), metavar="DIR", help=words)
+    add("--maps", type=options.folder, default=Path("maps"), metavar="DIR", help=words)
     add("--no-map", action="store_true", help="draw no maps")
     add("--json", action="store_true", help="print JSON, errors too")
     words = "read DICOM files all the same that are tagged as no frontal chest film"
     add("--any", action="store_true", help=words)
-    words = "score the model on the images, by the class folders that they lie in"
-    add("--evaluate", action="store_true", help=words)
     words = "write the model as a torch.export program (.pt2: float32 images (N, 1, S, S) in 0-1 "
     words += "-> logits) with a model card beside it"
-    add("--export", type=Path, metavar="FILE", help=words)
-    parser.error = fail
+    add("--export", type=options.folder, metavar="FILE", help=words)
     args = parser.parse_args(argv)
-    if not args.images and (args.evaluate or not args.export):
+    if not args.images and not args.export:
         fail("name images or folders of them; --help tells more")
     if args.export and args.export.suffix != ".pt2":
         fail(f"--export {args.export}: the name must end in .pt2")
     return args
 
 
+# ---- what is said
+
+
+def header(chosen, thresholds) -> list[str]:
+    """What is used, and how it decides."""
+    run, decides = chosen.run, thresholds.decision
+    size = f"{run.image_size}×{run.image_size} pixels"
+    lines = [
+        f"model {run.spec.id} ({chosen.why}), seed {run.seed}, {size}",
+        f"study {shown(chosen.study)}, trained on {shown(run.data['source'])}",
+    ]
+    if run.differs:
+        lines.append(f"not the paper's run: {', '.join(run.differs)}")
+    if decides:
+        above = f"pneumonia where the probability is above {decides.probability:.3f}"
+        lines.append(f"decision: {above} ({thresholds.reason})")
+    else:
+        lines.append(f"decision: {thresholds.reason}")
+    if thresholds.unsure:
+        low, high = thresholds.probability(thresholds.unsure)
+        why = "where validation films of both classes lie (all but 1 % of each at either end)"
+        lines.append(f"unsure: between {low:.3f} and {high:.3f}, {why}")
+    if thresholds.warning:
+        lines.append(f"warning: {thresholds.warning}")
+    return lines
+
+
 def told(answer: dict, thresholds) -> list[str]:
     """An image's lines."""
-    from xray.data_sources import shown
-
-    decision, other = answer["decision"] or "no decision (the model is dead)", []
-    decision += ", unsure" * answer["unsure"]
-    decides, sensitive = thresholds.decision, thresholds.sensitive
+    decides, sensitive, others = thresholds.decision, thresholds.sensitive, []
     if decides and decides is not thresholds.paper:
-        other.append(f"{answer['decision_paper']} at 0.5")
+        others.append(f"{answer['decision_paper']} at 0.5")
     if decides and sensitive and decides is not sensitive:
-        other.append(f"{answer['decision_sensitive']} at {sensitive.probability:.3f}")
+        others.append(f"{answer['decision_sensitive']} at {sensitive.probability:.3f}")
+    decision = answer["decision"] or "no decision (the model is dead)"
+    decision += ", unsure" * answer["unsure"]
     line = f"{shown(answer['image'])}: probability {answer['probability']:.3f}, {decision}"
-    line += f" ({', '.join(other)})" * bool(other)
-    line += f"; map {shown(answer['map'])}" * bool(answer["map"])
-    if parts := answer["map"] and answer["contributions"]:
-        line += f" (sum {parts['pixels']:+.2f}, from {parts['baseline']:.2f})"
-    elif reason := answer.get("map_reason"):
-        line += f"; no map: {reason}"
+    line += f" ({', '.join(others)})" * bool(others)
+    line += f"; says model {answer['model']} of {shown(answer['study'])}"
+    if answer["map"]:
+        parts = answer["contributions"]
+        sums = f"sum {parts['pixels']:+.2f}, from {parts['baseline']:.2f}"
+        line += f"; map {shown(answer['map'])} ({sums})"
+    elif "map_reason" in answer:
+        line += f"; no map: {answer['map_reason']}"
     lines = [line]
     if answer["logit"] == 0 and decides:
         says = 'a closed ReLU, which says "not pneumonia" and nothing more'
@@ -124,47 +126,11 @@ def told(answer: dict, thresholds) -> list[str]:
     return lines + [f"  warning: {text}" for text in answer["warnings"]]
 
 
-def header(chosen, thresholds) -> list[str]:
-    """What is used, and how it decides."""
-    from scipy.special import expit
-
-    run = chosen.run
-    size = f"{run.image_size}×{run.image_size} pixels"
-    lines = [f"model {run.spec.id}, seed {run.seed}, {size}, study {chosen.study}"]
-    if run.differs:
-        lines.append(f"not the paper's run: {', '.join(run.differs)}")
-    decision = thresholds.reason
-    if thresholds.decision:
-        above = f"{thresholds.decision.probability:.3f} ({thresholds.reason})"
-        decision = f"pneumonia where the probability is above {above}"
-    lines.append(f"decision: {decision}")
-    if thresholds.unsure:
-        band = (float(expit(logit / thresholds.temperature)) for logit in thresholds.unsure)
-        low, high = (f"{end:.3f}" for end in band)
-        why = "where validation films of both classes lie (all but 1 % of each at either end)"
-        lines.append(f"unsure: between {low} and {high}, {why}")
-    return lines
-
-
-def told_of_export(exported: dict) -> str:
-    from xray.data_sources import shown
-
-    return (
-        f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
-        f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
-        f"{exported['checked_on']}"
-    )
-
-
-def document(chosen, thresholds, answers: list, failed: list, exported, evaluated) -> dict:
+def document(chosen, thresholds, answers: list, failed: list, exported: dict | None) -> dict:
     """All of it, for --json."""
-    from xray.predict import NOTICE
-
-    run = chosen.run
-    kept = thresholds._asdict()
+    run, rules = chosen.run, thresholds._asdict()
     for name in ("paper", "sensitive", "decision"):
-        if one := kept[name]:
-            kept[name] = one._asdict() | {"probability": one.probability}
+        rules[name] = rules[name] and rules[name]._asdict()
     return {
         "model": run.spec.id,
         "seed": run.seed,
@@ -173,116 +139,91 @@ def document(chosen, thresholds, answers: list, failed: list, exported, evaluate
         "data": run.data,
         "differs_from_paper": run.differs,
         "weights": run.weights,
-        "thresholds": kept,
+        "thresholds": rules,
         "images": answers,
         "failed": failed,
-        "evaluated": evaluated,
         "exported": exported,
-        "notice": NOTICE,
+        "notice": predict_weights.NOTICE,
     }
 
 
-def plain(value):
-    """A value as JSON carries it: nan is null, a name that is no valid text is escaped."""
-    from xray.data_sources import shown
-
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
-        return shown(value)
-    return value
+def print_json(content: dict) -> None:
+    """With null for what is no number."""
+    plain = json.loads(json.dumps(content), parse_constant=lambda name: None)
+    print(json.dumps(plain, indent=1))
 
 
-def main(argv=None) -> int:
-    args = arguments(argv)
-    from tqdm import tqdm
+# ---- what is done
 
-    from xray import predict, predict_inputs, predict_weights
-    from xray.data_sources import shown
 
-    answers, failed, exported, evaluated = [], [], None, None
-
-    def fail_one(path, reason):
-        failed.append({"image": str(path), "reason": reason})
-        tqdm.write(f"error: {shown(path) or repr('')}: {reason}", file=sys.stderr)
+def work(args) -> None:
+    warnings.simplefilter("ignore")  # Pillow's and pydicom's, on odd metadata
+    answers, failed, exported = [], [], None
 
     def say(*lines):
         if not args.json:
-            tqdm.write("\n".join(lines), file=sys.stdout)
-            sys.stdout.flush()
+            options.say("\n".join(lines))
 
-    paths, problems = predict_inputs.find_files(args.images, None if args.no_map else args.maps)
-    for path, reason in problems:
+    def fail_one(path, reason):
+        failed.append({"image": predict.text(path), "reason": reason})
+        tqdm.write(f"error: {shown(path) or repr('')}: {reason}", file=sys.stderr)
+
+    files = predict.find(args.images, None if args.no_map else args.maps)
+    for path, reason in files.problems:
         fail_one(path, reason)
-    if not paths and not args.export:
+    if files.passed_over:
+        names = ", ".join(shown(path) for path in files.passed_over[:3])
+        names += ", …" if len(files.passed_over) > 3 else ""
+        count = f"{len(files.passed_over):,} files"
+        print(f"note: passed over, no images: {count} ({names})", file=sys.stderr)
+    if not files.images and not args.export:
         if args.json:
-            print(json.dumps(plain({"error": "no image can be read", "failed": failed})))
-        return 2
+            print_json({"error": "no image can be read", "failed": failed})
+        sys.exit(2)
     wanted = args.model, args.study, args.seed, args.image_size
     chosen = predict_weights.choose(args.results, *wanted)
     module = predict_weights.load_weights(chosen.run)
     thresholds = predict_weights.thresholds(chosen.run, args.threshold)
-    if args.evaluate:
-        from xray import predict_evaluate
-
-        labels = predict_evaluate.labels_of(paths, chosen.facts.get("classes"))
     for note in chosen.notes:
         print(f"note: {note}", file=sys.stderr)
     say(*header(chosen, thresholds))
     if args.export:
-        from xray import predict_export
-
-        exported = predict_export.write(chosen, module, thresholds, paths[:CHECKED], args.export)
-        say(told_of_export(exported))
-    folder = None if args.no_map or not paths else args.maps
+        checked = files.images[:CHECKED]
+        exported = predict_export.write(chosen, module, thresholds, checked, args.export)
+        say(
+            f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
+            f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
+            f"{exported['checked_on']}"
+        )
+    folder = None if args.no_map or not files.images else args.maps
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(paths), desc="images", unit="", leave=False, delay=2, disable=None) as bar:
-        for answer in predict.answers(paths, chosen, module, thresholds, folder, args.any):
+    about = chosen, module, thresholds, folder, args.any
+    with options.bar(total=len(files.images), label="images") as progress:
+        for answer in predict.answers(files.images, *about):
             if "reason" in answer:
                 fail_one(answer["image"], answer["reason"])
             else:
                 answers.append(answer)
                 say(*told(answer, thresholds))
-            bar.update()
-    if args.evaluate and answers:
-        evaluated = predict_evaluate.evaluate(answers, labels, thresholds)
-        say(*predict_evaluate.told(evaluated, thresholds))
+            progress.update()
     if args.json:
-        content = plain(document(chosen, thresholds, answers, failed, exported, evaluated))
-        print(json.dumps(content, indent=1, allow_nan=False))
+        print_json(document(chosen, thresholds, answers, failed, exported))
     say(predict_weights.NOTICE)
-    return 2 if failed else 0
+    if failed:
+        sys.exit(2)
 
 
-def run(argv=None) -> int:
-    """main, with every error that a person can meet in one line."""
-    warnings.simplefilter("ignore")  # Pillow's and pydicom's, on odd metadata
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
-    ARGUMENTS[:] = sys.argv[1:] if argv is None else argv
-    from xray.results import ResultsError
+def main(argv=None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
 
-    try:
-        return main(argv)
-    except KeyboardInterrupt:
-        fail("stopped", 130)
-    except BrokenPipeError:  # the reader of the output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        fail(f"{error.filename or 'output'}: {error.strerror or error}")
-    except ValueError as error:
-        from xray.predict_weights import PredictError
+    def fail(message):
+        if "--json" in argv:
+            print_json({"error": " ".join(shown(message).split())})
+        options.fail(shown(message))
 
-        if not isinstance(error, (PredictError, ResultsError)):
-            raise
-        fail(error)
+    options.run(work, arguments(argv, fail), fail)
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    main()

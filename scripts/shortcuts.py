@@ -98,7 +98,7 @@ def change_films(args, file: Path, load) -> None:
     from xray import changes, predict_weights, results
 
     place, split, name = results.beside(file), file.stem, f"{file.parent.name}/{file.stem}"
-    there = predict_weights.at_hand({name: file})
+    there = list(predict_weights.with_weights(file))
     wanted = [model for model in changes.MODELS if model in there] or there[:2]
     if not wanted:
         say("changed films: no model's weights are there; training one keeps its first seed's")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from xray import data, data_dicom, data_images, files, predict_likeness, results
+from xray import data, data_dicom, data_images, files, results
 from xray.data_sources import DataError
 
 QUIET = {"deadline": None, "derandomize": True, "database": None}
@@ -183,29 +183,6 @@ def strangers_records(changes):
             assert str(error).isprintable()
             return
         assert isinstance(run.differs, list) and results.select([run])
-
-
-SEEN = predict_likeness.learn(
-    np.random.default_rng(0).integers(0, 255, (100, 1, 32, 32)).astype("u1"), np.arange(100) % 2
-)
-FACTS = {"sizes": {"224x224": 9}, "classes": {"NORMAL": 0, "PNEUMONIA": 1}, "intensity": SEEN}
-
-
-@settings(max_examples=500, **QUIET)
-@given(st.sampled_from(_places(FACTS)), JSON)
-def strangers_facts(place, value):
-    facts = json.loads(json.dumps(FACTS))
-    target = facts
-    for key in place[:-1]:
-        target = target[key]
-    target[place[-1]] = value
-    try:
-        predict_likeness.check(facts)
-    except predict_likeness.Unusable:
-        return
-    for gray in (np.zeros((5, 5), np.uint8), np.eye(99, dtype=np.uint8) * 200):
-        assert isinstance(predict_likeness.unlike(gray, 0.0, facts, 16), list)
-    assert predict_likeness.average_films(facts, 16).shape == (2, 16, 16)
 
 
 # ---- tables

@@ -11,7 +11,7 @@ import resource, sys, warnings
 warnings.simplefilter("ignore")
 sys.path[:0] = [{root!r}, {tests!r}]
 import io, numpy, torch, PIL.Image
-from xray import data_dicom, data_images, predict_inputs, predict_likeness
+from xray import data_dicom, data_images
 torch.set_num_threads(1)
 stream = io.BytesIO()
 PIL.Image.new("RGB", (9, 9)).save(stream, "PNG")

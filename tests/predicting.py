@@ -33,7 +33,7 @@ def make_study(place: Path) -> Path:
     train.py.
     """
     films(place / "films")
-    words = f"--image-size {SIZE} --epochs 2 --seeds 3 --device cpu --out".split()
+    words = f"--image-size {SIZE} --epochs 2 --seeds 1 --device cpu --out".split()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XRAY_CACHE", str(place / "cache"))
         assert train("--data", place / "films", "--model", *ALL, *words, place / "out") == 0
@@ -43,8 +43,9 @@ def make_study(place: Path) -> Path:
 def call(capsys, *words) -> tuple[int, str, str]:
     """predict.py in this process: exit code, output, errors. No call may show a traceback."""
     capsys.readouterr()
+    code = 0
     try:
-        code = PREDICT.run([str(word) for word in words])
+        PREDICT.main([str(word) for word in words])
     except SystemExit as stop:
         code = stop.code
     out, err = capsys.readouterr()

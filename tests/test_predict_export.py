@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,27 +13,24 @@ from predicting import SIZE, ask
 
 from xray import data_phantoms, models, predict_export, predict_weights
 
+LOAD = (
+    "import json, sys, numpy, torch; extra = {'needs.json': ''}; "
+    "m = torch.export.load(sys.argv[1], extra_files=extra).module(); "
+    "x = torch.from_numpy(numpy.load(sys.argv[2])); "
+    "print(json.dumps([m(x).tolist(), m(x[:1]).tolist(), json.loads(extra['needs.json'])]))"
+)
+
 
 def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_path, capsys):
     pixels = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])
     np.save(tmp_path / "pixels.npy", pixels[:, None].astype(np.float32) / 255)
     for number, film in enumerate(pixels):
         Image.fromarray(film).save(tmp_path / f"{number}.png")
-    found = ask(
-        capsys,
-        study / "out" / "results",
-        *"--model 11 --no-map --export".split(),
-        tmp_path / "m.pt2",
-        *sorted(tmp_path.glob("*.png")),
-    )
-    code = (
-        "import json, sys, numpy, torch; extra = {'needs.json': ''}; "
-        "m = torch.export.load(sys.argv[1], extra_files=extra).module(); "
-        "x = torch.from_numpy(numpy.load(sys.argv[2])); "
-        "print(json.dumps([m(x).tolist(), m(x[:1]).tolist(), json.loads(extra['needs.json'])]))"
-    )
+    place, films = study / "out" / "results", sorted(tmp_path.glob("*.png"))
+    words = "--model", "11", "--no-map", "--export", tmp_path / "m.pt2"
+    found = ask(capsys, place, *words, *films)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, tmp_path / "m.pt2", tmp_path / "pixels.npy"],
+        [sys.executable, "-W", "ignore", "-c", LOAD, tmp_path / "m.pt2", tmp_path / "pixels.npy"],
         capture_output=True,
         text=True,
         check=True,
@@ -43,7 +41,7 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
     np.testing.assert_allclose(together, expected, atol=1e-5)
     np.testing.assert_allclose(alone, expected[:1], atol=1e-5)
     card = (tmp_path / "m-card.md").read_text()
-    run = predict_weights.choose(study / "out" / "results", "11").run
+    run = predict_weights.choose(place, "11").run
     for text in (
         predict_weights.NOTICE,
         run.data["fingerprint"],
@@ -52,21 +50,70 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
         "95 % interval",
         'torch.export.load("m.pt2")',
         "16×16 pixels instead of",
-        "CC BY 4.0",
         f"torch {needs['torch']} or later",
         "DICOM was read thus",
+        "train 16 normal and 16 pneumonia, validation 8 normal and 8 pneumonia",
+        "NORMAL is normal, PNEUMONIA is pneumonia",
+        "40x40 in the files, 8 bits; brought to 16×16",
+        "labels: the names of class folders",
+        "**Split**: the source's own.",
+        "**Patients**: whether any has images in both training and test is not known.",
+        "only 8 normal and 8 pneumonia images to validate on",
     ):
         assert text in card, text
+    for text in ("Kermany", "CC BY", "asks that their source is named"):
+        assert text not in card, "data of one's own are nobody else's"
+    assert "**Licence**: not known here" in card
+
+
+@pytest.mark.parametrize(
+    "facts, split, text",
+    [
+        ({"made": {"protocol": "image", "seed": 3, "splits": ["validation", "test"]}}, "given",
+         "**Split**: validation, test made by image, seed 3; the source has none."),
+        ({}, "patient-3", "**Split**: a new one, patient-3, in the proportions of"),
+        ({}, "patient-3", "**Patients**: none has images in both training and test."),
+        ({"bits": 12, "modes": {"I;16": 12}, "sizes": {"40x50": 3, "60x50": 9}}, "given",
+         "2 sizes in the files, most often 60x50, 16 bits, of which 12 are in use; brought to 16"),
+        ({"patients": {"overlap": {"test in train": {"all": {"images": 8, "shared": 3}}}}}, "given",
+         "**Patients**: 3 of 8 test images are of patients with images in training too"),
+        ({"patients": {"overlap": {"test in train": {"all": {"images": 8, "shared": 0}}}}}, "given",
+         "**Patients**: none is known to have images in both"),
+        ({"classes": {"well": 0, "viral": 1, "bacterial": 1}}, "given",
+         "well is normal, viral is pneumonia, bacterial is pneumonia"),
+    ],
+)  # fmt: skip
+def test_the_card_says_how_the_data_were_read(study, facts, split, text):
+    chosen = predict_weights.choose(study / "out" / "results", "20")
+    run = replace(chosen.run, split=split)
+    chosen = chosen._replace(run=run, facts=chosen.facts | facts)
+    assert text in predict_export.card(chosen, predict_weights.thresholds(run), "m.pt2")
+
+
+def test_the_card_names_the_papers_data_where_it_is_those(study):
+    chosen = predict_weights.choose(study / "out" / "results", "20")
+    data = chosen.run.data | {"source": "keremberke/chest-xray-classification"}
+    chosen = chosen._replace(run=replace(chosen.run, data=data))
+    card = predict_export.card(chosen, predict_weights.thresholds(chosen.run), "m.pt2")
+    for text in ("CC BY 4.0", "Kermany", "keremberke", "asks that their source is named"):
+        assert text in card
+
+
+def test_the_brier_score_is_of_the_probability_that_is_told(study):
+    chosen = predict_weights.choose(study / "out" / "results", "20")
+    thresholds = predict_weights.thresholds(chosen.run)._replace(temperature=3.0)
+    chance = thresholds.probability(chosen.run.logits["test"])
+    brier = ((chance - chosen.run.labels["test"]) ** 2).mean()
+    card = predict_export.card(chosen, thresholds, "m.pt2")
+    assert f"| Brier score of the probability (0 is best) | {brier:.3f} |" in card
 
 
 def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
     chosen = predict_weights.choose(study / "out" / "results", "20")
     module = predict_weights.load_weights(chosen.run)
     other = models.build(chosen.run.spec, SIZE, seed=9)
-    real = torch.export.export
-    monkeypatch.setattr(
-        torch.export, "export", lambda _, *rest, **options: real(other, *rest, **options)
-    )
+    real = predict_export.exported
+    monkeypatch.setattr(predict_export, "exported", lambda _, size: real(other, size))
     with pytest.raises(predict_weights.PredictError, match="other logits"):
         predict_export.write(
             chosen, module, predict_weights.thresholds(chosen.run), [], tmp_path / "m.pt2"

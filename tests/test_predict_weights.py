@@ -1,107 +1,143 @@
-"""Which run predicts, and weights that are missing or spoiled."""
+"""Which run predicts, weights that are missing or spoiled, and which threshold decides."""
 
 import hashlib
-import subprocess
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
-from predicting import SIZE, call
-from safetensors.torch import load_file, save_file
+from predicting import SIZE, ask, call
 
-from xray import data_phantoms, predict_weights, results
+from xray import data_phantoms, files, predict_weights, results
+from xray.results import Run
+from xray.specs import MODELS
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(data_phantoms.draw(1, True, 24)).save(path)
+    return path
+
+
+# ---- which run
 
 
 def test_the_run_of_the_lowest_seed_and_the_largest_size_is_taken(records):
     run = predict_weights.choose(records, "20").run
-    content = run.file.with_suffix(".safetensors").read_bytes()
-    for seed, size in ((0, SIZE), (0, 8), (2, SIZE)):
-        name = results.run_name(run.spec, seed, size)
-        (run.file.parent / f"{name}.safetensors").write_bytes(content)
-        results.save(
-            run.file.parent,
-            replace(
-                run,
-                seed=seed,
-                image_size=size,
-                weights=run.weights | {"file": f"{name}.safetensors"},
-            ),
-            name,
-        )
+    content = results.weights_path(run).read_bytes()
+    for seed, size in ((0, SIZE), (0, 8), (2, SIZE)):  # beside seed 1
+        other = replace(run, seed=seed, image_size=size)
+        other = replace(other, weights=run.weights | {"file": f"{other.name}.safetensors"})
+        results.weights_path(other).write_bytes(content)
+        results.append(run.file, other)
     found = [
         predict_weights.choose(records, "20", seed=seed, image_size=size).run
-        for seed, size in ((None, None), (3, None), (None, 8))
+        for seed, size in ((None, None), (1, None), (None, 8))
     ]
-    assert [(run.seed, run.image_size) for run in found] == [(0, SIZE), (3, SIZE), (0, 8)]
+    assert [(run.seed, run.image_size) for run in found] == [(0, SIZE), (1, SIZE), (0, 8)]
 
 
-def test_a_study_is_found_by_latest_or_by_name(records):
-    first = predict_weights.choose(records, "20").study
-    other = records / "other-00000000" / "given"
-    subprocess.run(["cp", "-r", records / first.split("/")[0], other.parent], check=True)
+def test_without_a_model_the_best_on_validation_speaks_and_why_is_said(records, film, capsys):
+    """Not the one of a fixed list, which a study of one's own may lack."""
+    file = predict_weights.choose(records, "20").run.file
+    runs = predict_weights.with_weights(file)
+    assert list(runs) == ["11", "20", "21"]
+    labels = runs["11"].labels["validation"]
+    for model, sign in (("11", 1), ("20", -1), ("21", -1)):
+        right = sign * np.where(labels == 1, 2.0, -2.0).astype(np.float32)
+        logits = runs[model].logits | {"validation": right}
+        results.append(file, replace(runs[model], logits=logits), again=True)
+    code, out, _ = call(capsys, "--results", records, "--no-map", film)
     assert (
-        (records / "latest").read_text().strip()
-        == first
-        == predict_weights.choose(records, "20").study
+        code == 0 and "model 11 (of 3 with weights there the best on the validation films)" in out
     )
-    (records / "latest").write_text("other-00000000/given\n")
-    assert predict_weights.choose(records, "20").study == "other-00000000/given"
-    assert [
-        predict_weights.choose(records, "20", study=name).study
-        for name in (first, first.split("/")[0])
-    ] == [first] * 2
-    for path in other.glob("20-*.safetensors"):
+
+
+def copied(records, name: str, **facts):
+    """Another study: a copy of the first one under a name, with other facts of its data."""
+    first = next(path for path in records.iterdir() if path.is_dir())
+    shutil.copytree(first, records / name)
+    known = files.read_json(first / "data.json")
+    files.write_json(records / name / "data.json", known | facts)
+    return f"{name}/given"
+
+
+def test_the_study_trained_last_speaks_and_each_answer_says_so(records, film, capsys):
+    first = predict_weights.choose(records).study
+    other = copied(records, "other-00000000")
+    for last in (other, first):
+        (records / "latest").write_text(f"{last}\n")
+        found = ask(capsys, records, "--no-map", film)
+        assert found["study"] == last
+        assert [(one["study"], one["model"]) for one in found["images"]] == [(last, found["model"])]
+    code, out, _ = call(capsys, "--results", records, "--no-map", "--model", "20", film)
+    assert code == 0 and f"says model 20 of {first}" in out and f"study {first}, trained on" in out
+    names = (other, other.split("/")[0])
+    assert {predict_weights.choose(records, "20", study=name).study for name in names} == {other}
+
+
+def test_a_study_without_such_weights_is_passed_over_with_a_note(records, film, capsys):
+    first = predict_weights.choose(records).study
+    other = copied(records, "other-00000000")
+    (records / "latest").write_text(f"{other}\n")
+    for path in (records / "other-00000000" / "weights").glob("20-*"):
         path.unlink()
-    assert (
-        predict_weights.choose(records, "20").study == first
-    )  # the latest has no weights of that model
-    with pytest.raises(predict_weights.PredictError, match="holds no study 'no-such'"):
-        predict_weights.choose(records, "20", study="no-such")
+    code, out, err = call(capsys, "--results", records, "--no-map", "--model", "20", film)
+    assert code == 0 and f"study {first}" in out
+    assert err == f"note: study {other} has no weights of model 20; another one speaks\n"
 
 
-def test_a_model_without_weights_says_how_to_make_them(records, tmp_path, capsys, monkeypatch):
-    film = tmp_path / "x.png"
-    Image.fromarray(data_phantoms.draw(1, True, 24)).save(film)
-    code, out, err = call(capsys, "--results", records, "--model", "22", film)
-    assert (
-        code == 2
-        and len(err.splitlines()) == 1
-        and "scripts/train.py --model 22" in err
-        and "11, 20, 21" in err
-    )
-    code, out, err = call(capsys, "--results", records, "--no-map", film)
-    assert code == 0 and "model 20" in out + err, "without --model the best with weights at hand"
-    monkeypatch.setattr(predict_weights, "DEFAULTS", ("26b",))
-    code, out, err = call(capsys, "--results", records, film)
-    assert code == 2 and "no --model is given" in err and "--model 26b" in err
+@pytest.mark.parametrize("kind", ["films", "phantom"])
+def test_films_in_the_box_and_phantoms_do_not_displace_a_study(records, kind):
+    first = predict_weights.choose(records).study
+    box = copied(records, "box-00000000", kind=kind)
+    (records / "latest").write_text(f"{box}\n")
+    assert predict_weights.choose(records).study == first
+    assert predict_weights.choose(records, study=box).study == box
+    shutil.rmtree(records / first.split("/")[0])
+    assert predict_weights.choose(records).study == box, "the only one"
+
+
+def test_a_model_without_weights_says_how_to_make_them(records, film, tmp_path, capsys):
+    def refused(*words):
+        code, out, err = call(capsys, "--results", records, *words, film)
+        assert (code, out) == (2, "") and len(err.splitlines()) == 1, err
+        return err
+
+    err = refused("--model", "22")
+    assert "scripts/train.py --model 22" in err and "at hand: 11, 20, 21" in err
+    assert "--force" not in err
     for path in records.rglob("20-*.safetensors"):
         path.unlink()
-    code, out, err = call(capsys, "--results", records, "--model", "20", film)
-    assert (
-        code == 2
-        and "--image-size 16 --seeds 3 --epochs 2" in err
-        and "--force" in err
-        and "11, 21" in err
+    err = refused("--model", "20")
+    assert "--model 20" in err and f"--image-size {SIZE}" in err and "--force" in err
+    assert "--seeds 7" in refused("--model", "20", "--seed", "7")
+    assert "at hand: 11, 21" in err
+    assert refused("--model", "99x") == (
+        "error: there is no model '99x'; python scripts/train.py --list prints all\n"
     )
-    assert call(capsys, "--results", records, "--model", "99x", film)[::2] == (
-        2,
-        "error: there is no model '99x'; python scripts/train.py --list prints all\n",
-    )
-    code, out, err = call(capsys, "--results", tmp_path / "none", "--model", "20", film)
-    assert code == 2 and "holds no records" in err and len(err.splitlines()) == 1
+    assert "no study named 'no-such'" in refused("--study", "no-such")
+    for path in records.rglob("*.safetensors"):
+        path.unlink()
+    assert "no such weights of any model" in refused()
+    code, _, err = call(capsys, "--results", tmp_path / "none", film)
+    assert code == 2 and "train something first" in err and len(err.splitlines()) == 1
 
 
-def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
-    film = tmp_path / "x.png"
-    Image.fromarray(data_phantoms.draw(1, True, 24)).save(film)
+# ---- its weights
+
+
+def test_spoiled_weights_are_refused_in_one_line(records, film, capsys):
     run = predict_weights.choose(records, "20").run
-    path = run.file.with_suffix(".safetensors")
+    path = results.weights_path(run)
     content = path.read_bytes()
 
-    def refused(changed: bytes, sha256: str | None = None, file: str = path.name) -> str:
+    def refused(changed: bytes, sha256: str | None = None) -> str:
         path.write_bytes(changed)
-        weights = {"file": file, "sha256": sha256 or run.weights["sha256"]}
-        results.save(run.file.parent, replace(run, weights=weights), run.file.stem)
+        weights = run.weights | ({"sha256": sha256} if sha256 else {})
+        results.append(run.file, replace(run, weights=weights), again=True)
         code, out, err = call(capsys, "--results", records, "--model", "20", film)
         assert code == 2 and out == "" and len(err.splitlines()) == 1 and err.startswith("error: ")
         return err
@@ -110,19 +146,90 @@ def test_spoiled_weights_are_refused_in_one_line(records, tmp_path, capsys):
         return hashlib.sha256(changed).hexdigest()
 
     altered = content[:-1] + bytes([content[-1] ^ 1])
-    assert "checksum differs" in refused(altered) and "checksum differs" in refused(content[:-100])
+    assert "checksum differs" in refused(altered)
     assert "checksum differs" in refused(b"")
-    assert refused(content[:-100], digest(content[:-100]))
-    other = predict_weights.choose(records, "11").run.file.with_suffix(".safetensors").read_bytes()
-    assert "not the weights of model 20" in refused(other, digest(other))
-    path.write_bytes(content)
-    infinite = {key: value / 0 for key, value in load_file(path).items()}
-    save_file(infinite, tmp_path / "inf")
-    assert "not finite" in refused(
-        (tmp_path / "inf").read_bytes(), digest((tmp_path / "inf").read_bytes())
+    assert "train the run again with --force" in refused(content[:-100], digest(content[:-100]))
+    other = results.weights_path(predict_weights.choose(records, "11").run).read_bytes()
+    assert "Missing key" in refused(other, digest(other))
+
+
+# ---- which threshold decides
+
+
+def made_up(name: str, stored, labels) -> Run:
+    stored, labels = np.array(stored, np.float32), np.array(labels)
+    return Run(
+        spec=MODELS[name],
+        seed=0,
+        image_size=SIZE,
+        split="given",
+        data={"name": "m", "source": "m", "fingerprint": "0" * 64, "phantom": False, "skipped": 0},
+        engine="direct",
+        engine_reason="",
+        precision="fp32",
+        pixel_step=1.0,
+        status="finished",
+        history={},
+        logits={"validation": stored, "test": stored},
+        labels={"validation": labels, "test": labels},
+        environment={},
     )
-    (path.parent.parent / "out.safetensors").write_bytes(content)
-    assert "outside of its own folder" in refused(content, file="../out.safetensors")
-    run.file.write_text("{")
-    code, out, err = call(capsys, "--results", records, "--model", "20", film)
-    assert code == 2 and "damaged" in err and len(err.splitlines()) == 1
+
+
+def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
+    stored = np.linspace(-3, 3, 200)
+    labels = (np.arange(200) >= 80).astype(int)
+    found = predict_weights.thresholds(made_up("20", stored, labels))
+    assert found.decision is found.sensitive and found.paper.logit == 0
+    assert found.sensitive.sensitivity >= 0.95 > found.paper.sensitivity
+    assert found.sensitive.specificity > 0.9
+    own = predict_weights.thresholds(made_up("20", stored, labels), 0.9)
+    assert own.decision.name == "given" and own.sensitive
+    assert own.decision.probability == pytest.approx(0.9)
+
+
+def test_a_threshold_that_calls_everything_pneumonia_does_not_decide():
+    stored = np.maximum(0, np.linspace(-3, 3, 100))  # an MLP that shuts off half of the pneumonia
+    found = predict_weights.thresholds(made_up("21", stored, np.tile([0, 1], 50)))
+    assert found.sensitive is None and found.decision is found.paper
+    assert "every normal" in found.reason
+
+
+def test_a_model_with_one_answer_decides_nothing():
+    found = predict_weights.thresholds(made_up("6", np.zeros(20), np.tile([0, 1], 10)), 0.2)
+    assert found.decision is None and "dead" in found.reason
+
+
+def test_one_class_of_validation_images_leaves_the_papers_rule():
+    found = predict_weights.thresholds(made_up("20", [1.0, 2, 3], [0, 0, 0]))
+    assert found.sensitive is None and found.decision is found.paper
+    assert np.isnan(found.paper.sensitivity) and found.paper.specificity == 0
+
+
+def test_the_probability_is_calibrated_on_the_validation_images():
+    logits = np.repeat([-4.0, 4.0], 100)  # right in nine of ten, whatever the logit claims
+    labels = np.tile(np.arange(10) == 0, 20).astype(int)
+    labels[100:] = 1 - labels[100:]
+    found = predict_weights.thresholds(made_up("20", logits, labels), 0.8)
+    assert found.temperature == pytest.approx(4 / np.log(9), rel=1e-3)
+    assert found.decision.logit == pytest.approx(found.temperature * np.log(4))
+    assert found.decision.probability == pytest.approx(0.8)
+    assert found.probability(np.float32([-4, 0, 4])) == pytest.approx([0.1, 0.5, 0.9], rel=1e-3)
+
+
+def test_an_answer_is_unsure_where_both_classes_lie():
+    logits = np.concatenate([np.arange(-100, 0), np.arange(-10, 90)]).astype(float)
+    labels = np.repeat([0, 1], 100)
+    low, high = predict_weights.thresholds(made_up("20", logits, labels)).unsure
+    assert low == pytest.approx(-9) and high == pytest.approx(-2)
+    apart = np.where(labels == 1, 5.0 + logits % 3, -5.0 - logits % 3)
+    assert predict_weights.thresholds(made_up("20", apart, labels)).unsure is None
+
+
+@pytest.mark.parametrize("normal, ill, told", [(50, 50, False), (49, 900, True), (900, 3, True)])
+def test_a_small_validation_set_is_said(normal, ill, told):
+    labels = np.repeat([0, 1], [normal, ill])
+    logits = np.linspace(-3, 3, normal + ill)
+    warning = predict_weights.thresholds(made_up("20", logits, labels)).warning
+    assert bool(warning) == told
+    assert not told or f"only {normal} normal and {ill} pneumonia images" in warning

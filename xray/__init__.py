@@ -18,6 +18,7 @@ Data
     data_tables            sources that are tables: CSV, JSON lines, parquet, save_to_disk
     data_choices           what a person says of a source; which classes are pneumonia
     data_splits            patients, splits made and made anew, the audit
+    equalise               films with equal grey levels
     data_images            one image file -> one gray film
     data_dicom             one DICOM file -> gray pixels as a viewer shows them
     data_phantoms          synthetic radiographs, for tests
@@ -45,15 +46,12 @@ Experiments beside the study
     deaths                 the census as probabilities, and held against trained runs
     swings                 how much of a score is the luck of epoch, seed and split
 Prediction
-    predict                a person's images through a trained run
+    predict                a person's images, DICOM included, through a trained run
     predict_weights        which run, its weights and its thresholds
-    predict_inputs         image files and DICOM, found and made ready
     predict_likeness       is an image like the training's films?
     predict_maps           what drove a prediction, pixel by pixel
-    predict_evaluate       the model's scores on a person's labelled images
     predict_export         the model for use elsewhere, with its card
 What the models see
-    equalise               films with equal grey levels
     baselines              what logistic regression tells from little of a film, without a lung
     changes                test films changed on purpose, shown to trained weights
     external               trained models and baselines on films of another hospital

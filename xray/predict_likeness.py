@@ -6,6 +6,7 @@ import base64
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from xray.data_images import resize
@@ -15,7 +16,7 @@ COARSE = 16  # squares a side of what films are compared by
 AXES = 64  # principal axes of the films, at most
 LEAST = 100  # films from which their likeness can be learned
 MOST = 2000  # films that it is learned from, at most
-# mean chroma of 255, see predict_inputs.Film: tinted scans stay under it, photographs do not
+# mean chroma of 255 (see data_images.Film): tinted scans stay under it, photographs do not
 COLOURFUL = 12
 MARGIN = 0.1  # of the training images' 99 % range: how far brightness and contrast may lie outside
 # Width over height of a film, where the training's are unknown, since their images were brought to
@@ -37,19 +38,12 @@ KINDS = {
 PERCENTILES = {"layout": 99.0, "distance": 99.5}
 
 
-def from_afar(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, for any S."""
-    step = max(1, images.shape[-1] // 160)  # of a large image a grid of pixels is enough
-    found = []
-    for start in range(0, len(images), 256):
-        part = np.array(images[start : start + 256, 0, ::step, ::step])
-        found.append(functional.adaptive_avg_pool2d(torch.from_numpy(part).float(), AFAR))
-    return torch.cat(found).numpy()
+# ---- learned once a study, kept in its data.json
 
 
 def learn(images: np.ndarray, labels: np.ndarray) -> dict:
     """What `unlike` compares with, of training images uint8 (N, 1, S, S), N > 0, and their labels;
-    JSON-able. 4,077 images took 6 s on one core.
+    JSON-able.
 
     brightness, contrast: percentiles 0.5, 50 and 99.5 over the images of their mean and standard
     deviation, 0-255. averages: the mean normal film and the mean one with pneumonia (AFAR, AFAR),
@@ -68,13 +62,25 @@ def learn(images: np.ndarray, labels: np.ndarray) -> dict:
         rest = afar[~held_out]
         films = _learn_films(rest[:: -(-len(rest) // MOST)])
         measured = measure(afar[held_out], films)
-        limits = {name: np.percentile(measured[name], q) for name, q in PERCENTILES.items()}
         found["films"] = {name: _packed(values) for name, values in films.items()}
-        found["films"]["limits"] = {name: round(float(x), 4) for name, x in limits.items()}
+        found["films"]["limits"] = {
+            name: round(float(np.percentile(measured[name], q)), 4)
+            for name, q in PERCENTILES.items()
+        }
     return found
 
 
-def _learn_films(afar: np.ndarray) -> dict:
+def from_afar(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, 1, S, S) -> float32 (N, AFAR, AFAR): means over squares, 0-255, for any S."""
+    step = max(1, images.shape[-1] // 160)  # of a large image a grid of pixels is enough
+    found = []
+    for start in range(0, len(images), 256):
+        part = np.array(images[start : start + 256, 0, ::step, ::step])
+        found.append(functional.adaptive_avg_pool2d(torch.from_numpy(part).float(), AFAR))
+    return torch.cat(found).numpy()
+
+
+def _learn_films(afar: np.ndarray) -> dict[str, np.ndarray]:
     """mean (COARSE²,) of the films' standardised small pictures; axes (K, COARSE²), principal;
     spread (K,), standard deviations along them; rest (1,), the median square that they leave;
     readout (K + 1, KINDS), weights and biases of a softmax regression that tells how a film was
@@ -82,26 +88,23 @@ def _learn_films(afar: np.ndarray) -> dict:
     seen = _standard(afar)
     mean = seen.mean(0)
     _, scale, axes = np.linalg.svd(seen - mean, full_matrices=False)
-    count = min(AXES, len(seen) // 4)
-    axes, spread = axes[:count], scale[:count] / np.sqrt(len(seen)) + 1e-6
+    axes = axes[: min(AXES, len(seen) // 4)]
+    spread = scale[: len(axes)] / np.sqrt(len(seen)) + 1e-6
     place = (seen - mean) @ axes.T
     rest = np.median(((seen - mean) ** 2).sum(1) - (place**2).sum(1))
-    films = {"mean": mean, "axes": axes, "spread": spread, "rest": np.array([max(rest, 1e-6)])}
+
     moved = np.concatenate([_standard(move(afar, kind)) for kind in KINDS])
-    inputs = torch.from_numpy(((moved - mean) @ axes.T / spread).astype(np.float32))
-    target = torch.arange(len(KINDS)).repeat_interleave(len(afar))
-    readout = torch.zeros(count + 1, len(KINDS), requires_grad=True)
-    optimizer = torch.optim.LBFGS([readout], max_iter=120, line_search_fn="strong_wolfe")
-
-    def loss():
-        optimizer.zero_grad()
-        error = functional.cross_entropy(inputs @ readout[:-1] + readout[-1], target)
-        error = error + 1e-3 * (readout[:-1] ** 2).sum()
-        error.backward()
-        return error
-
-    optimizer.step(loss)
-    return films | {"readout": readout.detach().numpy()}
+    kinds = np.repeat(np.arange(len(KINDS)), len(afar))
+    # C: a penalty of 1e-3 times the squared weights on the mean cross-entropy
+    regression = LogisticRegression(C=500 / len(moved), max_iter=500)
+    regression.fit((moved - mean) @ axes.T / spread, kinds)
+    return {
+        "mean": mean,
+        "axes": axes,
+        "spread": spread,
+        "rest": np.array([max(rest, 1e-6)]),
+        "readout": np.vstack([regression.coef_.T, regression.intercept_]),
+    }
 
 
 def _standard(afar: np.ndarray) -> np.ndarray:
@@ -120,27 +123,74 @@ def move(afar: np.ndarray, kind: str) -> np.ndarray:
     if kind == "upright":
         return afar
     draw = np.random.default_rng(0).random(len(afar))
-    part, none, one = 0.44 + 0.18 * draw, np.zeros(len(afar)), np.ones(len(afar))
+    part = 0.44 + 0.18 * draw
     angle = np.radians(12 + 18 * draw) * (-1 if kind == "tilted back" else 1)
-    across, up = {"mirrored": (one, -one), "turned": (-one, -one)}.get(kind, (one, one))
-    rows = {
-        "left": [part, none, part - 1, none, one, none],
-        "right": [part, none, 1 - part, none, one, none],
-        "top": [one, none, none, none, part, part - 1],
-        "bottom": [one, none, none, none, part, 1 - part],
-    }.get(kind, [across, none, none, none, up, none])
+    # each film's affine map from places in the picture to places in the film, both -1 to 1
+    grid = np.tile(np.eye(2, 3, dtype=np.float32), (len(afar), 1, 1))
     if kind.startswith("tilted"):
-        cosine, sine = np.cos(angle), np.sin(angle)
-        rows = [cosine, -sine, none, sine, cosine, none]
-    grid = torch.from_numpy(np.stack(rows, 1).reshape(-1, 2, 3).astype(np.float32))
-    grid = functional.affine_grid(grid, (len(afar), 1, AFAR, AFAR), align_corners=False)
+        grid[:, 0, 0] = grid[:, 1, 1] = np.cos(angle)
+        grid[:, 1, 0] = np.sin(angle)
+        grid[:, 0, 1] = -grid[:, 1, 0]
+    elif kind in ("mirrored", "turned"):
+        grid[:, 1, 1] = -1
+        grid[:, 0, 0] = 1 if kind == "mirrored" else -1
+    else:
+        axis = 0 if kind in ("left", "right") else 1
+        grid[:, axis, axis] = part
+        grid[:, axis, 2] = part - 1 if kind in ("left", "top") else 1 - part
+    grid = functional.affine_grid(
+        torch.from_numpy(grid), (len(afar), 1, AFAR, AFAR), align_corners=False
+    )
     moved, films = np.empty_like(afar), torch.from_numpy(afar)[:, None]
-    for half, outside in ((slice(0, None, 2), "zeros"), (slice(1, None, 2), "border")):
-        shown = functional.grid_sample(
-            films[half], grid[half], padding_mode=outside, align_corners=False
-        )
-        moved[half] = shown[:, 0].numpy()
+    for first, outside in ((0, "zeros"), (1, "border")):
+        moved[first::2] = functional.grid_sample(
+            films[first::2], grid[first::2], padding_mode=outside, align_corners=False
+        )[:, 0]
     return moved
+
+
+def _packed(values: np.ndarray) -> str:
+    return base64.b64encode(np.asarray(values, "<f2").tobytes()).decode()
+
+
+# ---- used at each prediction; facts: the study's data.json
+
+
+def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> list[str]:
+    """In what an image differs from those of the training, one line each.
+
+    gray: uint8 (H, W). Told are: the ratio of its sides; its size, where its longer side is less
+    than half of theirs; colour, above COLOURFUL; brightness and contrast, where they lie outside of
+    the 99 % range of the training images by more than MARGIN of it; a layout and a distance (see
+    `measure`) above their limits. What data.json does not say is not compared.
+    """
+    found = _unlike_in_shape(gray.shape, facts["sizes"]) if facts.get("sizes") else []
+    if chroma > COLOURFUL:
+        found.append(f"it is in colour (chroma {chroma:.0f} of 255), radiographs are gray")
+    if not (ranges := facts.get("intensity")):
+        return found
+    afar = from_afar(resize(gray, image_size)[None, None])
+    for name, value in (("brightness", afar.mean()), ("contrast", afar.std())):
+        low, _, high = ranges[name]
+        margin = MARGIN * (high - low)
+        if not low - margin <= value <= high + margin:
+            found.append(f"its {name} is {value:.0f}, {low:.0f} to {high:.0f} in training images")
+    if "films" not in ranges:
+        return found
+    measured, limits = measure(afar, _unpacked(ranges["films"])), ranges["films"]["limits"]
+    if measured["layout"][0] > limits["layout"]:
+        like = list(KINDS.values())[measured["kind"][0]]
+        found.append(
+            f"its layout is not that of an upright, whole, frontal film: most like {like} (or it "
+            "is a lateral, or no chest film)"
+        )
+    if (distance := measured["distance"][0]) > limits["distance"]:
+        found.append(
+            f"its distance from the training films is {distance:.1f}, at most "
+            f"{limits['distance']:.1f} for 995 in 1,000 of them (another kind of film or of "
+            "patients, a negative, no chest film?)"
+        )
+    return found
 
 
 def measure(afar: np.ndarray, films: dict) -> dict[str, np.ndarray]:
@@ -158,111 +208,40 @@ def measure(afar: np.ndarray, films: dict) -> dict[str, np.ndarray]:
     return {"distance": distance, "layout": layout, "kind": scores[:, 1:].argmax(1).numpy() + 1}
 
 
-def _packed(values: np.ndarray) -> str:
-    return base64.b64encode(np.asarray(values, "<f2").tobytes()).decode()
-
-
-def films_of(facts: dict) -> dict | None:
-    """What data.json holds of the films, unpacked, with its limits; None where it holds nothing.
-    Raises ValueError, KeyError or TypeError where that is not what `learn` gave."""
-    if (stored := facts.get("intensity", {}).get("films")) is None:
-        return None
-    films = {}
-    for name in ("mean", "axes", "spread", "rest", "readout"):
-        values = np.frombuffer(base64.b64decode(stored[name]), "<f2").astype(np.float32)
-        shape = {"axes": (-1, COARSE**2), "readout": (-1, len(KINDS))}.get(name, (-1,))
-        films[name] = values.reshape(shape)
-    count = len(films["spread"])
-    shapes = [values.shape for values in films.values()]
-    right = [(COARSE**2,), (count, COARSE**2), (count,), (1,), (count + 1, len(KINDS))]
-    if shapes != right or not all(np.isfinite(values).all() for values in films.values()):
-        raise ValueError("not the films' likeness")
-    return films | {"limits": {name: float(stored["limits"][name]) for name in PERCENTILES}}
-
-
-class Unusable(ValueError):
-    """A data.json that holds other things than training writes."""
-
-
-def check(facts: dict) -> None:
-    """Raises Unusable where `unlike` or average_films would stumble over a study's data.json."""
-    try:
-        if sum(facts.get("sizes", {}).values()) > 10**8:
-            raise ValueError
-        unlike(np.zeros((2, 2), np.uint8), 0.0, facts, 4)
-        average_films(facts, 4)
-        named = all(isinstance(x, str) for x in facts.get("classes", {}))
-        if not named or not set(facts.get("classes", {}).values()) <= {0, 1}:
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):
-        raise Unusable("data.json: not as training writes it") from None
+def _unpacked(stored: dict) -> dict[str, np.ndarray]:
+    """What _learn_films gave, from data.json."""
+    shapes = {"axes": (-1, COARSE**2), "readout": (-1, len(KINDS))}
+    return {
+        name: np.frombuffer(base64.b64decode(stored[name]), "<f2")
+        .astype(np.float32)
+        .reshape(shapes.get(name, (-1,)))
+        for name in ("mean", "axes", "spread", "rest", "readout")
+    }
 
 
 def average_films(facts: dict, size: int) -> np.ndarray:
     """The mean normal film of the training and the mean one with pneumonia, float32 (2, size, size)
-    in 0-1; both an even gray where data.json does not hold them. Raises as films_of."""
+    in 0-255; both an even gray where data.json does not hold them."""
     if not (stored := facts.get("intensity", {}).get("averages")):
-        return np.full((2, size, size), 0.5, np.float32)
+        return np.full((2, size, size), 127.5, np.float32)
     films = np.stack([np.frombuffer(base64.b64decode(one), np.uint8) for one in stored])
-    films = torch.from_numpy(films.reshape(2, 1, AFAR, AFAR) / np.float32(255))
+    films = torch.from_numpy(films.reshape(2, 1, AFAR, AFAR).astype(np.float32))
     return functional.interpolate(films, (size, size), mode="bilinear")[:, 0].numpy()
 
 
-def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> list[str]:
-    """In what an image differs from those of the training, one line each; facts: the study's
-    data.json.
-
-    gray: uint8 (H, W). Told are: the ratio of its sides; its size, where its longer side is less
-    than half of theirs; colour, above COLOURFUL; brightness and contrast, where they lie outside of
-    the 99 % range of the training images by more than MARGIN of it; a layout and a distance (see
-    `measure`) above their limits. What data.json does not say is not compared.
-    """
-    found = _unlike_in_shape(gray.shape, facts.get("sizes"))
-    if chroma > COLOURFUL:
-        found.append(f"it is in colour (chroma {chroma:.0f} of 255), radiographs are gray")
-    if not (ranges := facts.get("intensity")):
-        return found
-    afar = from_afar(resize(gray, image_size)[None, None])
-    for name, value in (("brightness", afar.mean()), ("contrast", afar.std())):
-        low, _, high = ranges[name]
-        margin = MARGIN * (high - low)
-        if not low - margin <= value <= high + margin:
-            span = f"{low:.0f} to {high:.0f}"
-            found.append(f"its {name} is {value:.0f}, {span} in training images")
-    if films := films_of(facts):
-        measured, limits = measure(afar, films), films["limits"]
-        if measured["layout"][0] > limits["layout"]:
-            like = list(KINDS.values())[measured["kind"][0]]
-            found.append(
-                f"its layout is not that of an upright, whole, frontal film: most like {like} (or "
-                "it is a lateral, or no chest film)"
-            )
-        if (distance := measured["distance"][0]) > limits["distance"]:
-            found.append(
-                f"its distance from the training films is {distance:.1f}, at most "
-                f"{limits['distance']:.1f} for 995 in 1,000 of them (another kind of film or of "
-                "patients, a negative, no chest film?)"
-            )
-    return found
-
-
-def _unlike_in_shape(shape: tuple[int, int], counts: dict | None) -> list[str]:
-    """counts: {"640x480": images}, of the training. Where they are all one square, they were
-    brought to it, and the films' own shapes are unknown; else their 99 % range counts, and a tenth
-    more."""
-    if not counts:
-        return []
+def _unlike_in_shape(shape: tuple[int, int], sizes: dict[str, int]) -> list[str]:
+    """sizes: {"640x480": images}, of the training. Where they are all one square, they were brought
+    to it, and the films' own shapes are unknown; else their 99 % range counts, and a tenth more."""
     (height, width), found = shape, []
-    sizes = [[int(side) for side in name.split("x")] for name in counts]
-    sides = np.repeat(sizes, list(counts.values()), axis=0)
-    low, high = np.percentile(sides[:, 0] / sides[:, 1], [0.5, 99.5])
-    low, high, of = low / 1.1, high * 1.1, "in training images"
-    if len(sizes) == 1 and sizes[0][0] == sizes[0][1]:
-        (low, high), of = SHAPES, "for a chest film"
+    sides = np.array([name.split("x") for name in sizes], int)
+    sides = np.repeat(sides, list(sizes.values()), axis=0)
+    low, high = np.percentile(sides[:, 0] / sides[:, 1], [0.5, 99.5]) * [1 / 1.1, 1.1]
+    if len(sizes) == 1 and sides[0, 0] == sides[0, 1]:
+        low, high = SHAPES
     if not low <= width / height <= high:
         found.append(
-            f"its width is {width / height:.2f} times its height, {low:.2f} to {high:.2f} is usual "
-            f"{of}: it is pressed into a square"
+            f"its width is {width / height:.2f} times its height, {low:.2f} to {high:.2f} is "
+            "usual: it is pressed into a square"
         )
     least = np.percentile(sides.max(1), 0.5)
     if max(width, height) < least / 2:

@@ -3,6 +3,7 @@ colours.
 """
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from scipy.stats import spearmanr
 
-from xray import data_phantoms, engine, models, predict, predict_inputs, predict_likeness
+from xray import data_phantoms, engine, models, predict, predict_likeness
 from xray import predict_maps as maps
 from xray.specs import MODELS
 
@@ -109,6 +110,13 @@ def test_an_mlp_that_shuts_an_image_off_still_has_a_map():
     assert np.abs(values).max() > 0
 
 
+def test_an_mlp_without_its_last_relu_is_explained_by_its_logit():
+    spec = replace(MODELS["21"], last_relu=False)
+    module = models.build(spec, SIZE, seed=0)
+    films = torch.from_numpy(FILMS[:4, None]).float() / 255
+    assert torch.equal(maps.score(spec, module, films), module(films))
+
+
 def test_a_sum_that_does_not_come_out_is_no_map(monkeypatch):
     module = models.build(MODELS["11"], SIZE, seed=2)
     base = maps.baseline(MODELS["11"], module, AVERAGES, 0.1)
@@ -119,7 +127,7 @@ def test_a_sum_that_does_not_come_out_is_no_map(monkeypatch):
 def test_a_map_is_red_where_the_score_rises_and_blue_where_it_falls():
     values = np.zeros((SIZE, SIZE))
     values[:, :5], values[:, -5:] = 1, -1
-    shown = predict_inputs.thumbnail(np.full((50, 100), 120, np.uint8))
+    shown = maps.thumbnail(np.full((50, 100), 120, np.uint8))
     assert shown.shape == (300, 600)
     drawn = maps.draw_map(shown, values, ["title", "sums", "note"], "no chest film")
     picture = np.asarray(Image.open(io.BytesIO(drawn)).convert("RGB"), int)

@@ -226,6 +226,36 @@ def test_readers_who_contradict_each_other_are_counted(tmp_path):
     assert found.facts["left_out"] == {"images whose rows contradict each other": 3}
 
 
+def test_one_file_in_the_tables_of_two_splits_is_refused(tmp_path):
+    folder = films(tmp_path / "set", [f"images/{n}.png" for n in range(20)])
+    for start, split in ((0, "train"), (8, "val"), (14, "test")):
+        lines = [f"{n}.png,{TITLES[n % 2]}" for n in range(start, min(start + 8, 20))]
+        table(folder, "image,label", lines, f"{split}.csv")
+    assert "14.png is in the " in error_of(tmp_path, folder)
+
+
+def test_one_image_in_several_rows_of_parquet(tmp_path):
+    import datasets
+
+    rows = [(n, TITLES[n % 2]) for n in range(24)] + [(n, TITLES[n % 2]) for n in range(5)]
+    rows += [(5, WELL)]  # a reader who saw nothing
+    cells = [{"bytes": encode(pixels(n)), "path": f"x{n}.png"} for n, _ in rows]
+    content = {"image": cells, "label": [title for _, title in rows]}
+    features = {"image": datasets.Image(decode=False), "label": datasets.Value("string")}
+    made = datasets.Dataset.from_dict(content, features=datasets.Features(features))
+    (tmp_path / "set").mkdir()
+    made.to_parquet(str(tmp_path / "set" / "0000.parquet"))
+    found = load(tmp_path / "set", tmp_path, choices=ANY)
+    assert len(found.paths) == len(set(found.paths)) == 23
+    assert found.notes[0].startswith("1 images whose rows contradict each other are left out: x5")
+
+
+def test_an_option_that_names_a_column_needs_a_table(tmp_path):
+    folder = class_folders(tmp_path / "set")
+    for choices in (Choices(label="a"), Choices(image="a"), Choices(patient="a")):
+        assert "there is no table" in error_of(tmp_path, folder, choices=choices)
+
+
 # ---- patients
 
 

@@ -9,10 +9,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from xray.files import UserError, shown
+
+if TYPE_CHECKING:  # which takes a second that a wrong option need not wait for
+    import pandas as pd
 
 PAPER = "keremberke/chest-xray-classification"  # the paper's data set, section 2.1
 SPLITS = ("train", "validation", "test")
@@ -123,7 +125,7 @@ class Source:
     name: str
     kind: str
     identity: dict
-    films: pd.DataFrame
+    films: "pd.DataFrame"
     read: Callable[[int], bytes | None]
     classes: list[str]
     taken: dict[str, str] = field(default_factory=dict)

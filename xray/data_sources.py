@@ -140,13 +140,16 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     tables = [path for path in files if path.suffix.lower() in TABLES]
     if any((folder / name).exists() for name in SAVED):
         return data_tables.source(folder, [folder], left, choices)
-    images = [path for path in files if path not in set(tables) and is_image(path)]
+    others = [path for path in files if path.suffix.lower() not in TABLES]
+    images = [path for path in others if is_image(path)]
     found = _class_folders(folder, images, left)
-    asked = choices.label or choices.image
+    asked = [name for name in ("label", "image", "patient") if getattr(choices, name)]
     if tables and (asked or found is None or not _tells(found, choices)):
         return data_tables.source(folder, tables, left, choices, images)
     if found is None:
-        raise DataError(f"{_no_classes(files)}")
+        raise DataError(_no_classes(files))
+    if asked:
+        raise DataError(f"--{asked[0]} names a column, and there is no table")
     return _of_class_folders(folder, files, images, found, left)
 
 

@@ -5,6 +5,7 @@ Columns are taken by their whole names, and only where one alone has such a name
 says what is there and which option says it. No code that comes with a data set is ever run.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -52,8 +53,8 @@ LABELS = set(
 )
 FILES = set("path imagepath imagefilepath filepath file filename imagefile imagefilename".split())
 NAMES = FILES | set("imagename image images img imageid imageindex id xrayimagename".split())
-ONE_HOT = {"0", "1", "0.0", "1.0", "", "true", "false", "-1", "-1.0"}
-YES = {"1", "1.0", "true"}
+ONE_HOT = {"0", "1", "0.0", "1.0", "", "true", "false", "yes", "no", "-1", "-1.0"}
+YES = {"1", "1.0", "true", "yes"}
 
 
 @dataclass
@@ -90,6 +91,7 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=(), name
             raise DataError(f"the {split or 'only'} split is empty")
     finder = Finder(folder)
     opened = [_films(part, finder, choices) for part in parts]
+    _check_splits(opened)
     films = pd.concat([one.films for one in opened], ignore_index=True)
     nameless = films.path.isna() | (films.path == "")
     if nameless.any():
@@ -117,6 +119,16 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=(), name
         missing=missing,
         loose=next((one.loose for one in opened if one.loose), ""),
     )
+
+
+def _check_splits(opened: list["Opened"]) -> None:
+    """Raises DataError where tables of two splits name one file."""
+    known = {}
+    for one in opened:
+        for file, split in zip(one.files, one.films.split):
+            if file and known.setdefault(file, split) != split:
+                both = f"in the {known[file] or 'one'} and in the {split or 'other'} split"
+                raise DataError(f"{shown(file.name)} is {both}; mend the tables")
 
 
 # ---- which files
@@ -393,7 +405,10 @@ def _films(part: Part, finder: "Finder", choices: Choices) -> Opened:
             loose = f"{shown(inside)} lies in no folder of a split" if inside else ""
     rest = [name for name in frame if name not in used | {path, where, patients} - {""}]
     films = films.join(frame[[name for name in rest if name not in films]])
-    films, rows, files = _once(films, files, named=not part.images)
+    names = [file or key(name) for file, name in zip(files, films.path)]
+    if part.images:  # a name may be of several images, which the bytes tell
+        names = _keys_of_images(films.path, part)
+    films, rows, files = _once(films, files, names)
 
     def read(at):
         row = rows[at]
@@ -602,22 +617,27 @@ def _first(column: pd.Series):
     return next((value for value in column if value is not None), None)
 
 
-def _once(films: pd.DataFrame, files: list, named: bool):
-    """Rows that name one image are one, with their titles in `readings`: the films, the row and the
+def _keys_of_images(paths: pd.Series, part: Part) -> list:
+    """A key an image in a table: its row, or where several have its name, name and bytes."""
+    several = paths.duplicated(keep=False) & paths.astype(bool)
+    return [
+        (path, hashlib.sha256(part.cell(row).get("bytes") or b"").digest()) if several[row] else row
+        for row, path in enumerate(paths)
+    ]
+
+
+def _once(films: pd.DataFrame, files: list, keys: list):
+    """Rows with one key are one image, with their titles in `readings`: the films, the row and the
     file of each. Raises DataError where they tell two splits or two patients, or where one file
     would serve two names."""
-    rows = range(len(films))
-    if not named:
-        return films, rows, files
     groups, called = {}, {}
-    for row, (path, file) in enumerate(zip(films.path, files)):
-        name = key(path.replace("\\", "/"))
-        groups.setdefault(file or name, []).append(row)
-        if file and called.setdefault(file, name) != name:
+    for row, (path, file, one) in enumerate(zip(films.path, files, keys)):
+        groups.setdefault(one, []).append(row)
+        if file and called.setdefault(file, key(path)) != key(path):
             both = f"{shown(films.path[groups[file][0]])} and {shown(path)}"
             raise DataError(f"its names {both} are one file, {shown(file.name)}")
     if len(groups) == len(films):
-        return films, rows, files
+        return films, range(len(films)), files
     for name, what in (("split", "splits"), ("patient", "patients")):
         values = films[name]
         for group in groups.values():
@@ -637,7 +657,7 @@ def _once(films: pd.DataFrame, files: list, named: bool):
 
 def key(name: str) -> str:
     """Names with one key are one: however composed, in capitals or not."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
 
 
 class Finder:

@@ -142,8 +142,8 @@ def _one(changes, model, number, **more):
 
 
 def splits(changes=None, number=5):
-    """As runs_of, over image re-splits: "image-0" -> model -> its runs, one each. A function in
-    changes is given the split's number."""
+    """As runs_of, over image re-splits: "image-0" -> model -> its runs, one each, with the split's
+    number as its seed. A function in changes is given that number."""
     return {
         f"image-{split}": {
             model: [_one(changes, model, split, split=f"image-{split}")]

@@ -258,6 +258,9 @@ def test_notes_say_what_is_not_the_papers_study():
         note = alone(claim, smaller).note
         assert note.endswith("10 times the share of a film's width that they see at 640×640")
     assert "kernel" not in alone("C28", small).note + alone("C12").note
+    shared = {f"image-{n}": {"20": [made("20", split=f"image-{n}")]} for n in range(5)}
+    note = judge(runs_of({"20": {}}), resplits=shared)["C31"].note
+    assert note == "several re-splits have the same starts, which no interval covers then"
     runs = runs_of()
     runs["14"] = [replace(run, spec=replace(run.spec, epochs=3)) for run in runs["14"]]
     assert "14: 3 epochs instead of 10" in judge(runs)["C14"].note

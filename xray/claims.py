@@ -49,8 +49,8 @@ from xray.results import Run
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import Study, command, seconds_of, seeds, test_share
 
-# What filters and kernels do depends on how much of a film they see, which matched steps leave as it
-# is at the smaller size.
+# What filters and kernels do depends on how much of a film they see, which matched steps leave
+# as it is at the smaller size.
 OF_KERNELS = ("C11", "C12", "C13")
 PHANTOMS = "phantoms say nothing about it"
 TRAIN, VALIDATION = "train_accuracy", "validation_accuracy"
@@ -745,6 +745,10 @@ def _note(claim: Claim, used: list[Run]) -> str:
         shown.add(run.spec.id)
         for words in run.differs:
             by_difference.setdefault(words, set()).add(run.spec.id)
+    if same := _shared_starts(used):
+        by_difference["several re-splits have the same starts, which no interval covers then"] = (
+            same
+        )
     order = list(MODELS | LEARNING_RATE_SEARCH)
     notes = [
         words if found == shown else f"{', '.join(sorted(found, key=order.index))}: {words}"
@@ -755,6 +759,16 @@ def _note(claim: Claim, used: list[Run]) -> str:
         times = f"kernels see {IMAGE_SIZE / size:g} times the share of a film's width"
         notes.append(f"{times} that they see at {IMAGE_SIZE}×{IMAGE_SIZE}")
     return "; ".join(notes)
+
+
+def _shared_starts(used: list[Run]) -> set[str]:
+    """The models whose runs on re-splits do not start anew on each (study.own_starts)."""
+    splits = defaultdict(set)
+    for run in used:
+        kind, _, number = run.split.partition("-")
+        if number:
+            splits[kind, run.spec.id, run.seed].add(run.split)
+    return {model for (_, model, _), there in splits.items() if len(there) > 1}
 
 
 def tally(verdicts) -> dict[str, dict[str, int]]:

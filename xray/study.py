@@ -3,6 +3,7 @@
 import math
 import re
 import shlex
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -345,6 +346,27 @@ def _siblings(file: Path, tell) -> dict:
         if len({run.labels["test"].tobytes() for run in runs if finished(run)}) > 1:
             raise ResultsError(f"{resplits}: holds runs on different splits named {split}")
         found[split] = results.select(runs)
+    return own_starts(found)
+
+
+def own_starts(resplits: dict) -> dict:
+    """Re-splits without the runs that start as on other splits, where there are others.
+
+    resplits, and what is given back: split -> model -> runs. What is judged over re-splits is to
+    cover the start too, so each split draws its own: split k has the seeds 3k, 3k + 1 and 3k + 2
+    (train.py --resplits). Records of an earlier version have the same seeds on every split; they
+    count where a split has no other.
+    """
+    splits = Counter()
+    for split, by_model in resplits.items():
+        kind = split.partition("-")[0]
+        splits.update((kind, run.spec.id, run.seed) for runs in by_model.values() for run in runs)
+    found = {}
+    for split, by_model in resplits.items():
+        kind, found[split] = split.partition("-")[0], {}
+        for model, runs in by_model.items():
+            own = [run for run in runs if splits[kind, model, run.seed] == 1]
+            found[split][model] = own or runs
     return found
 
 

@@ -32,13 +32,13 @@ SOURCE = $(call option,DATA,data) $(call option,POSITIVE,positive) $(call option
 OPTIONS = $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train experiments shortcuts beyond external report test lint bench clean help
+.PHONY: all train experiments evaluate beyond external report test lint bench clean help
 .DEFAULT_GOAL := help
 
 # with ARGS, which they do not know, the experiments beside the study are left to their own targets
 all: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
-	$(if $(ARGS)$(MODELS),,$(MAKE) --no-print-directory experiments shortcuts)
+	$(if $(ARGS)$(MODELS),,$(MAKE) --no-print-directory experiments evaluate)
 	$(if $(EXTERNAL),$(MAKE) --no-print-directory external)
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" --report $(ARGS)
 
@@ -48,14 +48,15 @@ train: .venv/ready
 experiments: .venv/ready
 	$(if $(MODELS),,$(BIN)/python scripts/train.py --experiments $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
 
-shortcuts: .venv/ready
-	$(BIN)/python scripts/shortcuts.py $(SOURCE) --out "$(OUT)"
+evaluate: .venv/ready
+	$(BIN)/python scripts/evaluate.py --results "$(OUT)/results"
 
 beyond: .venv/ready
 	$(BIN)/python scripts/train.py --all --beyond $(OPTIONS) --out "$(OUT)" --report $(ARGS)
 
 external: .venv/ready
-	$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --results "$(OUT)/results"
+	$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --record "$(subst :,-,$(notdir $(EXTERNAL:/=)))" \
+	  --results "$(OUT)/results"
 
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -89,7 +90,7 @@ help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training        make report    only the report, from the records of OUT"
 	@echo "make experiments   only what stands beside the study: why MLPs die, what the image size does"
-	@echo "make shortcuts what can be told without a lung, and what moves the trained models"
+	@echo "make evaluate  what can be told without a lung, and what moves the trained models"
 	@echo "make beyond    Table 3: what the paper left to others, on top of the study; a GPU does it in make all"
 	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"
 	@echo "make test      the tests                make lint      format and style, by ruff"

@@ -1,127 +1,311 @@
 #!/usr/bin/env python3
-"""Show a study's trained models and baselines labelled films of another hospital. Trains nothing.
+"""What needs finished weights, and trains no model.
 
-python scripts/evaluate.py --data FOLDER
-python scripts/evaluate.py --data FOLDER --study DATA/SPLIT --model 20 22b
+python scripts/evaluate.py                             baselines and changed films of the study
+python scripts/evaluate.py --data FOLDER               its models on labelled films never trained on
+python scripts/evaluate.py --data FOLDER --record NAME the same, kept for the report
 """
 
 import argparse
-import sys
+import functools
+import re
 import time
-from pathlib import Path
+from types import SimpleNamespace
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import options
+from options import ROOT, bar, fail, say
 
-from xray import packages  # noqa: E402
-
-if problem := packages.problem():
-    print(f"error: {problem}", file=sys.stderr)
-    sys.exit(2)
-
-from scripts.options import fail  # noqa: E402
+THRESHOLD_SCORES = {"recall": "sensitivity", "specificity": "specificity", "precision": "precision"}
+THRESHOLD_SCORES |= {"npv": "negative predictive value", "accuracy": "accuracy", "f1": "F1"}
 
 
-def say(words: str) -> None:
-    print(words, flush=True)
+def record_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name of letters, digits, . _ and -")
+    return text
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,
-        description="Show the trained models of a study, and its baselines (logistic regression on "
-        "little of a film), labelled films of another hospital; the report tells how they did. "
-        "Trains nothing.",
+    parser = options.parser(
+        "Without --data: make the baselines (logistic regression on little of a film) of a study "
+        "and show its models test films changed on purpose; what is there is kept. With --data: "
+        "show its models and baselines labelled films on which none was trained."
     )
     add = parser.add_argument
-    words = "the films: parquet files or class folders, in one split or several"
-    add("--data", required=True, metavar="FOLDER", help=words)
+    words = "labelled films that no model was trained on, another hospital's say, as for train.py"
+    add("--data", metavar="SOURCE", help=words)
+    options.add_choices(parser)
+    words = "keep what is found in the study's records, for the report: no pixels, no names"
+    add("--record", type=record_name, metavar="NAME", help=words)
+    words = "columns of the table that the record keeps beside view, sex and age (in bands)"
+    add("--keep", nargs="+", default=(), metavar="COLUMN", help=words)
+    words = "where the study's own films lie now (default: where they lay when it was trained)"
+    add("--source", metavar="SOURCE", help=words)
     words = "where the study's records lie (default: report/results)"
-    add("--results", type=Path, default=ROOT / "report" / "results", metavar="DIR", help=words)
+    default = ROOT / "report" / "results"
+    add("--results", type=options.folder, default=default, metavar="DIR", help=words)
     words = "which study, DATA/SPLIT (default: the one trained last)"
     add("--study", metavar="NAME", help=words)
-    words = "these models alone (default: all whose weights are there)"
+    words = "with --data: these models alone (default: all whose weights are there)"
     add("--model", nargs="+", metavar="ID", help=words)
-    words = "columns of the table to keep in the record (view, sex and age bands are kept)"
-    add("--keep", nargs="+", default=(), metavar="COLUMN", help=words)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
-    parser.error = fail
+    add("--force", action="store_true", help="without --data: make again what has a record")
     args = parser.parse_args(argv)
-    args.results = args.results.expanduser()  # OUT=~/x reaches us as it is
+    if args.data is None and (args.record or args.keep or args.model):
+        fail("--record, --keep and --model are of films elsewhere: they need --data")
+    args.choices = options.choices(args)
     return args
 
 
-def evaluate(args) -> None:
-    from xray import baselines, data, equalise, external, predict, predict_weights, results, study
-    from xray.machine import environment
-    from xray.results import ResultsError
+def find_study(args) -> SimpleNamespace:
+    """What is known of the study: name, file of records, folder of all else, facts, and load(size,
+    split), its films as options.open_source gives them."""
+    from xray import results, study
 
-    name, file = next(iter(study.in_order(args.results, args.study).items()))
-    folder = results.beside(file)
-    chosen = {}
-    for model in args.model or predict_weights.with_weights(file):
-        chosen[model] = predict_weights.choose(args.results, model, name).run
-    if not chosen:
-        raise ResultsError(
-            f"{folder}: no model's weights are there; train one: python scripts/train.py --model 20"
-        )
-    say(f"study {name}: models {', '.join(chosen)}")
-    films = data.load(args.data, baselines.SIZE, args.skip_unreadable, whole=True)
-    say(f"{args.data}: {len(films.paths):,} films, {films.labels.sum():,} with pneumonia")
-    record = {"split": file.stem, "fingerprint": films.fingerprint, "labels": films.labels}
-    record |= {"patients": external.numbers(films.table.patient), "models": [], "baselines": {}}
-    record["columns"] = external.columns(films.table, args.keep)
-    record["environment"] = environment("cpu")
-    images = {}
-    for model, run in chosen.items():
-        started = time.perf_counter()
-        if run.image_size not in images:
-            size = run.image_size
-            found = data.load(args.data, size, args.skip_unreadable, whole=True)
-            images = {size: found.images}
-        seen = equalise.as_seen(run.spec, images[run.image_size])
+    places = [args.results, args.results.parent / "phantom" / "results"]
+    there = [place for place in places if (place / "latest").exists()] if not args.study else []
+    newest = max(there, key=lambda place: (place / "latest").stat().st_mtime, default=args.results)
+    place = args.results if args.data is not None else newest
+    name, file = next(iter(study.in_order(place, args.study).items()))
+    facts = results.read_json(file.parent / "data.json")
+    about = {"name": name, "file": file, "folder": results.beside(file), "split": file.stem}
+    return SimpleNamespace(**about, facts=facts, load=own_films(args, name, facts))
+
+
+def own_films(args, name: str, facts: dict):
+    """load(size, split="given") -> Data of the study's films. Raises DataError where they are not
+    at hand; where those in the box are the same, these stand in for them, which is said."""
+    from xray import data
+
+    parser = options.parser("")
+    options.add_source(parser)
+
+    def opened(source, *words):
+        return options.open_source(parser.parse_args(["--data", source, *words]))
+
+    def names(paths):
+        return [path.rsplit("/", 1)[-1] for path in paths]
+
+    @functools.cache
+    def source():
+        where = args.source or facts["source"]
+        try:
+            load = opened(where, *facts.get("options", []))
+            if load(8).fingerprint == facts["fingerprint"]:
+                return load
+            why = f"{where}: not the films of {name}, or changed since"
+        except data.DataError as error:
+            why = str(error)
+        load = opened("films")
+        if args.source or names(load(8).paths) != names(facts["paths"]):
+            raise data.DataError(f"{why}; name the study's films by --source")
+        say(f"{why}; the films in the box are the same at 64×64 pixels, and stand in for them")
+        return load
+
+    return lambda size, split="given": source()(size, split)
+
+
+# ---- without --data: the study's own films
+
+
+def make_baselines(args, study) -> None:
+    """The baselines of the study's split and of each re-split with runs, those not there yet."""
+    from threadpoolctl import threadpool_limits
+
+    from xray import baselines, results
+
+    resplits = {split for split, _ in results.runs_of(study.file.parent / results.RESPLITS)}
+    names = [study.split, *sorted(resplits - {study.split})]
+    there = {} if args.force else baselines.read(study.folder)
+    todo = [name for name in names if name not in there]
+    if not todo:
+        say(f"baselines: {len(names)} splits, all there")
+        return
+    started, films = time.monotonic(), study.load(baselines.SIZE)
+    count = len(baselines.BASELINES) + len(baselines.RESPLIT) * len(todo)
+    # for such small products two threads take up to 20 times as long
+    with threadpool_limits(1), bar(count, "baselines") as shown:
+        features = {}
+        for name, baseline in baselines.BASELINES.items():
+            features[name] = baseline(films.images[:, 0])
+            shown.update()
+        if study.split in todo:
+            header = baselines.headers(map(films.read, range(len(films.labels))))
+            features |= {} if header is None else {baselines.HEADER: header}
+        for name in todo:
+            whole = name == study.split
+            there[name] = baselines.of_split(study.load(baselines.SIZE, name), features, whole)
+            shown.update(len(baselines.RESPLIT))
+    path = baselines.write(study.folder, there)
+    say(f"baselines: {len(todo)} splits, {time.monotonic() - started:.0f} s; {path}")
+
+
+def change_films(args, study) -> None:
+    """What the study's weights say of changed test films, where it is not of these weights."""
+    import numpy as np
+
+    from xray import changes, predict_weights
+
+    there = predict_weights.with_weights(study.file)
+    runs = [there[model] for model in changes.MODELS if model in there] or list(there.values())[:2]
+    if not runs:
+        say("changed films: no model's weights are there; training one keeps its first seed's")
+        return
+    every, listed = changes.read(study.folder), ", ".join(run.spec.id for run in runs)
+    kept = [] if args.force else every.get(study.split, {}).get("models", [])
+    if [one["weights"] for one in kept] == [run.weights["sha256"] for run in runs]:
+        say(f"changed films: models {listed}, all there")
+        return
+    started, found = time.monotonic(), {}
+    for size in sorted({run.image_size for run in runs}):
+        films, mine = study.load(size, study.split), [r for r in runs if r.image_size == size]
+        modules = {run.spec: predict_weights.load_weights(run) for run in mine}
+        images, labels = films.test.images[:, 0], films.test.labels
+        mean = films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
+        count = len(changes.every(images, labels, mean))
+        with bar(count, f"changed films at {size}×{size}") as shown:
+            found |= changes.answers(modules, images, labels, mean, shown.update)
+    models = [
+        {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size}
+        | {"weights": run.weights["sha256"], "logits": found[run.spec]}
+        for run in runs
+    ]
+    path = changes.write(study.folder, every | {study.split: {"labels": labels, "models": models}})
+    say(f"changed films: models {listed}, {time.monotonic() - started:.0f} s; {path}")
+
+
+# ---- with --data: films elsewhere
+
+
+def films_never_trained_on(args, study):
+    """load(size) -> Data of the films, and the rows of it that no model of the study knows."""
+    import numpy as np
+
+    from xray import data, external
+
+    load = options.open_source(args, whole=True)
+    films = load(8)
+    for line in films.facts["taken"]:
+        say(line)
+    known = external.trained_on(films, study.facts, study.split)
+    rows = np.flatnonzero(~np.any(list(known.values()), axis=0))
+    if len(rows) < len(films.labels):
+        why = ", ".join(f"{count.sum():,} {what}" for what, count in known.items() if count.any())
+        share = f"{len(films.labels) - len(rows):,} of {len(films.labels):,} films"
+        say(f"{share} are left out, trained on or chosen by: {why}")
+    if set(films.labels[rows]) != {0, 1}:
+        raise data.DataError(f"{films.source}: no films of both classes are left to be judged on")
+    return load, rows
+
+
+def evaluate(args, study) -> None:
+    """Show the films to the study's models and baselines, say how they did, and record it."""
+    from xray import baselines, carry_over, equalise, external, predict, predict_weights
+    from xray.machine import environment
+
+    chosen = predict_weights.with_weights(study.file)
+    lacking = [model for model in args.model or chosen if model not in chosen]
+    if lacking or not chosen:
+        which = f"weights of {', '.join(lacking) or 'any model'}"
+        fail(f"{study.name}: no {which} are there; python scripts/train.py --model ID makes them")
+    load, rows = films_never_trained_on(args, study)
+    films = load(8)
+    labels, table = films.labels[rows], films.table.iloc[rows]
+    patients = external.numbers(table.patient)
+    say(f"study {study.name}; {len(rows):,} films, {labels.sum():,} with pneumonia")
+    say(f"in brackets 95 % intervals over other {'patients' if patients else 'films'}")
+    record = {"split": study.split, "fingerprint": films.fingerprint, "labels": labels}
+    record |= {"patients": patients, "columns": external.columns(table, args.keep)}
+    record |= {"models": [], "environment": environment("cpu")}
+    for model in args.model or chosen:
+        run = chosen[model]
+        seen = equalise.as_seen(run.spec, load(run.image_size).images[rows])
         logits = predict.logits(predict_weights.load_weights(run), seen)
-        thresholds = predict_weights.thresholds(run)
-        cut = thresholds.decision.logit if thresholds.decision else 0.0
-        about = {"model": model, "seed": run.seed, "image_size": run.image_size, "cut": cut}
-        about |= {"weights": run.weights["sha256"], "temperature": thresholds.temperature}
+        limits = predict_weights.thresholds(run)
+        about = {"model": model, "seed": run.seed, "image_size": run.image_size}
+        about |= {"weights": run.weights["sha256"], "temperature": limits.temperature}
+        about["cut"] = limits.decision.logit if limits.decision else 0.0
         record["models"].append(about | {"logits": logits})
-        tell(f"model {model}", logits, record, f", {time.perf_counter() - started:.1f} s")
-    known = baselines.read(folder).get(file.stem, {}).get("baselines", {})
-    if not any("weights" in one for one in known.values()):
-        say(f"baselines: none in {folder}; scripts/shortcuts.py makes them")
-    else:
-        header = baselines.headers(films.read(row) for row in range(len(films.paths)))
-        images = films.images[:, 0]
-        record["baselines"] = baselines.elsewhere(known, images, header)
+        say(f"model {model} at {run.image_size}×{run.image_size}: {ranked(logits, record)}")
+        for limit in dict.fromkeys(filter(None, (limits.decision, limits.paper))):
+            found = external.scores(logits, labels, limit.logit, patients)
+            there = [key for key in THRESHOLD_SCORES if key in found]
+            told = ", ".join(f"{THRESHOLD_SCORES[key]} {span(found[key])}" for key in there)
+            say(f"  above {limit.probability:.3f} ({limit.name}): {told}")
+    known = baselines.read(study.folder).get(study.split, {}).get("baselines", {})
+    header = None
+    if baselines.HEADER in known:
+        header = baselines.headers(films.read(int(row)) for row in rows)
+    own = options.FILMS_SIZE if study.facts.get("kind") == "films" else baselines.SIZE
+    images = load(own).images[rows, 0]
+    record["baselines"] = baselines.elsewhere(known, images, header)
     for name in (baselines.HEADER, *baselines.RESPLIT):
         if name in record["baselines"]:
-            tell(name, record["baselines"][name], record)
-    path = external.write(folder, films.name, record)
-    say(f"{path}; python scripts/report.py shows it")
+            say(f"baseline, {name}: {ranked(record['baselines'][name], record)}")
+    record["carry_over"] = carried(study, load(carry_over.SIZE).images[rows, 0], record)
+    if args.record:
+        path = external.write(study.folder, args.record, record)
+        say(f"{path}; python scripts/report.py shows it")
 
 
-def tell(name: str, logits, record: dict, more: str = "") -> None:
+def carried(study, others, record: dict) -> list[dict]:
+    """What carries over with equal grey levels, said and given; [] where the study's own films are
+    not at hand. others: uint8 (N, S, S), S of carry_over."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from xray import carry_over, data, external
+
+    owners = np.array(record["patients"] or range(len(others)))
+    fewest = min(len(set(owners[record["labels"] == label])) for label in (0, 1))
+    if fewest < 2 * carry_over.FOLDS:
+        say(f"equal grey levels: not tried with fewer than {2 * carry_over.FOLDS} patients a class")
+        return []
+    try:
+        own = study.load(carry_over.SIZE, study.split)
+    except data.DataError as error:
+        say(f"equal grey levels: not tried, which needs the study's own films; {error}")
+        return []
+    here = own.images[:, 0], own.labels, own.index
+    with threadpool_limits(1):
+        found = carry_over.both_ways(*here, others, record["labels"], owners)
+    patients = external.numbers(own.table.patient.iloc[own.index["test"]])
+    there = record["labels"], record["patients"]
+    table = carry_over.areas(found, own.test.labels, patients, *there)
+    say("thumbnails of films as they are -> with equal grey levels, AUC where learned; elsewhere:")
+    for (learned, cells), pair in table.groupby(["learned", "cells"]):
+        plain, equal = pair.sort_values("equalised").itertuples()
+        say(
+            f"  learned {learned}, {cells}×{cells}: {plain.home:.3f} -> {equal.home:.3f}; "
+            f"{plain.away:.3f} -> {equal.away:.3f}, "
+            f"gain {span((equal.gain, equal.gain_low, equal.gain_high))}"
+        )
+    return found
+
+
+def span(score: tuple[float, float, float]) -> str:
+    return "{:.3f} [{:.3f}, {:.3f}]".format(*score)
+
+
+def ranked(logits, record: dict) -> str:
+    """AUC in words."""
     from xray import external
 
-    area = external.scores(logits, record["labels"], 0.0, record["patients"])["roc_auc"]
-    value, low, high = area
-    say(f"{name}: AUC {value:.3f} ({low:.3f} to {high:.3f}){more}")
+    found = external.scores(logits, record["labels"], 0.0, record["patients"])
+    return f"AUC {span(found['roc_auc'])}"
+
+
+def work(args) -> None:
+    study = find_study(args)
+    if args.data is not None:
+        evaluate(args, study)
+        return
+    make_baselines(args, study)
+    change_films(args, study)
 
 
 def main(argv=None) -> None:
-    args = arguments(argv)
-    say("loading")
-    from xray.data_sources import DataError
-    from xray.predict_weights import PredictError
-    from xray.results import ResultsError
-
-    try:
-        evaluate(args)
-    except (DataError, PredictError, ResultsError) as error:
-        fail(error)
-    except OSError as error:
-        fail(f"{error.filename or args.results}: {error.strerror or error}")
+    options.run(work, arguments(argv))
 
 
 if __name__ == "__main__":

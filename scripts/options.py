@@ -189,23 +189,24 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=folder, default=ROOT / "report", metavar="DIR", help=words)
 
 
-def open_source(args, alone: bool = True, bar=bar):
+def open_source(args, alone: bool = True, bar=bar, whole: bool = False):
     """load(image_size, split="given") -> Data, of what `add_source` lets a person say: each size is
     read once, all of one source and one content; films that come with the project at FILMS_SIZE
     where a larger one is asked for.
 
     alone: whether, where the Hub cannot be reached at the first reading and no source is named,
-    these films take its place, which is said. load raises DataError, also where a later reading
-    finds another content.
+    these films take its place, which is said. whole: see data.load. load raises DataError, also
+    where a later reading finds another content.
     """
     from xray import data
 
     source = {"name": args.data or PAPER}  # and the fingerprint that the first reading finds
+    told = set()
     chosen = choices(args)
 
     @functools.cache
     def given(size):
-        if of_the_box(source["name"]) and size > FILMS_SIZE:
+        if of_the_box(source["name"]) and size > FILMS_SIZE and not whole:
             return given(FILMS_SIZE)
         progress = bar(total=1, label=f"decoding images at {size}×{size}")
 
@@ -213,7 +214,7 @@ def open_source(args, alone: bool = True, bar=bar):
             progress.total = total
             progress.update(done - progress.n)
 
-        how = {"progress": tick, "choices": chosen}
+        how = {"progress": tick, "choices": chosen, "whole": whole}
         try:
             found = data.load(source["name"], size, args.skip_unreadable, **how)
         except data.HubUnreachable as error:
@@ -233,12 +234,16 @@ def open_source(args, alone: bool = True, bar=bar):
                 f"{found.source}: changed while it was read; at {size}×{size} pixels it is another "
                 "data set, so nothing more is trained; the same command reads it anew"
             )
-        for note in found.notes:
-            say(f"note: {note}")
+        for note in dict.fromkeys(found.notes):
+            if note not in told:
+                say(f"note: {note}")
+        told.update(found.notes)
         return found
 
     @functools.cache
     def load(size, split="given"):
+        if whole:
+            return given(size)
         protocol, _, seed = split.partition("-")
         return data.resplit(given(size), protocol, int(seed or 0))
 

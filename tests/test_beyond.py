@@ -76,7 +76,7 @@ def test_what_moves_table_3_stands_apart_from_what_moves_the_papers_models(world
     numbers, items = report_beyond.sections(world)
     assert numbers["changes"]["models"] == ["36"]
     gap = numbers["changes"]["words"]["lung box of the other class"]["36"]["roc_auc"]
-    assert gap.startswith("−") and "shortcuts.py" in " ".join(items["beyond-changes"]["again"])
+    assert gap.startswith("−") and "evaluate.py" in " ".join(items["beyond-changes"]["again"])
     _, of_papers = report_seeing.sections(world)
     shown = {row[1]["text"] for row in of_papers["changes"]["table"]["rows"]}
     assert shown == {"20"} and items["beyond-changes"]["count"] == 1

@@ -26,9 +26,9 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     where = ("--data", str(folder), *SAID, *SPLIT, "--out", str(tmp_path / "out"))
     assert train(*TINY, "--model", "20", "--seeds", "0", "--epochs", "2", *where) == 0
     assert train("--experiments", "--image-size", "8", *where) == 0
-    script("shortcuts").main(list(where))
+    script("evaluate").main(["--results", str(tmp_path / "out" / "results")])
     said = capsys.readouterr().out
-    assert said.count("7 images of other classes are left out: 7 of TB") == 4  # two sizes of films
+    assert said.count("7 images of other classes are left out: 7 of TB") == 3, "each command once"
     name = results.latest(tmp_path / "out" / "results")
     assert name.endswith("/patient-2" if own else "/given")
     file = results.studies(tmp_path / "out" / "results")[name]
@@ -37,9 +37,6 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     assert "validation" in baselines.read(place)[file.stem]["labels"]
     assert changes.read(place) and experiments.runs(place)
     found = study.read(tmp_path / "out" / "results", name)
-    again = report_items.script_command(found, "shortcuts.py").split()[2:]
-    args = script("shortcuts").arguments(again)
-    assert args.choices == script("shortcuts").arguments(list(where)).choices
     [call] = report_items.commands(found.runs)
     assert all(word in call for word in (" ".join(SAID), " ".join(SPLIT)))
 
@@ -47,11 +44,10 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     script("report").main([*words, "--data", str(folder)])  # the choices are those of the record
     assert report.shown_in(tmp_path / "out") == name
     page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert page.count("python scripts/shortcuts.py") > 4, "under each figure"
-    assert not [line for line in page.splitlines() if "makes them" in line and "shortcuts" in line]
+    assert page.count("python scripts/evaluate.py") > 4, "under each figure"
 
 
-@pytest.mark.parametrize("name", ["train", "shortcuts"])
+@pytest.mark.parametrize("name", ["train"])
 @pytest.mark.parametrize(
     "words, problem",
     [
@@ -66,17 +62,3 @@ def test_what_contradicts_itself_is_refused_alike(capsys, name, words, problem):
     with pytest.raises(SystemExit) as end:
         script(name).arguments([*more, *words])
     fails((end.value.code, "", capsys.readouterr().err), problem)
-
-
-def test_baselines_of_a_resplit_are_no_studys(tmp_path):
-    """A re-split of one study may be the split of another, whose baselines are whole."""
-    folder = class_folders(tmp_path / "films", {"train": (30, 50), "val": (9, 9), "test": (9, 9)})
-    where = ("--data", str(folder), "--out", str(tmp_path / "out"))
-    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", *where)
-    assert train(*some, "--resplits", "1") == 0
-    script("shortcuts").main(list(where))
-    [place] = (tmp_path / "out" / "results").glob("*-*")
-    assert "validation" not in baselines.read(place)["image-0"]["labels"]
-    assert train(*some, "--split", "image") == 0
-    script("shortcuts").main([*where, "--split", "image"])
-    assert "validation" in baselines.read(place / "image-0")["image-0"]["labels"]

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,12 +12,10 @@ import pytest
 import records as made_up
 import samples
 from commands import fails, script
+from PIL import Image
 
-from xray import baselines, changes, external, intervals, report, results
-from xray.data_sources import DataError
+from xray import baselines, carry_over, changes, external, files, intervals, report, results
 from xray.study import in_order, read
-
-evaluate = script("evaluate")
 
 
 def run(capsys, name: str, *arguments):
@@ -31,11 +32,13 @@ def with_columns(columns, features):
     import datasets
 
     count = len(columns["labels"])
-    more = {"view": ["AP", "PA"], "age": [9, 35], "patient": ["a", "b"], "other_model": [0.2, 0.7]}
+    more = {"view": ["AP", "PA"], "age": [9, 35], "other_model": [0.2, 0.7]}
     for name, values in more.items():
         columns[name] = [values[row % 2] for row in range(count)]
         kind = {str: "string", int: "int32", float: "float32"}[type(values[0])]
         features[name] = datasets.Value(kind)
+    columns["patient"] = [f"p{row // 2}" for row in range(count)]
+    features["patient"] = datasets.Value("string")
 
 
 @pytest.fixture(scope="module")
@@ -45,74 +48,149 @@ def elsewhere(tmp_path_factory):
     return samples.parquet(folder, {"test": (24, 24)}, change=with_columns)
 
 
-def test_films_are_read_with_their_columns(elsewhere):
-    films = evaluate.load_films(str(elsewhere))
-    assert films.name == "other-hospital" and films.labels.sum() == 24 == len(films.labels) / 2
-    assert set(films.columns) == {"view", "age", "patient", "other_model"}
-    assert films.columns["view"][:3] == ["AP", "PA", "AP"]
-    assert films.images(8).shape == (48, 1, 8, 8)
-    table = pd.DataFrame(films.columns)
-    kept = external.columns(table, ["other_model"])
-    assert external.columns(table).keys() == {"view", "age"}
-    assert list(external.references(kept)) == ["other_model"]
-    found = external.groups(kept, films.labels)
+def beside(results_folder):
+    """The folder of the one study there."""
+    [file] = results.studies(results_folder).values()
+    return results.beside(file)
+
+
+def evaluated(capsys, *arguments) -> str:
+    code, said, errors = run(capsys, "evaluate", *arguments)
+    assert code == 0, (said, errors)
+    return said
+
+
+def test_groups_are_of_views_sex_and_bands_of_age():
+    ages = [9, "034Y", "x"] * 20
+    table = pd.DataFrame({"View Position": ["AP", "PA", ""] * 20, "patient_age": ages})
+    kept = external.columns(table)
+    assert kept["view"][:3] == ["AP", "PA", None] and kept["age"][:3] == ["0–17", "18–39", None]
+    labels = np.arange(60) // 3 % 2
+    found = external.groups(kept, labels)
     assert set(found) == {"view AP", "view PA", "age 0–17", "age 18–39"}
-    assert (found["age 0–17"] == found["view AP"]).all() and found["view AP"].sum() == 24
+    assert (found["age 0–17"] == found["view AP"]).all() and found["view AP"].sum() == 20
+    other = external.columns(pd.DataFrame({"model": ["0.2", "0.7"] * 30}), ["model"])
+    assert list(external.references(other)) == ["model"] and not external.groups(other, labels)
 
 
-def test_films_of_one_class_or_damaged_are_refused(elsewhere, tmp_path):
-    one = samples.class_folders(tmp_path / "one", {"test": (3, 0)})
-    (one / "test" / "PNEUMONIA").mkdir(parents=True, exist_ok=True)
-    with pytest.raises(DataError):
-        evaluate.load_films(str(one))
-    bad = samples.class_folders(tmp_path / "bad", {"test": (3, 3)})
-    broken = next((bad / "test" / "NORMAL").iterdir())
-    broken.write_bytes(b"no image")
-    with pytest.raises(DataError, match="skip-unreadable"):
-        evaluate.load_films(str(bad))
-    assert len(evaluate.load_films(str(bad), skip_unreadable=True).paths) == 5
-
-
-def test_evaluate_writes_a_record_a_model(elsewhere, records, capsys):
-    code, said, _ = run(capsys, "evaluate", "--data", elsewhere, "--results", records)
-    assert code == 0, said
-    name = next(iter(in_order(records)))
-    [films] = external.read(results.beside(results.studies(records)[name]))
-    assert films["models"] and films["columns"]["age"][:2] == ["0–17", "18–39"]
-    assert films["baselines"] == {}
+def test_nothing_is_kept_unless_it_is_asked_for(elsewhere, records, capsys):
+    before = sorted(records.rglob("*"))
+    said = evaluated(capsys, "--data", elsewhere, "--results", records)
+    assert "48 films, 24 with pneumonia" in said and "model 20" in said and "AUC" in said
+    assert "patients: known of 48 of 48" in said and "specificity" in said
+    assert sorted(records.rglob("*")) == before
+    evaluated(capsys, "--data", elsewhere, "--results", records, "--record", "there")
+    [films] = external.read(beside(records))
+    assert films["name"] == "there" and set(films["columns"]) == {"view", "age"}
+    assert films["patients"][:4] == [0, 0, 1, 1] and films["baselines"] == {}
     for one in films["models"]:
         assert len(one["logits"]) == 48 and np.isfinite(one["logits"]).all()
-    assert len(read(records, name).runs) == len(results.load(records))
+
+
+def test_no_name_and_no_birth_date_is_kept(records, tmp_path, capsys):
+    def private(columns, features):
+        import datasets
+
+        count = len(columns["labels"])
+        columns["patient_name"] = [f"Doe^Jane{row // 2}" for row in range(count)]
+        columns["birth_date"] = ["1931-05-07"] * count
+        columns["report"] = ["Mrs Doe was seen"] * count
+        columns["view"] = ["AP", "PA"] * (count // 2)
+        columns["patient"] = [f"secret-{row // 2}" for row in range(count)]
+        columns["image_file_path"] = [f"doe_jane_{row:05d}.png" for row in range(count)]
+        for name in ("patient_name", "birth_date", "report", "view", "patient"):
+            features[name] = datasets.Value("string")
+
+    films = samples.parquet(tmp_path / "doe", {"test": (8, 8)}, change=private)
+    evaluated(capsys, "--data", films, "--results", records, "--record", "there")
+    for path in filter(Path.is_file, beside(records).rglob("*.json")):
+        content = path.read_text().casefold()
+        assert not any(word in content for word in ("doe", "jane", "1931", "secret")), path
+    assert external.read(beside(records))[0]["columns"] == {"view": ["AP", "PA"] * 8}
+
+
+def test_films_that_a_model_knows_are_left_out(study, records, tmp_path, capsys):
+    """Equal files, equal pixels in another file, and a name that tells."""
+    films = tmp_path / "films"
+    for name in ("NORMAL", "PNEUMONIA"):
+        shutil.copytree(study / "films" / "test" / name, films / name)  # these stay
+        [first, *_] = sorted((study / "films" / "train" / name).glob("*.png"))
+        shutil.copy(first, films / name / "copy.png")
+        with Image.open(sorted((study / "films" / "val" / name).glob("*.png"))[0]) as image:
+            image.save(films / name / "other.bmp")
+    said = evaluated(capsys, "--data", films, "--results", records)
+    assert "4 of 12 films are left out" in said and "2 equal bytes, 4 equal pixels" in said
+    assert "8 films, 4 with pneumonia" in said
+    known = study / "films" / "train"
+    fails(run(capsys, "evaluate", "--data", known, "--results", records), "left")
+
+
+def test_a_name_tells_where_it_is_no_mere_number():
+    facts = {
+        "paths": ["a/person7_virus_9.jpeg", "1.png", "00000013_005.png"],
+        "splits": {"test": 0},
+    }
+    paths = ["person7_virus_9_jpeg.rf.0a1b.jpg", "x/1.png", "00000013_005.jpg", "00000014_005.png"]
+    films = SimpleNamespace(paths=paths)
+    known = external.trained_on(films, facts, "given")["equal names"]
+    assert known.tolist() == [True, False, True, False]
+
+
+def test_films_may_be_of_several_classes(records, tmp_path, capsys):
+    films = samples.class_folders(tmp_path / "films", {"all": (3, 4, 2)}, ("A", "B", "C")) / "all"
+    words = "--data", films, "--results", records, "--positive", "B,C", "--negative", "A"
+    assert "9 films, 6 with pneumonia" in evaluated(capsys, *words)
+
+
+def test_labels_come_from_inside_of_what_is_named(records, tmp_path, capsys):
+    place = tmp_path / "pneumonia" / "films"
+    samples.class_folders(place, {"healthy": (2, 0), "ill": (2, 0)}, ("x", "y"))
+    code, said, _ = run(capsys, "evaluate", "--data", place, "--results", records)
+    assert "4 with pneumonia" not in said
 
 
 def test_evaluate_says_what_is_wrong(records, tmp_path, capsys):
     missing = run(capsys, "evaluate", "--data", tmp_path / "none", "--results", records)
     fails(missing, "none")
     fails(run(capsys, "evaluate", "--data", tmp_path, "--results", tmp_path / "nothing"), "nothing")
+    fails(run(capsys, "evaluate", "--record", "x", "--results", records), "--data")
     for weights in records.rglob("*.safetensors"):
         weights.unlink()
     fails(run(capsys, "evaluate", "--data", tmp_path, "--results", records), "weights")
 
 
-def test_shortcuts_are_made_once(study, records, tmp_path, capsys, monkeypatch):
+def test_baselines_and_changed_films_are_made_once(records, capsys, monkeypatch):
     monkeypatch.setattr(baselines, "SIZE", 32)
-    out = records.parent
-    arguments = ("shortcuts", "--data", study / "films", "--out", out)
-    code, said, errors = run(capsys, *arguments)
-    assert code == 0, (said, errors)
-    [place] = [path.parent for path in out.rglob("baselines.json")]
+    said = evaluated(capsys, "--results", records)
+    place = beside(records)
     found, moved = baselines.read(place)["given"], changes.read(place)["given"]
-    names = set(found["baselines"])
-    assert names == set(baselines.BASELINES) | {baselines.HEADER}
-    assert all(
-        len(one["test"]) == len(found["labels"]["test"]) for one in found["baselines"].values()
-    )
+    assert set(found["baselines"]) == set(baselines.BASELINES) | {baselines.HEADER}
+    for one in found["baselines"].values():
+        assert len(one["test"]) == len(found["labels"]["test"])
     assert moved["models"] and changes.UNCHANGED in moved["models"][0]["logits"]
     assert len(moved["labels"]) == len(found["labels"]["test"])
     before = {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
-    code, said, _ = run(capsys, *arguments)
-    assert code == 0 and "all there" in said
+    said = evaluated(capsys, "--results", records)
+    assert said.count("all there") == 2
     assert before == {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
+
+
+def test_what_carries_over_is_said_and_kept(elsewhere, records, capsys, monkeypatch):
+    monkeypatch.setattr(carry_over, "SIZE", 32)
+    said = evaluated(capsys, "--data", elsewhere, "--results", records, "--record", "there")
+    assert "learned here, 4×4" in said and "learned there, 32×32" in said
+    found = external.read(beside(records))[0]["carry_over"]
+    assert [one["cells"] for one in found] == [4, 8, 16, 32] * 2
+    assert all(len(one["elsewhere"]) == len(one["own"]) == 48 for one in found)
+
+
+def test_a_study_whose_films_are_gone_is_told(elsewhere, records, tmp_path, capsys):
+    facts = beside(records) / "data.json"
+    files.write_json(facts, files.read_json(facts) | {"source": str(tmp_path / "gone")})
+    fails(run(capsys, "evaluate", "--results", records), "--source")
+    assert "equal grey levels: not tried" in evaluated(
+        capsys, "--data", elsewhere, "--results", records
+    )
 
 
 def test_scores_count_patients_not_films():
@@ -133,27 +211,6 @@ def test_pairs_within_patients():
     logits, labels = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.array([1, 0, 1, 0, 1])
     share, patients = external.within_patients(logits, labels, ["a", "a", "b", "b", "c"])
     assert (share, patients) == (0.75, 2)
-
-
-def test_the_chapter_shows_what_there_is(study, records, elsewhere, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(baselines, "SIZE", 32)
-    name = next(iter(in_order(records)))
-    without = report.markdown(report.context(read(records, name)), tmp_path)
-    assert "This makes them" in without and "python scripts/shortcuts.py" in without
-    assert "make external" in without
-    assert run(capsys, "shortcuts", "--data", study / "films", "--out", records.parent)[0] == 0
-    assert run(capsys, "evaluate", "--data", elsewhere, "--results", records)[0] == 0
-    [there] = external.read(results.beside(results.studies(records)[name]))
-    assert set(there["baselines"]) == set(baselines.BASELINES) | {baselines.HEADER}
-    assert all(len(one) == 48 and np.isfinite(one).all() for one in there["baselines"].values())
-    content = report.context(read(records, name))
-    for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
-        assert "This makes them" not in page and "make external" not in page
-        for words in ("outside the lung box", "lung box of the other class", "other-hospital"):
-            assert words in page
-        assert "view AP" in page
-        assert ("need not see a lung" in page) == content["seeing"]["floors"]["told"]
-        assert ("No floor without lung tells" in page) != content["seeing"]["floors"]["told"]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from xray import baselines, carry_over, changes, external, intervals
-from xray.data_audit import patient
+from xray.data_splits import patient
 from xray.items import Item, item, percent, points, span
 from xray.report_plots import COLOURS, colour, panels
 from xray.specs import KNOWN, PLAIN

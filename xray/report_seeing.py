@@ -9,12 +9,12 @@ from xray import baselines, changes, intervals, metrics, report_external
 from xray import report_figures_seeing as figures
 from xray.comparisons import PROTOCOLS
 from xray.report_data import text
-from xray.report_items import item, plot, script_command, signed, table, within
+from xray.report_items import item, plot, signed, table, within
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study, finished, learned, test_share
 
 SMALL = 0.01  # a change of AUC, sensitivity and specificity that surely is within it is none
-SCRIPT = "shortcuts.py"
+AGAIN = "python scripts/evaluate.py"
 SHOWN = {"20": "Linear", "21": "MLP", "22b": "CNN"}  # the levels in the learning curve
 
 
@@ -29,12 +29,12 @@ def sections(study: Study) -> tuple[dict, dict]:
 
 def _missing(study: Study) -> dict:
     """An item that has no record yet, with the command that makes it."""
-    return item(study, missing=["shortcuts"]) | {"command": script_command(study, SCRIPT)}
+    return item(study, missing=["shortcuts"]) | {"command": AGAIN}
 
 
 def made(study: Study, models: list[str] = (), **parts) -> dict:
     """An item that is drawn from that command's records, and the runs of models."""
-    return item(study, models, scripts=[script_command(study, SCRIPT)], **parts)
+    return item(study, models, scripts=[AGAIN], **parts)
 
 
 def _columns(*scores: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from xray import jobs
-from xray.specs import MODELS, TABLE_3, matched_step
+from xray.specs import MODELS, matched_step
 
 
 def planned(tmp_path, *models, device="cpu", **options):
@@ -121,7 +121,9 @@ def test_the_order_fills_the_report_soonest(tmp_path):
     assert jobs.stages(first) == [first] and jobs.stages([]) == []
 
 
-def test_larger_runs_cost_more(tmp_path):
-    costs = [job.cost for job in planned(tmp_path, "10", "11", "12", "22", seeds=[0])]
+def test_larger_runs_cost_more_and_their_time_is_told_once_it_is_measured(tmp_path):
+    found = planned(tmp_path, "10", "11", "12", "22", seeds=[0])
+    costs = [job.cost for job in found]
     assert costs == sorted(costs) and costs[0] > 0
-    assert TABLE_3["36"].image_size == 128
+    assert jobs.duration(found, {"direct": 2.0}) == pytest.approx(2 * sum(costs))
+    assert jobs.duration(found, {"gram": 2.0}) is None and jobs.duration([], {}) == 0

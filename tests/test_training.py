@@ -202,6 +202,12 @@ def test_a_run_that_patience_ended_is_not_resumed_for_another_epoch(
     assert len(run.history["validation_loss"]) == 3
 
 
+def test_what_a_run_will_take_is_measured_and_nothing_kept(tmp_path):
+    one = job(tmp_path, "11", epochs=10)
+    rate = training.seconds_a_cost(one, lambda size, split: data(split=split), "cpu")
+    assert 0 < rate * one.cost < 60 and not list(tmp_path.iterdir())
+
+
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
     path, notes = tmp_path / "x.pt", []
     state = {"model": {"w": torch.arange(400.0)}, "history": {"train_loss": [0.5]}}

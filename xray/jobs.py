@@ -59,15 +59,27 @@ class Job:
 
     @property
     def cost(self) -> float:
-        """How long it takes by the plain loop, in a unit of its own: the work is that of the first
-        convolution or layer, on all pixels."""
-        filters = self.spec.hidden_units * (self.spec.kernel_size or 1) ** 2
-        return self.spec.epochs * self.image_size**2 * filters / 1e6
+        return cost(self.spec, self.image_size)
 
     def recorded(self, note=None) -> bool:
         """Whether its record stands. note(text): told of a record that was cut off. Raises
         ResultsError where its file cannot be read."""
         return (self.split, self.name) in results.runs_of(self.file, note)
+
+
+def cost(spec: ModelSpec, image_size: int) -> float:
+    """How long a run takes beside others of its engine, in a unit of its own: the work is that of
+    the first convolution or layer on all pixels."""
+    filters = spec.hidden_units * (spec.kernel_size or 1) ** 2
+    return spec.epochs * image_size**2 * filters / 1e6
+
+
+def duration(jobs: list[Job], rates: dict[str, float]) -> float | None:
+    """Seconds that jobs will take, from the seconds that a unit of cost took, engine -> rate; None
+    where an engine of theirs has not been measured."""
+    if any(job.engine not in rates for job in jobs):
+        return None
+    return sum(rates[job.engine] * job.cost for job in jobs)
 
 
 def choose_specs(

@@ -17,10 +17,12 @@ import options
 from options import ROOT, fail, say
 
 from xray import jobs, results
+from xray.files import read_json
 from xray.specs import IMAGE_SIZE, MODELS, TABLE_3
 
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
+RECORD = ROOT / "report" / "results" / "chest-xray-224-d420e3f6"  # the study of record
 RANK, RANKS = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # torchrun's
 
 note = functools.cache(lambda text: say(f"note: {text}"))  # each is said once
@@ -81,8 +83,11 @@ def arguments(argv=None):
     add("--weights", choices=("first", "all", "none"), default="first", help=words)
     options.add_out(parser)
     add("--force", action="store_true", help="train again what is finished")
-    words = "write the report at the end, with --all already after the models that train in moments"
-    add("--report", action="store_true", help=words)
+    words = (
+        "write the report at the end, with --all already after the models that train in moments "
+        "and after each other one's first seed; filling: on the way alone"
+    )
+    add("--report", nargs="?", const="end", choices=("end", "filling"), help=words)
     args = parser.parse_args(argv)
     options.choices(args)
     if args.experiments or args.search is not None:
@@ -167,13 +172,19 @@ def train(args) -> None:
     work = functools.partial(
         training.work, load=load, device=device, cache=cache, bar=bar, note=note, again=args.force
     )
-    done, started = 0, time.monotonic()
+    done, started, rates = 0, time.monotonic(), {}
     try:
         for stage, later in in_stages(todo, args.all):
-            for _ in said_by_model(work(stage[RANK::RANKS]), stage[RANK::RANKS]):
+            made = []
+            for run in said_by_model(work(stage[RANK::RANKS]), stage[RANK::RANKS]):
+                made.append(run)
                 done += 1
+            rates |= measured(made)
             if later and args.report and RANKS == 1:
-                write_report(args, study)
+                first_alone = next((job for job in later if job.engine == "direct"), None)
+                if first_alone and "direct" not in rates:
+                    rates["direct"] = training.seconds_a_cost(first_alone, load, device)
+                write_report(args, study, in_time(later, jobs.duration(later, rates)))
     except KeyboardInterrupt:
         what = "trains all of them again" if args.force else "goes on where this one stopped"
         say(f"\nstopped: {done} runs written, {len(todo) - done} not; the same command {what}")
@@ -186,8 +197,10 @@ def train(args) -> None:
         others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
         seconds = time.monotonic() - started
         say(f"done: {done} runs in {seconds:.0f} s{others}; records in {folder}")
-        if args.report:
-            sys.exit(write_report(args, study))
+        if args.report == "end":
+            code = write_report(args, study)
+            say_how_much_is_the_same(study)
+            sys.exit(code)
 
 
 def search(args, load, device) -> None:
@@ -226,6 +239,25 @@ def in_stages(todo: list, study: bool):
     found = jobs.stages(todo) if study else [todo]
     for number, stage in enumerate(found, 1):
         yield stage, [job for later in found[number:] for job in later]
+
+
+def measured(runs: list) -> dict[str, float]:
+    """Seconds that a unit of cost (jobs.cost) took, engine -> rate."""
+    seconds, costs = Counter(), Counter()
+    for run in runs:
+        seconds[run.engine] += run.environment["seconds"]
+        costs[run.engine] += jobs.cost(run.spec, run.image_size)
+    return {engine: seconds[engine] / costs[engine] for engine in costs}
+
+
+def in_time(todo: list, seconds: float | None) -> str:
+    """ "214 runs, about 25 minutes"."""
+    if seconds is None:
+        return f"{len(todo)} runs"
+    minutes = max(1, round(seconds / 60))
+    if minutes >= 100:
+        return f"{len(todo)} runs, about {minutes / 60:.0f} hours"
+    return f"{len(todo)} runs, about {minutes} minute{'s' * (minutes > 1)}"
 
 
 def announce(study, asked: list, todo: list, data, device: str) -> None:
@@ -292,11 +324,29 @@ def wait_for_ranks() -> None:
         distributed.destroy_process_group()
 
 
-def write_report(args, study) -> int:
+def write_report(args, study, to_come: str = "") -> int:
     """scripts/report.py on the study just trained; its exit code."""
+    if to_come:
+        say(f"report of what is there; still to come: {to_come}")
     words = ["--results", study.parent.parent, "--study", f"{study.parent.name}/{study.stem}"]
     words += ["--out", args.out, *(("--data", args.data) if args.data else ())]
+    words += ["--to-come", to_come] if to_come else []
     return subprocess.run([sys.executable, ROOT / "scripts" / "report.py", *words]).returncode
+
+
+def say_how_much_is_the_same(study) -> None:
+    """How many verdicts on the paper's claims are those of the study of record, and which are
+    not."""
+    files = [results.beside(study) / "claims.json", RECORD / "claims.json"]
+    if files[0].parent == RECORD or not all(file.exists() for file in files):
+        return
+    ours, theirs = (
+        {claim["id"]: claim["verdict"] for claim in read_json(file)["claims"]} for file in files
+    )
+    others = [name for name in theirs if ours.get(name) != theirs[name]]
+    say(f"verdicts: {len(theirs) - len(others)} of {len(theirs)} are those of {RECORD.name}")
+    for name in others:
+        say(f"  {name}: {ours.get(name, 'not there')}; in the study of record: {theirs[name]}")
 
 
 def main(argv=None) -> None:

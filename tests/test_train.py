@@ -27,6 +27,7 @@ from commands import (
 )
 
 from xray import results, training
+from xray.files import write_json
 from xray.specs import MODELS, TABLE_3
 
 SOURCE = object()  # stands for a folder of images in the cases below
@@ -455,19 +456,46 @@ def test_torchruns_processes_take_shares(whole, images, tmp_path):
 # ---- reports on the way
 
 
-def test_a_study_is_reported_as_it_fills(images, tmp_path, monkeypatch):
-    module = script("train")
-    written = []
-    monkeypatch.setattr(
-        module,
-        "write_report",
-        lambda args, study, *_: written.append(len(record_files(args.out))) or 0,
-    )
+def test_a_study_is_reported_as_it_fills(images, tmp_path, monkeypatch, capsys):
+    module, written = script("train"), []
+
+    def write(args, study, to_come=""):
+        written.append((len(results.load(study)), to_come))
+        return 0
+
+    monkeypatch.setattr(module, "write_report", write)
     some = ("--data", str(images), *TINY, "--seeds", "0", "--epochs", "1", "--resplits", "1")
     with pytest.raises(SystemExit) as end:
         module.main(["--all", "--report", *some, "--out", str(tmp_path)])
     assert end.value.code == 0
-    models = len(MODELS)
     quick = sum(spec.family != "CNN" and spec.optimizer == "SGD" for spec in MODELS.values())
-    assert written[:2] == [quick, models] and written[2] == len(record_files(tmp_path)) > models
-    assert len(written) == 3
+    runs, to_come = zip(*written)
+    assert runs[:2] == (quick, len(MODELS)) and len(runs) == 3 and runs[2] > len(MODELS)
+    left = len(record_files(tmp_path)) - quick
+    assert to_come[0] == f"{left} runs, about 1 minute" and to_come[2] == ""
+    module.main(["--all", "--report", "filling", *some, "--out", str(tmp_path)])
+    assert len(written) == 3, "nothing was left to do"
+
+
+def test_what_is_still_to_come_in_words(tmp_path):
+    module, todo = script("train"), [None] * 14
+    assert module.in_time(todo, None) == "14 runs"
+    assert module.in_time(todo, 3) == "14 runs, about 1 minute"
+    assert module.in_time(todo, 1500) == "14 runs, about 25 minutes"
+    assert module.in_time(todo, 17.4 * 3600) == "14 runs, about 17 hours"
+
+
+def test_the_verdicts_are_held_against_the_study_of_record(tmp_path, monkeypatch, capsys):
+    module = script("train")
+    monkeypatch.setattr(module, "RECORD", tmp_path / "record")
+    study = tmp_path / "mine" / "given.jsonl"
+    module.say_how_much_is_the_same(study)
+    for folder, word in (("mine", "holds"), ("record", "within noise")):
+        claims = [{"id": "C01", "verdict": "holds"}, {"id": "C02", "verdict": word}]
+        write_json(tmp_path / folder / "claims.json", {"claims": claims})
+    module.say_how_much_is_the_same(tmp_path / "record" / "given.jsonl")
+    assert capsys.readouterr().out == ""
+    module.say_how_much_is_the_same(study)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "verdicts: 1 of 2 are those of record"
+    assert second == "  C02: holds; in the study of record: within noise"

@@ -99,6 +99,7 @@ def print_claim(wanted: str, verdicts: list) -> int:
     lines["rule"] = one.rule
     if one.primary:
         of_p = "" if one.p is None else f"; p = {one.p:.2g} after Holm's adjustment"
+        of_p += f", by itself: {one.alone}" if one.alone else ""
         lines["family"] = f"primary{of_p}"
     else:
         lines["family"] = "exploratory"

@@ -225,7 +225,10 @@ def test_holm_can_take_a_verdict_back():
     found = judged({"20": wobbling})
     one = found["C31"]
     assert [finding.outcome for finding in one.findings] == [HOLDS, HOLDS]
-    assert max(finding.p for finding in one.findings) < 0.05 < one.p and one.verdict == NOISE
+    assert max(finding.p for finding in one.findings) < 0.05 < one.p
+    assert one.verdict == NOISE and one.alone == HOLDS  # what was found without the others is told
+    assert found["C29"].alone == found["C06"].alone == ""
+    assert claims.as_json([one])[0]["alone"] == HOLDS
 
 
 def test_the_family_of_seven_does_not_shrink_to_what_was_run():
@@ -238,6 +241,17 @@ def test_the_family_of_seven_does_not_shrink_to_what_was_run():
     found = judge(only, resplits=splits({"20": wobbling}))["C31"]
     p = max(finding.p for finding in found.findings)
     assert found.p == pytest.approx(7 * p) and p < 0.05 < 7 * p and found.verdict == NOISE
+
+
+def test_two_studies_are_compared():
+    first, second = (
+        {"claims": claims.as_json(judged(changes, number=number).values())}
+        for changes, number in (({}, 5), ({"14": dict(validation=0.94)}, 0))
+    )
+    assert claims.compare(first, first) == ([claim.id for claim in CLAIMS], {})
+    same, differ = claims.compare(first, second)
+    assert differ["C14"] == (HOLDS, FAILS) and differ["C31"] == (HOLDS, NOT_RUN)
+    assert len(same) + len(differ) == 37 and "C06" in same
 
 
 def test_verdicts_as_data_are_the_same_each_time():

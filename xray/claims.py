@@ -661,6 +661,7 @@ class Verdict(NamedTuple):
     findings: tuple[Finding, ...] = ()  # the claim's conditions
     primary: bool = False  # of the family that Holm's adjustment is over; else exploratory
     p: float | None = None  # of a primary claim's verdict, adjusted; None where it was not judged
+    alone: str = ""  # a primary claim's verdict by itself, where Holm's adjustment took it back
     note: str = ""  # what sets the study apart from the paper's, and too few seeds
     missing: tuple[str, ...] = ()  # models to train for a verdict
     records: tuple[str, ...] = ()  # the runs it was judged on, in words
@@ -675,7 +676,8 @@ def judge(study: Study) -> list[Verdict]:
     for place, one in enumerate(found):
         if one.primary and one.findings:
             kept = one.verdict if adjusted[one.id] < ERROR else NOISE
-            found[place] = one._replace(verdict=kept, p=adjusted[one.id])
+            alone = one.verdict if one.verdict != kept else ""
+            found[place] = one._replace(verdict=kept, alone=alone, p=adjusted[one.id])
     return found
 
 
@@ -801,3 +803,12 @@ def as_json(verdicts) -> list[dict]:
             row["reason"] = one.figures
         found.append(row)
     return found
+
+
+def compare(one: dict, other: dict) -> tuple[list[str], dict[str, tuple[str, str]]]:
+    """Two studies' claims.json -> (the claims on which they agree, claim -> its two verdicts where
+    they do not)."""
+    ours, theirs = ({row["id"]: row["verdict"] for row in each["claims"]} for each in (one, other))
+    pairs = {name: (ours[name], theirs[name]) for name in ours if name in theirs}
+    differ = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return [name for name in pairs if name not in differ], differ

@@ -12,7 +12,7 @@ MODELS ?=
 SEEDS  ?=
 DEVICE ?=
 OUT    ?= report
-EXTERNAL ?=
+EXTERNAL ?= films:elsewhere
 ARGS   ?=
 
 # a variable that is not one of these is a typing error
@@ -32,31 +32,31 @@ SOURCE = $(call option,DATA,data) $(call option,POSITIVE,positive) $(call option
 OPTIONS = $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
-.PHONY: all train experiments evaluate beyond external report test lint bench clean help
+.PHONY: all train evaluate beyond report test lint bench clean help
 .DEFAULT_GOAL := help
 
-# with ARGS, which they do not know, the experiments beside the study are left to their own targets
+# a first report when the models that train in moments are done, another when each CNN has one run;
+# with ARGS or MODELS what stands beside the study is left out
 all: .venv/ready
-	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
-	$(if $(ARGS)$(MODELS),,$(MAKE) --no-print-directory experiments evaluate)
-	$(if $(EXTERNAL),$(MAKE) --no-print-directory external)
+	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" --report filling $(ARGS)
+	$(if $(ARGS)$(MODELS),,$(EXPERIMENTS))
+	$(if $(ARGS)$(MODELS),,$(MAKE) --no-print-directory evaluate)
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" --report $(ARGS)
 
 train: .venv/ready
 	$(BIN)/python scripts/train.py $(WHAT) $(OPTIONS) --out "$(OUT)" $(ARGS)
+	$(if $(ARGS)$(MODELS),,$(EXPERIMENTS))
 
-experiments: .venv/ready
-	$(if $(MODELS),,$(BIN)/python scripts/train.py --experiments $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) --out "$(OUT)")
+EXPERIMENTS = $(BIN)/python scripts/train.py --experiments $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) \
+              $(if $(DEVICE),--device $(DEVICE)) --out "$(OUT)"
 
 evaluate: .venv/ready
 	$(BIN)/python scripts/evaluate.py --results "$(OUT)/results"
+	$(if $(EXTERNAL),$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --record "$(subst :,-,$(notdir $(EXTERNAL:/=)))" \
+	  --results "$(OUT)/results")
 
 beyond: .venv/ready
 	$(BIN)/python scripts/train.py --all --beyond $(OPTIONS) --out "$(OUT)" --report $(ARGS)
-
-external: .venv/ready
-	$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --record "$(subst :,-,$(notdir $(EXTERNAL:/=)))" \
-	  --results "$(OUT)/results"
 
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -88,11 +88,9 @@ clean:
 
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
-	@echo "make train     only the training        make report    only the report, from the records of OUT"
-	@echo "make experiments   only what stands beside the study: why MLPs die, what the image size does"
-	@echo "make evaluate  what can be told without a lung, and what moves the trained models"
+	@echo "make train     only the training       make report    only the report, from the records of OUT"
+	@echo "make evaluate  what can be told without a lung, what moves the trained models, and EXTERNAL"
 	@echo "make beyond    Table 3: what the paper left to others, on top of the study; a GPU does it in make all"
-	@echo "make external EXTERNAL=FOLDER   the trained models on labelled films of another hospital"
 	@echo "make test      the tests                make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
@@ -108,5 +106,5 @@ help:
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
 	@echo "  PYTHON=python3.12  what .venv is made with; make clean first, where it is made      (python3)"
-	@echo "  EXTERNAL=FOLDER   labelled films of another hospital, for the report                     (none)"
+	@echo "  EXTERNAL=FOLDER   labelled films of another hospital, for the report   (those that come with the project)"
 	@echo "  ARGS='…'       anything else for the script behind the target"

@@ -58,6 +58,8 @@ def arguments(argv=None) -> argparse.Namespace:
     words += ", ".join(f"{code} where it {word}" for word, code in EXIT.items() if code < 2)
     words += ", 3 within noise, 4 not tested here, 5 not run"
     add("--claim", metavar="ID", help=words)
+    words = "what is being trained still and how long that takes, told with the report"
+    add("--to-come", metavar="TEXT", default="", help=words)
     parser.error = fail
     args = parser.parse_args(argv)
     args.results, args.out = args.results.expanduser(), args.out.expanduser()

@@ -81,7 +81,10 @@ def test_what_is_said_of_a_source_reaches_all_that_read_it():
             continue
         said = "--data='my films' --positive='A b,C' --negative='D' --label='it'\\''s'"
         assert f'{said} --split "patient"' in line
-    assert "--experiments" in lines[1] and "--report" in lines[-1]
+    assert "--report filling" in lines[0] and "--experiments" in lines[1]
+    assert lines[-1].endswith("--report"), "the last writes it, when all is there"
+    alone = make("-n", "all", "MODELS=20", *words)[1]
+    assert alone.count("/python scripts/train.py") == 2 and "--experiments" not in alone
     assert all(f"{word.split('=')[0]}=" in make("help")[1] for word in words)
 
 

@@ -32,6 +32,9 @@ SOURCE = $(call option,DATA,data) $(call option,POSITIVE,positive) $(call option
 OPTIONS = $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(SEEDS)) \
           $(if $(DEVICE),--device $(DEVICE))
 
+# records of phantoms lie apart
+RESULTS = $(OUT)$(if $(filter phantom phantom:%,$(DATA)),/phantom)/results
+
 .PHONY: all train evaluate beyond report test lint bench clean help
 .DEFAULT_GOAL := help
 
@@ -51,15 +54,15 @@ EXPERIMENTS = $(BIN)/python scripts/train.py --experiments $(SOURCE) $(if $(SIZE
               $(if $(DEVICE),--device $(DEVICE)) --out "$(OUT)"
 
 evaluate: .venv/ready
-	$(BIN)/python scripts/evaluate.py --results "$(OUT)/results"
+	$(BIN)/python scripts/evaluate.py --results "$(RESULTS)"
 	$(if $(EXTERNAL),$(BIN)/python scripts/evaluate.py --data "$(EXTERNAL)" --record "$(subst :,-,$(notdir $(EXTERNAL:/=)))" \
-	  --results "$(OUT)/results")
+	  --results "$(RESULTS)")
 
 beyond: .venv/ready
 	$(BIN)/python scripts/train.py --all --beyond $(OPTIONS) --out "$(OUT)" --report $(ARGS)
 
 report: .venv/ready
-	$(BIN)/python scripts/report.py --results "$(OUT)/results" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
+	$(BIN)/python scripts/report.py --results "$(RESULTS)" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q tests

@@ -62,11 +62,7 @@ def find_study(args) -> SimpleNamespace:
     split), its films as options.open_source gives them."""
     from xray import results, study
 
-    places = [args.results, args.results.parent / "phantom" / "results"]
-    there = [place for place in places if (place / "latest").exists()] if not args.study else []
-    newest = max(there, key=lambda place: (place / "latest").stat().st_mtime, default=args.results)
-    place = args.results if args.data is not None else newest
-    name, file = next(iter(study.in_order(place, args.study).items()))
+    name, file = next(iter(study.in_order(args.results, args.study).items()))
     facts = results.read_json(file.parent / "data.json")
     about = {"name": name, "file": file, "folder": results.beside(file), "split": file.stem}
     return SimpleNamespace(**about, facts=facts, load=own_films(args, name, facts))

@@ -18,7 +18,7 @@ from options import ROOT, fail, say
 
 from xray import jobs, results
 from xray.files import read_json
-from xray.specs import IMAGE_SIZE, MODELS, TABLE_3
+from xray.specs import EQUALISED, IMAGE_SIZE, MODELS, TABLE_3
 
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
@@ -100,13 +100,13 @@ def arguments(argv=None):
 
 
 def list_models() -> None:
-    for spec in (MODELS | TABLE_3).values():
+    for spec in (MODELS | TABLE_3 | EQUALISED).values():
         weighted = "yes" if spec.class_weight else "no "
         print(
             f"{spec.id:4} {spec.family:12} layers {spec.hidden_layers}  units "
             f"{spec.hidden_units:2}  kernel {spec.kernel_size or '-'}  weighted {weighted}  "
             f"{spec.optimizer:4} lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch "
-            f"{spec.batch_size}  decay {spec.weight_decay:g}"
+            f"{spec.batch_size}  decay {spec.weight_decay:g}{'  equalised films' * spec.equalise}"
         )
 
 

@@ -465,7 +465,8 @@ def describe(spec: ModelSpec) -> str:
         layers = f"{spec.hidden_layers} hidden layer{'s' * (spec.hidden_layers > 1)}"
         words = [f"{spec.family}, {layers}, {spec.hidden_units} units"]
     words += ["weighted"] * spec.class_weight + [spec.optimizer] * (spec.optimizer != "SGD")
-    return ", ".join(words + ["L2"] * (spec.weight_decay > 0))
+    words += ["L2"] * (spec.weight_decay > 0)
+    return ", ".join(words + ["equalised films"] * spec.equalise)
 
 
 def seeds(runs: list[Run]) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import records
 
-from xray import (  # noqa: F401 (their items stand in the appendices)
+from xray import (  # noqa: F401 (items of the appendices)
+    changes,
     experiments,
     report_films,
     report_luck,
@@ -21,7 +22,7 @@ from xray import (  # noqa: F401 (their items stand in the appendices)
 from xray import report_new as report
 from xray import report_table_3 as table_3
 from xray.items import ITEMS, NUMBERS
-from xray.specs import MODELS
+from xray.specs import MODELS, TABLE_3
 
 CHAPTERS = ("6-what-they-see.md", "6-luck.md", "7-beyond.md", "appendices.md")
 SIZES = {"validation": 40, "test": 30}
@@ -131,6 +132,25 @@ def test_rows_of_table_3_say_what_they_change(whole):
     assert table.settings.max() > 3  # not one change at a time
     assert "decay" not in table.loc["35", "words"]  # as in 34
     assert ITEMS["table-3-resplits"](whole).numbers["one_start"] == ""  # two starts, two splits
+
+
+def test_the_best_of_table_3_is_that_of_the_lowest_validation_loss(whole):
+    table = table_3.ladder_table(whole)
+    ours = table[table.index.isin(TABLE_3)]
+    assert ITEMS["table-3"](whole).numbers["best"] == ours.validation_loss.idxmin()
+    gain = table.loc["33", "gain"]
+    assert gain[0] == pytest.approx(table.accuracy["33"] - table.accuracy["32"])
+
+
+def test_a_study_of_table_3_alone_has_its_chapters(tmp_path):
+    file = records.save(tmp_path, records.run("36", image_size=128, **SIZES))
+    records.shortcuts(file.parent, **SIZES)
+    changed = changes.read(file.parent)
+    changed["given"]["models"] = [o for o in changed["given"]["models"] if o["model"] == "36"]
+    changes.write(file.parent, changed)
+    records.elsewhere(file.parent, ["36"])
+    text = markdown(read(tmp_path))
+    assert "What moves model 36" in text and "On the films of other-hospital" in text
 
 
 def test_runs_that_start_alike_are_counted_once(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from xray.items import (
 )
 from xray.report_plots import Line, Mark, colour, dots, lines
 from xray.report_shortcuts import learned_runs, tested
+from xray.report_verdicts import judged
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study
 
@@ -36,7 +37,7 @@ MOST_MISSED = 7  # films shown; more where more are missed by all
 
 @item("deviations", "Rules that were changed after results were seen")
 def _deviations(study: Study) -> Item:
-    now = {verdict.id: verdict.verdict for verdict in claims.judge(study)}
+    now = {verdict.id: verdict.verdict for verdict in judged(study)}
     rows = []
     for entry in DEVIATIONS:
         moved = [claim for claim, before in entry.before.items() if now[claim] != before]

@@ -462,7 +462,13 @@ def _elsewhere(study: Study) -> Item:
         caption="AUC (95 % interval). Re-splits: means over the runs of chapter 3, at their size",
         data=table,
         again=ELSEWHERE,
-        numbers={"films": [_about(study, films) for films in external.read(study.folder)]},
+        numbers={
+            "films": [
+                _about(study, films)
+                for films in external.read(study.folder)
+                if any(one["model"] in MODELS for one in films["models"])
+            ]
+        },
     )
 
 

@@ -52,7 +52,7 @@ def place(split, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
         torch.cuda.empty_cache()  # what PyTorch keeps for itself is free too
         if images.numel() < 0.6 * torch.cuda.mem_get_info(device)[0]:
             images = images.to(device)
-    return images, torch.as_tensor(split.labels, dtype=torch.float32, device=device)
+    return images, torch.tensor(split.labels, dtype=torch.float32, device=device)
 
 
 def _batch(images: torch.Tensor, rows: torch.Tensor, device: torch.device) -> torch.Tensor:

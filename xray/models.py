@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from xray.specs import IMAGE_SIZE, ModelSpec, is_flat
+from xray.specs import IMAGE_SIZE, ModelSpec
 
 
 class LinearNet(nn.Module):
@@ -135,25 +135,3 @@ def pixel_weight(model: nn.Module) -> nn.Parameter:
 def parameter_count(model: nn.Module) -> int:
     """How many numbers training moves."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def step_cost(spec: ModelSpec, image_size: int, width: int = 4) -> tuple[float, float]:
-    """(bytes moved, adds and multiplies done) by one training step, at the least.
-
-    width: bytes of an activation, 2 in bf16.
-    Linear and MLP: the batch's bytes are read once as uint8, the first layer's weights (4 bytes
-    each) read once and written once; two products of batch × S² × units multiply-adds (forward,
-    gradient of the weights).
-    CNN: three convolution products a layer (forward, gradients of weights and of inputs; the first
-    layer has no use for the last), k²·in·out multiply-adds a pixel; each activation kept for the
-    backward pass is written, read by the next layer, read again going back, and its gradient
-    written and read: five times its width.
-    """
-    batch, pixels, units = spec.batch_size, image_size**2, spec.hidden_units
-    if is_flat(spec):
-        return batch * pixels + 8 * units * pixels, 2 * 2 * batch * pixels * units
-    square = spec.kernel_size**2
-    products = batch * pixels * square * (2 * units + 3 * units**2 + 2 * 3 * units**2 / 4)
-    products += 3 * batch * units * pixels / 16
-    kept = batch * units * pixels * (1 + 1 + 1 / 4 + 1 / 4 + 1 / 4 + 1 / 16)
-    return batch * pixels + 5 * width * kept, 2 * products

@@ -340,13 +340,12 @@ def say_how_much_is_the_same(study) -> None:
     files = [results.beside(study) / "claims.json", RECORD / "claims.json"]
     if files[0].parent == RECORD or not all(file.exists() for file in files):
         return
-    ours, theirs = (
-        {claim["id"]: claim["verdict"] for claim in read_json(file)["claims"]} for file in files
-    )
-    others = [name for name in theirs if ours.get(name) != theirs[name]]
-    say(f"verdicts: {len(theirs) - len(others)} of {len(theirs)} are those of {RECORD.name}")
-    for name in others:
-        say(f"  {name}: {ours.get(name, 'not there')}; in the study of record: {theirs[name]}")
+    from xray import claims
+
+    same, others = claims.compare(*map(read_json, files))
+    say(f"verdicts: {len(same)} of {len(same) + len(others)} are those of {RECORD.name}")
+    for name, (ours, theirs) in others.items():
+        say(f"  {name}: {ours}; in the study of record: {theirs}")
 
 
 def main(argv=None) -> None:

@@ -4,6 +4,7 @@ ends where this Python lacks something."""
 
 import argparse
 import functools
+import getpass
 import os
 import re
 import signal
@@ -19,6 +20,11 @@ from xray import packages  # noqa: E402
 if problem := packages.problem():
     print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
+
+try:
+    getpass.getuser()
+except (KeyError, OSError):  # a user id without a name, as in containers; PyTorch asks for one
+    os.environ["LOGNAME"] = "nobody"
 
 from xray.data_choices import PAPER, Choices, split_names  # noqa: E402
 from xray.files import UserError  # noqa: E402

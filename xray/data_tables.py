@@ -44,7 +44,9 @@ TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
 NOT_THE_PERSONS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs.db", "desktop.ini"}
 HIDDEN = "hidden files and files of other systems (__MACOSX, @eaDir, …)"
 MASKS = "masks and other drawings beside films"
-DRAWN = "masks? segmentations? annotations? lungmasks? overlays? heatmaps?".split()
+DRAWN = (
+    "masks? lungmasks? seg segmentations? annotations? groundtruth gt overlays? heatmaps?".split()
+)
 
 # names of columns, in small letters without what stands between their words
 LABELS = set(

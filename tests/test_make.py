@@ -74,7 +74,8 @@ def test_what_is_said_of_a_source_reaches_all_that_read_it():
     code, said, errors = make("-n", "all", *words)
     assert (code, errors) == (0, "")
     lines = [" ".join(line.split()) for line in said.splitlines() if "/python scripts/" in line]
-    for line, script in zip(lines, ("train", "train", "evaluate", "evaluate", "train"), strict=True):
+    scripts = ("train", "train", "evaluate", "evaluate", "train")
+    for line, script in zip(lines, scripts, strict=True):
         assert f"scripts/{script}.py" in line
         if script == "evaluate":  # it takes what the study's records say
             continue
@@ -181,6 +182,6 @@ def test_make_help_names_every_target():
         if line.startswith(".PHONY:") is False
         and ":" in line
         and line[:1].isalpha()
-        and ":=" not in line
+        and "=" not in line
     ]
     assert targets and all(f"make {target}" in said for target in targets if target != "help")

@@ -288,6 +288,16 @@ def test_a_device_that_fails_costs_only_the_run_it_was_at(tmp_path, monkeypatch,
     assert [run.spec.id for run in work(both, tmp_path)] == ["21"]
 
 
+def test_smaller_images_are_no_help_where_the_gram_matrix_is_too_large(tmp_path, monkeypatch):
+    def fails(*rest):
+        raise MemoryError
+
+    monkeypatch.setattr(training.gram, "gram_matrix", fails)
+    with pytest.raises(machine.DeviceError, match="Gram matrix of .* --engine direct") as caught:
+        work([job(tmp_path, "20", 0, "gram")], tmp_path)
+    assert "image-size" not in str(caught.value)
+
+
 def test_each_of_torchruns_processes_has_a_gpu_of_its_own(monkeypatch):
     said = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

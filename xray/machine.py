@@ -100,22 +100,19 @@ def _processor() -> str:
 
 
 @contextmanager
-def device_errors(what: str, batch_size: int, image_size: int):
-    """Turns a device's failures into DeviceError, which says that it was at `what`."""
-    asked = f"with batches of {batch_size} images of {image_size}×{image_size}"
+def device_errors(what: str, needs: str, less: str):
+    """Turns a device's failures into DeviceError, which says that it was at `what`. needs: what
+    takes the memory; less: what would need less of it."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's OutOfMemoryError is a RuntimeError
         if isinstance(error, torch.cuda.OutOfMemoryError):
             problem = (
-                f"out of GPU memory {asked}; use a smaller --image-size, a GPU with more free "
-                "memory, or --device cpu. What is finished is kept"
+                f"out of GPU memory {needs}; use {less}, a GPU with more free memory, or "
+                "--device cpu. What is finished is kept"
             )
         elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            problem = (
-                f"out of main memory {asked}; use a smaller --image-size, or fewer models in one "
-                "call. What is finished is kept"
-            )
+            problem = f"out of main memory {needs}; use {less}. What is finished is kept"
         elif "CUDA" in str(error) or "cuDNN" in str(error):
             problem = (
                 f"the GPU failed ({str(error).splitlines()[0]}); the same command goes on where "

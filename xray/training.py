@@ -33,7 +33,9 @@ def work(jobs: list[Job], load, device: str, cache: Path, *, bar, note, again: b
     together = [job for job in jobs if job.engine == "gram"]
     for size, equalised in sorted({(job.image_size, job.spec.equalise) for job in together}):
         alike = [j for j in together if (j.image_size, j.spec.equalise) == (size, equalised)]
-        with device_errors(f"{len(alike)} models side by side", alike[0].spec.batch_size, size):
+        count = len(load(size, alike[0].split).labels)
+        needs = f"for the Gram matrix of {count:,} images"
+        with device_errors(f"{len(alike)} models side by side", needs, "--engine direct"):
             yield from _train_together(alike, load, device, cache, bar, note, again)
     single = [job for job in jobs if job.engine == "direct"]
     if not single:
@@ -45,7 +47,9 @@ def work(jobs: list[Job], load, device: str, cache: Path, *, bar, note, again: b
             steps.update(job.cost)
             continue
         data = _as_seen(load(job.image_size, job.split), job)
-        with device_errors(job.name, job.spec.batch_size, job.image_size):
+        size = f"{job.image_size}×{job.image_size}"
+        needs = f"with batches of {job.spec.batch_size} images of {size}"
+        with device_errors(job.name, needs, "a smaller --image-size"):
             if place != (job.image_size, job.split, job.spec.equalise):
                 placed = ()  # the last are let go of first
                 placed = [engine.place(part, device) for part in (data.train, data.validation)]

@@ -42,8 +42,15 @@ def _deviations(study: Study) -> Item:
     for entry in DEVIATIONS:
         moved = [claim for claim, before in entry.before.items() if now[claim] != before]
         row = {"Date": entry.date, "Old rule": entry.old, "New rule": entry.new, "Why": entry.why}
-        rows.append(row | {"Verdicts that differ since": ", ".join(moved) or "none"})
-    return Item(table=pd.DataFrame(rows), numbers={"primary": listed(claims.PRIMARY)})
+        rows.append(row | {"Verdicts that differ": ", ".join(moved) or "none"})
+    table = pd.DataFrame(rows)
+    return Item(
+        table=table.drop(columns="Why"),
+        caption="Why each was changed stands in the CSV. Verdicts differ between the record of that "
+        "day and this study by all of today's rules",
+        data=table,
+        numbers={"primary": listed(claims.PRIMARY)},
+    )
 
 
 # ---- C: ranking and calibration

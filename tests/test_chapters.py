@@ -11,6 +11,7 @@ import records
 from xray import (  # noqa: F401 (items of the appendices)
     changes,
     experiments,
+    report,
     report_films,
     report_luck,
     report_more,
@@ -19,7 +20,6 @@ from xray import (  # noqa: F401 (items of the appendices)
     report_verdicts,
     study,
 )
-from xray import report_new as report
 from xray import report_table_3 as table_3
 from xray.items import ITEMS, NUMBERS
 from xray.specs import MODELS, TABLE_3

@@ -71,7 +71,7 @@ def test_the_report_says_whence_patients_are_known(tmp_path):
     some = ("--data", tmp_path / "set", *TINY, "--model", "20", "--seeds", "0", "--epochs", "1")
     assert train(*some, "--out", tmp_path / "out") == 0
     place = tmp_path / "out" / "results"
-    page = report.markdown(report.context(study.read(place, study.choose(place)[0])), place)
+    page = report.markdown(report.Report(study.read(place, study.choose(place)[0])))
     page = " ".join(page.split())
     assert "The data's own column tells the patient of 14 images, file names that of 0 more" in page
     assert "3 of 3 test images show a patient who is in training too" in page

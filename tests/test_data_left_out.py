@@ -79,7 +79,7 @@ def test_a_shard_in_the_middle(tmp_path):
 
 
 def test_notes_reach_the_banner_and_the_facts(tmp_path, capsys):
-    from xray import report, results, study
+    from xray import items, report, results, study
 
     splits = {"train": (5, 9), "validation": (2, 4), "test": (2, 3)}
     folder = class_folders(tmp_path / "set", splits)
@@ -89,10 +89,10 @@ def test_notes_reach_the_banner_and_the_facts(tmp_path, capsys):
     note = "1 images outside of class folders are left out"
     assert f"note: {note}" in capsys.readouterr().out
     found = study.read(tmp_path / "out" / "results", study.choose(tmp_path / "out" / "results")[0])
-    assert f"{note}." in report.banner(found)
+    assert f"{note}." in items.NUMBERS["differences"](found)["found"]
     assert results.read_json(next((tmp_path / "out").rglob("data.json")))["notes"] == [note]
-    page = report.markdown(report.context(found), found.folder)
-    assert "| Left out: images outside of class folders | 1 |" in page
+    page = report.markdown(report.Report(found), ("2-method.md",))
+    assert "images outside of class folders: 1" in page
 
 
 # ---- 16 bits

@@ -120,7 +120,7 @@ def test_what_cannot_be_split(tmp_path):
 
 
 def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):
-    from xray import report
+    from xray import items
 
     folder = class_folders(tmp_path / "set", {"train": (12, 20), "test": (3, 4)})
     out = tmp_path / "out"
@@ -134,7 +134,7 @@ def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):
     name, _ = study.choose(out / "results")
     assert name.endswith("/given")
     read = study.read(out / "results", name)
-    banner = " ".join(report.banner(read))
+    banner = " ".join(items.NUMBERS["differences"](read)["found"])
     assert "no validation split of its own; made by patient from the train split, seed 3" in banner
     assert "--split patient --split-seed 3" in study.command(read.runs, ["21"])
     [run] = results.load(out / "results")

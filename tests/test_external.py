@@ -1,7 +1,5 @@
 """Another hospital: films with columns through trained weights, the scripts, and the chapter."""
 
-import csv
-import io
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,13 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import records as made_up
 import samples
 from commands import fails, script
 from PIL import Image
 
-from xray import baselines, carry_over, changes, external, files, intervals, report, results
-from xray.study import in_order, read
+from xray import baselines, carry_over, changes, external, files, results
 
 
 def run(capsys, name: str, *arguments):
@@ -211,67 +207,6 @@ def test_pairs_within_patients():
     logits, labels = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.array([1, 0, 1, 0, 1])
     share, patients = external.within_patients(logits, labels, ["a", "a", "b", "b", "c"])
     assert (share, patients) == (0.75, 2)
-
-
-@pytest.fixture(scope="module")
-def section(tmp_path_factory):
-    """A study of two models with re-splits by patient, and 80 films of another hospital: its
-    context and what lies beside it of these films."""
-    folder = tmp_path_factory.mktemp("section") / "results"
-    for model in ("20", "22b"):
-        made_up.save(folder, made_up.run(model))
-        for number in range(2):
-            made_up.save(folder, made_up.run(model, number, split=f"patient-{number}"))
-    [given] = folder.glob("*")
-    for split in ("given", "patient-0", "patient-1"):
-        made_up.shortcuts(given, validation=120, test=60, split=split)
-    made_up.elsewhere(given, ("20", "22b"))
-    [films] = external.read(given)
-    return report.context(read(folder, next(iter(in_order(folder))))), films
-
-
-def test_the_picture_holds_home_no_shared_patient_and_elsewhere(section):
-    content, films = section
-    item, [one] = content["shown"]["external-1"], content["seeing"]["external"]
-    rows = {row.pop("model_or_floor"): row for row in csv.DictReader(io.StringIO(item["data"]))}
-    names = ["model 20", "model 22b", *baselines.RESPLIT, "other model, 70 films"]
-    assert sorted(rows) == sorted(names)
-    run = made_up.run("20")
-    places = {"given": (run.logits["test"], run.labels["test"])}
-    places["elsewhere"] = films["models"][0]["logits"], films["labels"]
-    for place, about in places.items():
-        area = intervals.influence(*about)["roc_auc"][0]
-        assert float(rows["model 20"][f"auc_{place}"]) == pytest.approx(area, abs=1e-4)
-        assert float(rows["model 20"][f"auc_{place}_low"]) < area
-    apart = [made_up.run("20", number) for number in range(2)]
-    apart = [intervals.influence(run.logits["test"], run.labels["test"]) for run in apart]
-    mean = np.mean([each["roc_auc"][0] for each in apart])
-    assert float(rows["model 20"]["auc_apart"]) == pytest.approx(mean, abs=1e-4)
-    assert rows["other model, 70 films"]["auc_given"] == ""
-    assert float(rows["other model, 70 films"]["auc_elsewhere"]) == 1
-    assert item["plot"]["narrow"] and "chance is 50" in item["plot"]["inline"]
-    assert all(name in item["plot"]["alt"] for name in names)
-    assert one["at_chance"] and one["references"]["other_model"]["films"] == 70
-
-
-def test_baselines_that_mislead_elsewhere_are_named(section, tmp_path):
-    content, _ = section
-    [one] = content["seeing"]["external"]
-    assert one["turned"] == [name for name in baselines.RESPLIT if name in baselines.WITHOUT_LUNG]
-    for page in (report.markdown(content, tmp_path), report.html(content, tmp_path)):
-        said = " ".join(page.split())
-        assert "the wrong way round there" in said and "the models' AUC is" in said.replace(
-            "&#39;", "'"
-        )
-        assert "at chance" in said and "nan" not in said.split()
-    rows = content["shown"]["external-1"]["table"]["rows"]
-    assert [row[0]["text"] for row in rows[-len(baselines.RESPLIT) :]] == list(baselines.RESPLIT)
-    groups = content["shown"]["external-groups-1"]["table"]
-    assert [c["name"] for c in groups["columns"]][-3:] == [
-        "outside the lung box",
-        baselines.CURVE,
-        "other model",
-    ]
 
 
 def test_the_brier_score_is_of_the_probability_that_is_printed():

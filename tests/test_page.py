@@ -7,8 +7,7 @@ import re
 import pytest
 from markupsafe import Markup
 
-from xray import items, page
-from xray import report_new as report
+from xray import items, page, report
 from xray.report_plots import Figure, save
 
 TEXT = """# A title & more

@@ -30,7 +30,6 @@ Runs
     jobs                   what is asked for becomes jobs, in their order
     machine                the device, its number formats, what it is called, how it fails
     training               jobs become records; checkpoints, weights, what the data is
-    search                 settings for Table 3 tried on validation images
 Judgement
     metrics                logits and labels -> scores and curves over thresholds
     intervals              how far a score or a mean of scores may be from what was measured
@@ -41,10 +40,7 @@ Judgement
     claims                 a verdict on each of the paper's claims
     deviations             rules that were changed after results were seen (deviations.toml)
 Experiments beside the study
-    starts                 which MLPs are dead before they learn: a census of starting weights
     experiments            runs beside the study, the census of starts, the search for Table 3
-    deaths                 the census as probabilities, and held against trained runs
-    swings                 how much of a score is the luck of epoch, seed and split
 Prediction
     predict                a person's images, DICOM included, through a trained run
     predict_weights        which run, its weights and its thresholds
@@ -55,30 +51,19 @@ What the models see
     baselines              what logistic regression tells from little of a film, without a lung
     changes                test films changed on purpose, shown to trained weights
     external               trained models and baselines on films of another hospital
-The report (its words: templates/)
-    report                 a study -> index.html and report.md
-    report_summary         what stands at the top, and how the runs were made
-    report_headlines       the four findings at the top
-    report_method          sections 1 and 2
-    report_findings        sections 3 to 5
-    report_seeing          sections 6.1 and 6.2: floors, changed films
-    report_external        section 6.3: another hospital
-    report_experiments     the experiments: why MLPs die, image sizes, the last epoch
-    report_beyond          chapter 7: Table 3, what each of its changes is worth
-    report_appendices      appendices B to H
-    report_errors          appendix E: which test images are missed
-    report_titles          what is seen in figures and tables, in numbers for their titles
-    report_thresholds      the tool for thresholds, and its table
-    report_evidence        the list of records, and what the page carries along
-    report_items           pictures, tables and listings as the templates ask for them
-    report_data            the numbers behind each picture, as CSV
-    report_figures         bars, counts and shares, and what all pictures share
-    report_figures_scores  a row a model: scores at a glance, re-splits
-    report_figures_curves  curves by epoch, sizes compared
-    report_figures_ranking  ROC, precision-recall and calibration curves
-    report_figures_seeing  floors beside models, a learning curve, changed films
-    report_figures_trials  pictures of the experiments
-    report_figures_beyond  Table 3's ladder, accuracy over time
-    report_weights         first-layer weights as images, their scale, and over a phantom
-    report_pictures        how a figure becomes SVG, and a radiograph a PNG
+The report (its words: templates/chapters/)
+    items                  what a chapter asks for by name: items, numbers in prose
+    report_plots           the few shapes that all pictures have
+    page                   Markdown becomes one HTML page
+    report_shortcuts       6.1 to 6.3: baselines, changed films, another hospital
+    report_more            appendices B to F
+    report_films           films in the report, where they may be shown
+    report_carry           6.7: what carries over with equal grey levels
+    report_luck            6.4 to 6.6: dead starts, image sizes, the last epoch
+    report_table_3         chapter 7
+    report_paper           sections 2 to 5: the paper's figures and tables
+    report_headline        the summary: what differs, the findings, scores at a glance
+    report_verdicts        what is said of each claim
+    report_tool            the decision threshold as a tool on the page
+    report                 a study -> report.md and index.html
 """

@@ -236,8 +236,3 @@ def try_one(spec: ModelSpec, train, validation, device="cpu", precision="fp32", 
         "seconds": round(time.perf_counter() - started, 1),
         "environment": environment(device),
     }
-
-
-def read(folder: Path) -> dict:
-    """Goes with report_experiments.py."""
-    return {}

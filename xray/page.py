@@ -24,9 +24,9 @@ BADGES = {
 NUMBER = re.compile(r"[−+<>]?\d[\d,.]*( ?%)?( ± .*| \(.*\)| of \d+|[–-]\d+)?|–|")
 
 
-def page(text: str, files: dict[str, bytes], extras: dict[str, str], script: str = "") -> str:
+def page(text: str, files: dict[str, bytes], extras: dict[str, str], script="", study="") -> str:
     """Markdown -> HTML. files: the pictures by their address in `text`. extras: name -> HTML that
-    replaces `<!-- page: name -->`. script: what runs beside the page's own."""
+    replaces `<!-- page: name -->`. script: what runs beside the page's own. study: its name."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = reader.parse(text)
     contents = _headings(tokens)
@@ -48,6 +48,7 @@ def page(text: str, files: dict[str, bytes], extras: dict[str, str], script: str
     title = next(token.content for token in tokens if token.type == "inline")
     parts = {
         "TITLE": html.escape(title),
+        "STUDY": html.escape(study, quote=True),
         "HASH": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "STYLE": (TEMPLATES / "page.css").read_text(encoding="utf-8"),
         "CONTENTS": _contents(contents),
@@ -100,8 +101,9 @@ def _tables(tokens: list[Token]) -> None:
     for n, token in enumerate(tokens):
         if token.type != "table_open":
             continue
-        before = tokens[n - 2]
-        if n > 2 and before.type == "inline" and re.fullmatch(r"\*[^*]+\*", before.content):
+        kinds = [part.type for part in tokens[n - 2].children or []] if n > 2 else []
+        # nothing but one stretch in italics
+        if kinds[:1] == ["em_open"] and kinds.index("em_close") == len(kinds) - 1:
             for each, new in zip(tokens[n - 3 : n], ("caption_open", "inline", "caption_close")):
                 each.type, each.tag = new, "caption" if new != "inline" else ""
             tokens[n - 3 : n + 1] = [token, *tokens[n - 3 : n]]

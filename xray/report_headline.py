@@ -15,6 +15,8 @@ from xray.intervals import wilson
 from xray.items import Item, item, listed, numbers
 from xray.report_paper import FAMILIES, colour_of, runs_that_learned, tested
 from xray.report_plots import Mark, dots
+from xray.report_shortcuts import elsewhere_table
+from xray.report_table_3 import resplit_table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
 from xray.study import EVALUATED, Study, not_trained
 
@@ -190,9 +192,6 @@ def _moved(study: Study) -> dict:
 
 def _best_of_ours(study: Study) -> dict | None:
     """Table 3's model that is most accurate by patient, and how it ranks the films elsewhere."""
-    from xray.report_shortcuts import elsewhere_table
-    from xray.report_table_3 import resplit_table
-
     over = resplit_table(study)
     if over.empty:
         return None

@@ -11,6 +11,7 @@ from xray.comparisons import printed
 from xray.data_sources import SPLITS
 from xray.intervals import wilson
 from xray.items import Item, item, listed, numbers, percent, plus_minus, span
+from xray.report_films import films_of
 from xray.report_plots import COLOURS, Bar, Line
 from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_1, TABLE_2
 from xray.study import EVALUATED, Study
@@ -27,7 +28,7 @@ NO_FACTS = "The description of the data (data.json) does not lie beside these re
 
 @item("splits", "Images by split and class")
 def splits(study: Study) -> Item:
-    if not study.facts:
+    if "counts" not in study.facts:
         return Item(missing=NO_FACTS)
     rows = []
     for part in SPLITS:
@@ -46,7 +47,7 @@ def splits(study: Study) -> Item:
 
 @item("fig-1", "One record of the data set")
 def one_record(study: Study) -> Item:
-    if not study.facts:
+    if "counts" not in study.facts:
         return Item(missing=NO_FACTS)
     entry = study.facts["sample"]
     name = CLASS_NAMES[entry["label"]]
@@ -67,10 +68,8 @@ def its_image(study: Study) -> Item:
 def _first_film(study: Study) -> tuple[np.ndarray, str]:
     """The training split's first film, uint8 (S, S), where it may be shown, else a phantom; and
     what it is, in words."""
-    if "film" in study.facts:  # given by a person who has the data
-        return study.facts["film"], "The film of that record."
-    from xray.report_films import films_of
-
+    if "film" in study.told:  # by a person who has the data
+        return study.told["film"], "The film of that record."
     boxed = films_of(study)
     if boxed is not None:
         words = "The film of that record, CC BY 4.0 (Kermany et al.), brought to 64×64."
@@ -90,7 +89,7 @@ def _png(film: np.ndarray) -> bytes:
 @numbers("audit")
 def audit(study: Study) -> dict:
     """What the audit of the images found, in words, each with its number; those that are not 0."""
-    if not study.facts:
+    if "counts" not in study.facts:
         return {"known": False, "found": []}
     found = study.facts["audit"]
     counts = dict(study.facts.get("left_out", {}))
@@ -109,7 +108,7 @@ def audit(study: Study) -> dict:
 
 @item("fig-3", "Share of each class by split")
 def class_shares(study: Study) -> Item:
-    if not study.facts:
+    if "counts" not in study.facts:
         return Item(missing=NO_FACTS)
     rows, groups = [], []
     for part in SPLITS:
@@ -277,6 +276,13 @@ def exact_accuracies(study: Study) -> dict:
 # ---- 3 Results: which runs learned
 
 
+@numbers("learned")
+def learned_on(study: Study) -> dict:
+    """On which images runs were judged to have learned: those that lack a record of validation."""
+    counts = study.scores.learned_on.value_counts()
+    return {"on_test": int(counts.get("test", 0)), "runs": int(counts.sum())}
+
+
 @item("deaths", "Runs that learned nothing")
 def deaths(study: Study) -> Item:
     """The MLPs, and each other model with such a run; the rest of each class together."""
@@ -308,7 +314,6 @@ def _lost_row(model: str, family: str, lost: int, dead: int, runs: int) -> dict:
         "Model": model,
         "Class": FAMILIES[family],
         "Did not learn": f"{lost} of {runs}",
-        "Share, %": f"{100 * lost / runs:.0f}",
         "95 % interval, %": f"{100 * low:.0f}–{100 * high:.0f}",
         "Of those, dead": dead,
     }
@@ -350,7 +355,7 @@ def curve_figure(study: Study, number: int) -> Item:
     ends = last_epochs(study, there)
     return Item(
         picture=report_plots.curves(study.epochs, columns),
-        alt=f"Loss and accuracy by epoch of models {listed(there)}; where they end stands below.",
+        alt=f"Loss and accuracy by epoch of models {listed(there)}.",
         data=study.epochs[study.epochs.model.isin(there)].drop(columns=["family", "seconds"]),
         models=tuple(shown),
         numbers={"ends": ends.set_index("model").validation_accuracy.to_dict()},

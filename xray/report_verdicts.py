@@ -6,10 +6,10 @@ from functools import lru_cache
 from markupsafe import Markup
 
 from xray import claims
-from xray.items import Item, decimals, escape, item, numbers, signed
+from xray.items import Item, decimals, item, numbers, signed
 from xray.study import Study
 
-MOST = 4  # conditions of one claim that are said in words
+MOST = 3  # conditions of one claim that are said in words
 
 
 @lru_cache(maxsize=1)
@@ -32,13 +32,12 @@ def tally(study: Study) -> dict:
 
 def on(study: Study, name: str) -> Markup:
     """The claims that an item or a section is the evidence for, each with its verdict."""
-    lines = [
-        f"- [{verdict.id}](#claim-{verdict.id.lower()}) **{verdict.verdict}**: "
-        f"{escape(verdict.claim)}"
+    links = [
+        f"[{verdict.id} **{verdict.verdict}**](#claim-{verdict.id.lower()})"
         for verdict in judged(study)
         if verdict.link == name
     ]
-    return Markup("\n".join(lines))
+    return Markup(f"Judged on this: {', '.join(links)}." if links else "")
 
 
 def conditions(verdict: claims.Verdict) -> str:

@@ -74,6 +74,8 @@ class Study:
     resplits: dict[str, dict[str, list[Run]]]
     beyond: dict[str, list[Run]] = field(default_factory=dict)  # as `chosen`
     beyond_resplits: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
+    # of its report: "film", the first training image, to be shown; "to_come", what is being trained
+    told: dict = field(default_factory=dict)
 
     @property
     def split(self) -> str:

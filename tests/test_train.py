@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import records as records_
 from commands import (
     MIXED,
     ROOT,
@@ -226,6 +227,19 @@ def test_from_another_folder_with_relative_names(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert train(*arguments, "--out", tmp_path / "other") == 0
     assert_same(records(tmp_path / "my runs"), records(tmp_path / "other"))
+
+
+def test_the_line_of_a_model_tells_of_the_epoch_that_it_kept():
+    module = script("train")
+    kept = records_.run("36", 0)  # its history's last epoch is another
+    counts = kept.validation_counts
+    right = (counts["tp"] + counts["tn"]) / sum(counts.values())
+    assert right != kept.history["validation_accuracy"][-1]
+    assert module.in_a_line([kept]) == f"36: 1 run, validation accuracy {100 * right:.1f} %"
+    dead, lost = records_.run("21", 1, dead=True), records_.run("21", 2, diverged=True)
+    line = module.in_a_line([records_.run("21"), dead, lost])
+    assert line.startswith("21: 3 runs, validation accuracy ")
+    assert line.endswith(" %; 1 learned nothing; 1 diverged")
 
 
 # ---- damaged files

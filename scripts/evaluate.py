@@ -194,16 +194,30 @@ def films_never_trained_on(args, study):
     return load, rows
 
 
-def evaluate(args, study) -> None:
-    """Show the films to the study's models and baselines, say how they did, and record it."""
-    from xray import baselines, carry_over, equalise, external, predict, predict_weights
-    from xray.machine import environment
+def shown_runs(args, study) -> list:
+    """Of each model all runs with weights that are alike but for the seed."""
+    from xray import predict_weights, results
 
     chosen = predict_weights.with_weights(study.file)
     lacking = [model for model in args.model or chosen if model not in chosen]
     if lacking or not chosen:
         which = f"weights of {', '.join(lacking) or 'any model'}"
         fail(f"{study.name}: no {which} are there; python scripts/train.py --model ID makes them")
+
+    def alike(run):
+        return run.spec, run.image_size, run.precision, run.pixel_step
+
+    asked = {alike(chosen[model]) for model in args.model or chosen}
+    runs = [run for run in results.load(study.file) if run.weights and alike(run) in asked]
+    return [run for run in runs if results.weights_path(run).is_file()]
+
+
+def evaluate(args, study) -> None:
+    """Show the films to the study's models and baselines, say how they did, and record it."""
+    from xray import baselines, carry_over, external
+    from xray.machine import environment
+
+    runs = shown_runs(args, study)
     load, rows = films_never_trained_on(args, study)
     films = load(8)
     labels, table = films.labels[rows], films.table.iloc[rows]
@@ -212,22 +226,9 @@ def evaluate(args, study) -> None:
     say(f"in brackets 95 % intervals over other {'patients' if patients else 'films'}")
     record = {"split": study.split, "fingerprint": films.fingerprint, "labels": labels}
     record |= {"patients": patients, "columns": external.columns(table, args.keep)}
-    record |= {"models": [], "environment": environment("cpu")}
-    for model in args.model or chosen:
-        run = chosen[model]
-        seen = equalise.as_seen(run.spec, load(run.image_size).images[rows])
-        logits = predict.logits(predict_weights.load_weights(run), seen)
-        limits = predict_weights.thresholds(run)
-        about = {"model": model, "seed": run.seed, "image_size": run.image_size}
-        about |= {"weights": run.weights["sha256"], "temperature": limits.temperature}
-        about["cut"] = limits.decision.logit if limits.decision else 0.0
-        record["models"].append(about | {"logits": logits})
-        say(f"model {model} at {run.image_size}×{run.image_size}: {ranked(logits, record)}")
-        for limit in dict.fromkeys(filter(None, (limits.decision, limits.paper))):
-            found = external.scores(logits, labels, limit.logit, patients)
-            there = [key for key in THRESHOLD_SCORES if key in found]
-            told = ", ".join(f"{THRESHOLD_SCORES[key]} {span(found[key])}" for key in there)
-            say(f"  above {limit.probability:.3f} ({limit.name}): {told}")
+    record["environment"] = environment("cpu")
+    there = recorded(args, study, record) if args.record else []
+    record["models"] = [show(run, load(run.image_size).images[rows], record) for run in runs]
     known = baselines.read(study.folder).get(study.split, {}).get("baselines", {})
     header = None
     if baselines.HEADER in known:
@@ -240,8 +241,44 @@ def evaluate(args, study) -> None:
             say(f"baseline, {name}: {ranked(record['baselines'][name], record)}")
     record["carry_over"] = carried(study, load(carry_over.SIZE).images[rows, 0], record)
     if args.record:
+        shown = {(run.spec.id, run.seed, run.image_size) for run in runs}
+        keys = "model", "seed", "image_size"
+        stay = [one for one in there if tuple(one[key] for key in keys) not in shown]
+        record["models"] = stay + record["models"]
         path = external.write(study.folder, args.record, record)
         say(f"{path}; python scripts/report.py shows it")
+
+
+def show(run, images, record: dict) -> dict:
+    """What a run says of films, uint8 (N, 1, S, S), as external.write takes it; how it did is
+    said."""
+    from xray import equalise, external, predict, predict_weights
+
+    seen = equalise.as_seen(run.spec, images)
+    logits = predict.logits(predict_weights.load_weights(run), seen)
+    limits = predict_weights.thresholds(run)
+    size = f"{run.image_size}×{run.image_size}"
+    say(f"model {run.spec.id}, seed {run.seed} at {size}: {ranked(logits, record)}")
+    for limit in dict.fromkeys(filter(None, (limits.decision, limits.paper))):
+        found = external.scores(logits, record["labels"], limit.logit, record["patients"])
+        there = [key for key in THRESHOLD_SCORES if key in found]
+        told = ", ".join(f"{THRESHOLD_SCORES[key]} {span(found[key])}" for key in there)
+        say(f"  above {limit.probability:.3f} ({limit.name}): {told}")
+    about = {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size}
+    about |= {"weights": run.weights["sha256"], "temperature": limits.temperature}
+    about["cut"] = limits.decision.logit if limits.decision else 0.0
+    return about | {"logits": logits}
+
+
+def recorded(args, study, record: dict) -> list[dict]:
+    """The models of an earlier record of the same name, which must be of the same films: those
+    whose weights are gone stay in it."""
+    from xray import external
+
+    earlier = [one for one in external.read(study.folder) if one["name"] == args.record]
+    if any(one[key] != record[key] for one in earlier for key in ("fingerprint", "patients")):
+        fail(f"{args.record}: there is a record of other films of that name; choose another")
+    return earlier[0]["models"] if earlier else []
 
 
 def carried(study, others, record: dict) -> list[dict]:

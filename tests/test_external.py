@@ -83,6 +83,16 @@ def test_nothing_is_kept_unless_it_is_asked_for(elsewhere, records, capsys):
         assert len(one["logits"]) == 48 and np.isfinite(one["logits"]).all()
 
 
+def test_a_record_keeps_what_is_not_shown_again(elsewhere, records, tmp_path, capsys):
+    where = "--results", records, "--record", "there"
+    evaluated(capsys, "--data", elsewhere, *where)
+    evaluated(capsys, "--data", elsewhere, *where, "--model", "20")
+    [films] = external.read(beside(records))
+    assert sorted(one["model"] for one in films["models"]) == ["11", "20", "21"]
+    other = samples.class_folders(tmp_path / "other", {"all": (3, 3)}) / "all"
+    fails(run(capsys, "evaluate", "--data", other, *where), "choose another")
+
+
 def test_no_name_and_no_birth_date_is_kept(records, tmp_path, capsys):
     def private(columns, features):
         import datasets

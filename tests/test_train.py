@@ -29,7 +29,7 @@ from commands import (
 
 from xray import results, training
 from xray.files import write_json
-from xray.specs import MODELS, TABLE_3
+from xray.specs import EQUALISED, MODELS, TABLE_3
 
 SOURCE = object()  # stands for a folder of images in the cases below
 FILE, EMPTY = object(), object()
@@ -104,7 +104,7 @@ def test_the_real_command_refuses_at_once(tmp_path):
 def test_list_and_help(capsys):
     assert train("--list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [*MODELS, *TABLE_3]
+    assert [line.split()[0] for line in lines] == [*MODELS, *TABLE_3, *EQUALISED]
     assert train("--help") == 0
     said = capsys.readouterr().out
     assert all(option in said for option in ("--model", "--all", "--data", "--out", "--force"))

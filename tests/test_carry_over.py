@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import records as made_up
 
-from xray import carry_over, external
+from xray import carry_over, external, report_carry, study
 from xray.baselines import thumbnail
 from xray.data_phantoms import draw
 from xray.equalise import as_seen, equalise
@@ -106,3 +107,40 @@ def test_what_was_learned_elsewhere_is_judged_on_other_patients():
     for one in found:
         low, high = external.scores(one["own"], labels, 0.0, owners)["roc_auc"][1:]
         assert low < 0.5 < high or high < 0.5, one["cells"]
+
+
+def test_the_section_shows_models_and_thumbnails_with_their_twins(tmp_path):
+    """A study of models 20 and 39, whose films are ranked better elsewhere when equalised."""
+    folder = tmp_path / "results"
+    names = [f"{n}.png" for n in range(120)] + [f"person{n}_virus_1.png" for n in range(60)]
+    facts = {"paths": names, "splits": {"train": 0, "validation": 120, "test": 60}, "source": "x"}
+    for model in ("20", "39"):
+        for seed in range(2):
+            made_up.save(folder, made_up.run(model, seed), facts)
+    [place] = folder.glob("*")
+    name = next(iter(study.in_order(folder)))
+    assert not report_carry.carry_table(study.read(folder, name)).size
+    made_up.shortcuts(place, validation=120, test=60)
+    random, labels = np.random.default_rng(0), np.arange(80) % 2
+    noise, home = random.normal(size=80), made_up.labels(60) + random.normal(0, 0.3, 60)
+    found = [
+        {"cells": 4, "equalised": equal, "home": home, "elsewhere": noise + 3 * equal * labels}
+        | {"own": noise + labels, "back": home}
+        for equal in (False, True)
+    ]
+    about = {"image_size": 640, "weights": "", "cut": 0.0, "temperature": 1.0}
+    models = [
+        about | {"model": model, "seed": seed, "logits": noise + 2 * (model == "39") * labels}
+        for model in ("20", "39")
+        for seed in range(2)
+    ]
+    record = {"split": "given", "fingerprint": "", "labels": labels, "patients": list(range(80))}
+    record |= {"columns": {"view": ["AP", "AP", "PA", "PA"] * 20}, "models": models}
+    external.write(place, "there", record | {"baselines": {}, "carry_over": found})
+    item = report_carry._carry_over(study.read(folder, name))
+    assert [row["What"] for row in item.table] == ["thumbnail 4×4"] * 4 + ["model 20"] * 2
+    assert [row["Runs"] for row in item.table] == [1] * 4 + [2] * 2
+    assert item.numbers["models_here"]["surely"] == item.numbers["thumbnails_here"]["surely"] == 1
+    assert item.numbers["thumbnails_there"]["surely"] == 0
+    assert "view AP, elsewhere" in item.table[0] and item.table[0]["Gain"] == "–"
+    assert item.picture.get_axes()[0].get_title(loc="left") == "Learned on this study's films"

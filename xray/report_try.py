@@ -1,0 +1,196 @@
+"""The box in which a reader tries films: what the page's script needs (templates/try.js), and the
+picture that stands there without it.
+
+Everything is at 64×64, where the films that come with the project are. Weights are those of the
+record: model 20 as one weight a pixel, model 26b, and logistic regression on a thumbnail.
+"""
+
+import base64
+import io
+
+import numpy as np
+import torch
+from jinja2 import Environment, FileSystemLoader
+from PIL import Image
+
+from xray import baselines, changes, data, metrics, predict_weights, report_plots
+from xray.items import Item, item
+from xray.page import TEMPLATES
+from xray.predict import logits
+from xray.study import Study
+
+SIZE = 64  # pixels a side
+FILMS = 12  # in the row to pick from, half of each class
+MISSED = 2  # of each class, films that no run classified correctly
+THUMBNAIL = "thumbnail 16×16"
+CELLS = 16  # a side of it
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+def encoded(values, kind: str = "<f4") -> str:
+    """Numbers as base64 of their bytes, float32 unless told."""
+    return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
+
+
+def png(film: np.ndarray) -> str:
+    """uint8 (S, S) -> a data URI of a PNG, which keeps each grey."""
+    stream = io.BytesIO()
+    Image.fromarray(film).save(stream, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def one_weight_a_pixel(module) -> tuple[np.ndarray, float]:
+    """A net of two Linear layers without activation as one: weights float64 (S²,) of pixels in 0-1,
+    and the bias."""
+    first, last = (layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear))
+    outer = last.weight.double()
+    weights = outer @ first.weight.double()
+    bias = outer @ first.bias.double() + last.bias.double()
+    return weights[0].numpy(), float(bias)
+
+
+def chosen_films(labels: np.ndarray, right: np.ndarray) -> list[int]:
+    """Rows of the test films to pick from: of each class MISSED that no run classified correctly,
+    and others evenly spread. right: (N,), the share of runs, 0-1, that
+    classified each correctly."""
+    rows = []
+    for label in (0, 1):
+        missed = np.flatnonzero((labels == label) & (right == 0))[:MISSED]
+        others = np.flatnonzero((labels == label) & (right > 0.5))
+        count = FILMS // 2 - len(missed)
+        spread = others[np.linspace(0, len(others) - 1, count).astype(int)]
+        rows += [*spread, *missed]
+    return rows
+
+
+def mean_film(films) -> np.ndarray:
+    """The mean training film, uint8 (S, S)."""
+    return films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
+
+
+def painted(film: np.ndarray, other: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarray]:
+    """What the page's buttons make of a film: words -> uint8 (S, S). other: a film of the other
+    class; mean: the mean training film."""
+    lungs = baselines.box_mask(SIZE)
+    edge = baselines.ring_mask(SIZE, changes.RING)
+    return {
+        "as it is": film,
+        "without lungs": np.where(lungs, mean, film),
+        "without edge": np.where(edge, mean, film),
+        "edge of the other class": np.where(edge, other, film),
+    }
+
+
+def _parts(study: Study):
+    """The runs of 20 and 26b at 64×64 with weights, and the thumbnail's baseline; None where one
+    of them is not in the record."""
+    runs = {}
+    for run in study.runs:
+        if run.weights and run.image_size == SIZE and run.spec.id in ("20", "26b"):
+            runs.setdefault(run.spec.id, run)
+    of_split = baselines.read(study.folder).get(study.split, {})
+    found = of_split.get("baselines", {}).get(THUMBNAIL)
+    if len(runs) < 2 or found is None:
+        return None
+    return runs["20"], runs["26b"], found, of_split["labels"]["validation"]
+
+
+def _films(study: Study):
+    """The films that come with the project, where the study's test films are those; else None.
+    No other data set's pixels may be shown."""
+    if study.facts.get("splits", {}).get("test") is None:
+        return None
+    films = data.load("films", SIZE)
+    same = set(films.test.paths) <= set(study.facts["paths"])
+    return films if same and study.split == "given" else None
+
+
+def _answering(name: str, temperature: float, threshold: float) -> dict:
+    """How the page turns a logit into a probability and an answer."""
+    limit = 1 / (1 + np.exp(-threshold / temperature))
+    words = {"name": name, "limit": f"{100 * limit:.0f} %"}
+    return words | {"temperature": temperature, "threshold": threshold}
+
+
+def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
+    """What templates/try.js reads. films: of the project; rows: of its test split, to pick from;
+    missed: whether no run classified each of these correctly; parts: as `_parts` gives them."""
+    linear, cnn, baseline, validation_labels = parts
+    rules = [predict_weights.thresholds(run) for run in (linear, cnn)]
+    settings = [(rule.temperature, rule.decision.logit) for rule in rules]
+    settings.append((metrics.temperature(baseline["validation"], validation_labels), 0.0))
+    weights, bias = one_weight_a_pixel(predict_weights.load_weights(linear))
+    tensors = predict_weights.load_weights(cnn).state_dict()
+    names = ("Model 20, one weight a pixel", "Model 26b, TinyVGG", "Baseline, 16×16 means")
+    answering = [_answering(name, *setting) for name, setting in zip(names, settings)]
+    width = round(changes.RING * SIZE)
+    test = films.test
+    return {
+        "size": SIZE,
+        "mean": encoded(mean_film(films), "u1"),
+        "lungs": [round(share * SIZE) for share in baselines.BOX],
+        "inner": [width, SIZE - width, width, SIZE - width],
+        "films": [
+            {
+                "name": test.paths[row].rpartition("/")[2],
+                "label": CLASSES[test.labels[row]],
+                "missed": hopeless,
+                "png": png(test.images[row, 0]),
+            }
+            for row, hopeless in zip(rows, missed)
+        ],
+        "linear": answering[0] | {"weights": encoded(weights), "bias": bias},
+        "cnn": answering[1] | {"tensors": {name: encoded(one) for name, one in tensors.items()}},
+        "thumbnail": answering[2] | {"weights": encoded(baseline["weights"])},
+    }
+
+
+def still(films, rows: list[int], parts: tuple):
+    """The picture without the script: a film, painted three times, and what the models answer."""
+    linear, cnn, baseline, _ = parts
+    labels = films.test.labels
+    other = next(row for row in rows if labels[row] != labels[rows[0]])
+    first, second = films.test.images[rows[0], 0], films.test.images[other, 0]
+    shown = painted(first, second, mean_film(films))
+    pixels = np.stack(list(shown.values()))
+    means = baselines.thumbnail(pixels, CELLS)
+    of_models = {
+        "20": logits(predict_weights.load_weights(linear), pixels[:, None]),
+        "26b": logits(predict_weights.load_weights(cnn), pixels[:, None]),
+        "baseline": means @ baseline["weights"][:-1] + baseline["weights"][-1],
+    }
+    figure, axes = report_plots.panels(1, len(shown), 2.9)
+    for n, (axis, words) in enumerate(zip(np.ravel(axes), shown)):
+        axis.imshow(pixels[n], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(words)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(False)
+        answers = [f"{name}: {values[n]:+.1f}" for name, values in of_models.items()]
+        axis.set_xlabel("\n".join(answers).replace("-", "−"))
+    return report_plots.save(figure, "png")
+
+
+@item("try", "Try a film")
+def try_a_film(study: Study) -> Item:
+    parts, films = _parts(study), None
+    if parts is not None:
+        films = _films(study)
+    if films is None:
+        missing = (
+            "Needs the films that come with the project and weights of models 20 and 26b at 64×64."
+        )
+        return Item(missing=missing)
+    runs = study.scores.query("kind == 'given' and chosen and learned")["run"]
+    labels = films.test.labels
+    right = np.mean([(run.logits["test"] > 0) == labels for run in runs], axis=0)
+    rows = chosen_films(labels, right)
+    given = content(films, rows, [bool(right[row] == 0) for row in rows], parts)
+    template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    return Item(
+        picture=still(films, rows, parts),
+        alt=f"A {CLASSES[labels[rows[0]]]} film as it is, without its lungs, without its edge, and with "
+        "the edge of a film of the other class; under each the logits of three models.",
+        html=template.get_template("try.html").render(data=given),
+        script=(TEMPLATES / "try.js").read_text(encoding="utf-8"),
+    )

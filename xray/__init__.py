@@ -58,6 +58,7 @@ The report (its words: templates/chapters/)
     report_shortcuts       6.1 to 6.3: baselines, changed films, another hospital
     report_more            appendices B to F
     report_films           films in the report, where they may be shown
+    report_try             a film to paint on: three models answer in the page (templates/try.js)
     report_carry           6.7: what carries over with equal grey levels
     report_luck            6.4 to 6.6: dead starts, image sizes, the last epoch
     report_table_3         chapter 7

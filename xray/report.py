@@ -25,6 +25,7 @@ from xray import (
     report_shortcuts,
     report_table_3,
     report_tool,
+    report_try,
     report_verdicts,
 )
 from xray.files import write_atomically
@@ -39,6 +40,7 @@ PARTS = (
     report_verdicts,
     report_shortcuts,
     report_films,
+    report_try,
     report_carry,
     report_luck,
     report_table_3,

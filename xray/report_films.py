@@ -49,7 +49,7 @@ def _draw(pictures: list[tuple], columns: int, side: float = 1.12):
     return save(figure, "png")
 
 
-def _mean_film(images: np.ndarray) -> np.ndarray:
+def mean_film(images: np.ndarray) -> np.ndarray:
     """uint8 (N, 1, S, S) -> the mean film, uint8 (S, S)."""
     return images[:, 0].mean(0).round().astype(np.uint8)
 
@@ -59,7 +59,7 @@ def _mean_film(images: np.ndarray) -> np.ndarray:
 
 @item("regions", "What the baselines see")
 def _regions(study: Study) -> Item:
-    mean = _mean_film(films_of(study).train.images)
+    mean = mean_film(films_of(study).train.images)
     film = np.kron(mean, np.ones((2, 2), np.uint8))  # at the size that baselines are given
     size = len(film)
     box = baselines.box_mask(size)
@@ -138,7 +138,7 @@ def _linear_view(study: Study) -> Item:
 @item("changed-films", "One film under each change")
 def _changed_films(study: Study) -> Item:
     films = films_of(study)
-    test, mean = films.test, _mean_film(films.train.images)
+    test, mean = films.test, mean_film(films.train.images)
     made = changes.every(test.images[:, 0], test.labels, mean)
     first = int(np.flatnonzero(test.labels)[0])
     pictures = [(words, change()[first]) for words, change in made.items()]

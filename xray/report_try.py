@@ -13,10 +13,11 @@ import torch
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from xray import baselines, changes, data, metrics, predict_weights, report_plots
+from xray import baselines, changes, metrics, predict_weights, report_plots
 from xray.items import Item, item
 from xray.page import TEMPLATES
 from xray.predict import logits
+from xray.report_films import films_of, mean_film
 from xray.study import Study
 
 SIZE = 64  # pixels a side
@@ -63,11 +64,6 @@ def chosen_films(labels: np.ndarray, right: np.ndarray) -> list[int]:
     return rows
 
 
-def mean_film(films) -> np.ndarray:
-    """The mean training film, uint8 (S, S)."""
-    return films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
-
-
 def painted(film: np.ndarray, other: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarray]:
     """What the page's buttons make of a film: words -> uint8 (S, S). other: a film of the other
     class; mean: the mean training film."""
@@ -95,16 +91,6 @@ def _parts(study: Study):
     return runs["20"], runs["26b"], found, of_split["labels"]["validation"]
 
 
-def _films(study: Study):
-    """The films that come with the project, where the study's test films are those; else None.
-    No other data set's pixels may be shown."""
-    if study.facts.get("splits", {}).get("test") is None:
-        return None
-    films = data.load("films", SIZE)
-    same = set(films.test.paths) <= set(study.facts["paths"])
-    return films if same and study.split == "given" else None
-
-
 def _answering(name: str, temperature: float, threshold: float) -> dict:
     """How the page turns a logit into a probability and an answer."""
     limit = 1 / (1 + np.exp(-threshold / temperature))
@@ -127,7 +113,7 @@ def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
     test = films.test
     return {
         "size": SIZE,
-        "mean": encoded(mean_film(films), "u1"),
+        "mean": encoded(mean_film(films.train.images), "u1"),
         "lungs": [round(share * SIZE) for share in baselines.BOX],
         "inner": [width, SIZE - width, width, SIZE - width],
         "films": [
@@ -151,7 +137,7 @@ def still(films, rows: list[int], parts: tuple):
     labels = films.test.labels
     other = next(row for row in rows if labels[row] != labels[rows[0]])
     first, second = films.test.images[rows[0], 0], films.test.images[other, 0]
-    shown = painted(first, second, mean_film(films))
+    shown = painted(first, second, mean_film(films.train.images))
     pixels = np.stack(list(shown.values()))
     means = baselines.thumbnail(pixels, CELLS)
     of_models = {
@@ -173,10 +159,8 @@ def still(films, rows: list[int], parts: tuple):
 
 @item("try", "Try a film")
 def try_a_film(study: Study) -> Item:
-    parts, films = _parts(study), None
-    if parts is not None:
-        films = _films(study)
-    if films is None:
+    parts, films = _parts(study), films_of(study)
+    if parts is None or films is None:
         missing = (
             "Needs the films that come with the project and weights of models 20 and 26b at 64×64."
         )
@@ -189,8 +173,8 @@ def try_a_film(study: Study) -> Item:
     template = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     return Item(
         picture=still(films, rows, parts),
-        alt=f"A {CLASSES[labels[rows[0]]]} film as it is, without its lungs, without its edge, and with "
-        "the edge of a film of the other class; under each the logits of three models.",
+        alt=f"A {CLASSES[labels[rows[0]]]} film as it is, without its lungs, without its edge, and "
+        "with the edge of a film of the other class; under each the logits of three models.",
         html=template.get_template("try.html").render(data=given),
         script=(TEMPLATES / "try.js").read_text(encoding="utf-8"),
     )

@@ -46,8 +46,8 @@ def _deviations(study: Study) -> Item:
     table = pd.DataFrame(rows)
     return Item(
         table=table.drop(columns="Why"),
-        caption="Why each was changed stands in the CSV. Verdicts differ between the record of that "
-        "day and this study by all of today's rules",
+        caption="Why each was changed stands in the CSV. Verdicts of that day's record are held "
+        "against those of this study by all of today's rules",
         data=table,
         numbers={"primary": listed(claims.PRIMARY)},
     )

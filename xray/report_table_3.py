@@ -163,8 +163,7 @@ def _ladder(study: Study) -> Item:
         f"{percent(table.accuracy.min())} to {percent(table.accuracy.max())} %.",
         table=pd.DataFrame(rows),
         caption="Test split, means over the runs that learned (lowest–highest); gain: in accuracy, "
-        "over the model that is changed (95 % interval over other test films and other seeds). *: "
-        "a run's share of many trained side by side in sample space",
+        "over the model that is changed (95 % interval). *: trained in sample space",
         data=table.drop(columns="gain").reset_index(),
         again=BEYOND,
         numbers={
@@ -264,12 +263,9 @@ def _search(study: Study) -> Item:
         moved = {name: words for name, words in asked.items() if of[name].nunique() > 1}
         tried = [f"{w} {', '.join(f'{v:g}' for v in sorted(set(of[n])))}" for n, w in moved.items()]
         chosen = [f"{words} {best['spec'][name]:g}" for name, words in moved.items()]
-        about = {"Row": row, "Trials": len(of), "Tried": "; ".join(tried)}
-        about |= {
-            "Chosen": "; ".join(chosen),
-            "Its validation loss": f"{best['validation_loss']:.4f}",
-        }
-        rows.append(about | {"The highest": f"{of.loss.max():.4f}"})
+        loss = f"{best['validation_loss']:.4f}"
+        about = {"Row": row, "Tried": "; ".join(tried), "Chosen": "; ".join(chosen)}
+        rows.append(about | {"Its validation loss": loss})
     again = "python scripts/train.py --search"
     return Item(table=pd.DataFrame(rows), data=data, again=again, numbers={"trials": len(trials)})
 

@@ -234,6 +234,23 @@ def test_one_file_in_the_tables_of_two_splits_is_refused(tmp_path):
     assert "14.png is in the " in error_of(tmp_path, folder)
 
 
+def test_images_without_names_are_numbered(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    (tmp_path / "set").mkdir()
+    for shard in range(2):
+        films_ = [encode(pixels(n + shard * 12)) for n in range(12)]
+        content = {"image": films_, "label": [TITLES[n % 2] for n in range(12)]}
+        place = tmp_path / "set" / f"part-{shard}.parquet"
+        pyarrow.parquet.write_table(pyarrow.table(content), place, row_group_size=5)
+    found = load(tmp_path / "set", tmp_path, 24, choices=ANY)
+    assert sorted(found.paths) == [f"whole/{n:06d}" for n in range(24)]
+    for row, path in enumerate(found.paths):
+        assert (found.images[row, 0] == pixels(int(path[-6:]))).all()
+        assert found.read(row) == encode(pixels(int(path[-6:])))
+
+
 def test_one_image_in_several_rows_of_parquet(tmp_path):
     import datasets
 

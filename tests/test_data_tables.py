@@ -2,10 +2,9 @@
 
 import json
 import re
-import zipfile
 
 import pytest
-from samples import SPLITS, class_folders, dicom_file, encode, error_of, gray, load, pixels, rows
+from samples import SPLITS, dicom_file, encode, error_of, gray, load, pixels, rows
 
 from xray.data_sources import Choices
 
@@ -277,12 +276,3 @@ def test_several_tables(tmp_path):
         {"NORMAL": 0, "PNEUMONIA": 1},
         {"healthy": 0, "sick": 1},
     ]
-
-
-def test_an_archive_is_named_as_such(tmp_path):
-    folder = class_folders(tmp_path / "set")
-    (tmp_path / "only").mkdir()
-    with zipfile.ZipFile(tmp_path / "only" / "films.zip", "w") as packed:
-        packed.write(folder / "train" / "NORMAL" / "IM-0001-0001.png")
-    assert "an archive; unpack it" in error_of(tmp_path, tmp_path / "only" / "films.zip")
-    assert "holds films.zip; unpack it" in error_of(tmp_path, tmp_path / "only")

@@ -70,9 +70,7 @@ def _find(text: str, choices: Choices) -> Source:
     if text.strip() and place.exists():
         if place.suffix.lower() in TABLES:
             return data_tables.source(place.parent, [place], Counter(), choices, named=True)
-        packed = place.suffix.lower() in ARCHIVES
-        what = "an archive; unpack it, and" if packed else "a file;"
-        raise DataError(f"{what} give the folder that holds the train, validation and test splits")
+        raise DataError("no table; give the folder that holds the images, an archive unpacked")
     if text in BOX:
         return _box(text, choices)
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text, re.ASCII):
@@ -129,7 +127,6 @@ def _box(text: str, choices: Choices) -> Source:
 
 NESTED = "images of a further copy, deeper in the folder,"
 SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves at the top
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 def folder_source(folder: Path, choices: Choices) -> Source:
@@ -147,7 +144,11 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     if tables and (asked or found is None or not _tells(found, choices)):
         return data_tables.source(folder, tables, left, choices, images)
     if found is None:
-        raise DataError(_no_classes(files))
+        raise DataError(
+            "no images in class folders; it needs the folders train, validation and test with "
+            "NORMAL and PNEUMONIA in each of them, or NORMAL and PNEUMONIA alone, or a table of "
+            "images (CSV, JSON lines, parquet)"
+        )
     if asked:
         raise DataError(f"--{asked[0]} names a column, and there is no table")
     return _of_class_folders(folder, files, images, found, left)
@@ -212,19 +213,6 @@ def _tells(frame: pd.DataFrame, choices: Choices) -> bool:
     titles = set(frame.title)
     said = {name.upper() for name in choices.positive + choices.negative}
     return len(titles) > 1 and (any(map(means_healthy, titles)) or bool(titles & said))
-
-
-def _no_classes(files: list[Path]) -> str:
-    why = "no images in class folders"
-    for path in files:
-        if path.suffix.lower() in ARCHIVES:
-            why = f"holds {shown(path.name)}; unpack it"
-        elif path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-            why = f"{why}; holds {shown(path.name)}; save it as CSV"
-    return (
-        f"{why}; it needs the folders train, validation and test with NORMAL and PNEUMONIA in each "
-        "of them, or NORMAL and PNEUMONIA alone, or a table of images"
-    )
 
 
 def _of_class_folders(folder: Path, files, images, frame: pd.DataFrame, left: Counter) -> Source:

@@ -95,7 +95,7 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=(), name
     opened = [_films(part, finder, choices) for part in parts]
     _check_splits(opened)
     films = pd.concat([one.films for one in opened], ignore_index=True)
-    nameless = films.path.isna() | (films.path == "")
+    nameless = films.path == ""
     if nameless.any():
         number = films.groupby("split").cumcount()
         made = (films.split.replace(WHOLE, "whole") + "/").str.cat(number.map("{:06d}".format))
@@ -185,6 +185,10 @@ def _missing_shards(files: list[Path]) -> tuple[str, ...]:
 # ---- one file
 
 
+def _short(error: Exception) -> str:
+    return shown(" ".join(str(error).split())[:150])
+
+
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
@@ -217,8 +221,7 @@ def _text(path: Path, split: str) -> Part:
             skipinitialspace=True,
         )
     except (ValueError, pd.errors.ParserError) as error:
-        reason = shown(" ".join(str(error).split())[:150])
-        raise DataError(f"{shown(path.name)}: its table cannot be read: {reason}") from None
+        raise DataError(f"its table {shown(path.name)} cannot be read: {_short(error)}") from None
     frame = frame.fillna("").map(str.strip)
     names = list(frame.iloc[0])
     body = frame.iloc[1:].reset_index(drop=True)
@@ -243,8 +246,7 @@ def _lines(path: Path, split: str) -> Part:
         ]
         frame = pd.DataFrame(rows, dtype=object)
     except ValueError as error:
-        reason = shown(" ".join(str(error).split())[:150])
-        raise DataError(f"{shown(path.name)}: its JSON lines cannot be read: {reason}") from None
+        raise DataError(f"its table {shown(path.name)} cannot be read: {_short(error)}") from None
     return Part(split, path.parent, frame, {})
 
 
@@ -259,10 +261,8 @@ def _parquet(path: Path, split: str) -> Part:
         file = parquet.ParquetFile(path)
         columns = _columns(file.schema_arrow, lambda kept: file.read(columns=kept))
     except Exception as error:  # pyarrow raises anything on damaged files
-        reason = shown(" ".join(str(error).split())[:150])
-        raise DataError(
-            f"its parquet files cannot be read: {shown(path.name)}: {reason}; fetch that file again"
-        ) from None
+        why = f"its parquet files cannot be read: {shown(path.name)}: {_short(error)}"
+        raise DataError(f"{why}; fetch that file again") from None
     starts, lock, held = [0], threading.Lock(), {}
     for group in range(file.num_row_groups):
         starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
@@ -275,8 +275,8 @@ def _parquet(path: Path, split: str) -> Part:
                 try:
                     held[group] = file.read_row_group(group, columns=[columns[2]]).column(0)
                 except Exception as error:
-                    reason = " ".join(str(error).split())[:100]
-                    raise OSError(None, f"its parquet file is damaged: {reason}") from None
+                    why = f"its parquet file is damaged: {_short(error)}"
+                    raise OSError(None, why) from None
         return _as_cell(held[group][row - starts[group]].as_py())
 
     return Part(split, path.parent, *columns, cell)
@@ -289,9 +289,8 @@ def _saved(folder: Path, left: Counter) -> list[Part]:
     try:
         loaded = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever goes wrong inside of it
-        reason = shown(" ".join(str(error).split())[:150])
         why = "cannot be loaded as a folder of save_to_disk"
-        raise DataError(f"{why}: {reason}") from None
+        raise DataError(f"{why}: {_short(error)}") from None
     parts = []
     for name, table in (loaded if isinstance(loaded, dict) else {WHOLE: loaded}).items():
         split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
@@ -376,35 +375,16 @@ def _films(part: Part, finder: "Finder", choices: Choices) -> Opened:
     path, files = _paths(part, finder, choices, used)
     taken["images"] = f"column {part.images or path}"
     patients = _one_named(part, choices.patient, "patient", PATIENTS)
-    where = "" if part.split else _split_column(frame, used | {path, patients})
-    films = pd.DataFrame({"title": titles, "split": part.split, "patient": ""})
-    films["path"] = [shown(_told(v)) for v in frame[path]] if path else part.inside or ""
+    films = pd.DataFrame({"title": titles, "patient": ""})
+    named = frame[path] if path else part.inside or [""] * len(frame)
+    films["path"] = [shown(_told(name)) for name in named]
     if patients:
         films["patient"] = frame[patients].map(_told)
         taken["patients"] = f"column {patients}"
-    loose = ""
-    if part.split:
-        taken["splits"] = "the names of files and folders"
-    if where:
-        films["split"] = frame[where].map(
-            lambda value: SPLIT_NAMES.get(_told(value).lower(), WHOLE)
-        )
-        taken["splits"] = f"column {where}"
-        others = Counter(map(_told, frame[where][films.split == WHOLE]))
-        listed = ", ".join(
-            f"{shown(name) or 'nothing'} ({n:,})" for name, n in others.most_common(6)
-        )
-        loose = f"its column {shown(where)} says {listed}, which is no split" if others else ""
-    elif not part.split:
-        folders = [
-            _split_in_path(file or name, finder.root) for file, name in zip(files, films.path)
-        ]
-        films["split"] = folders
-        found = films.split != WHOLE
-        if found.any():
-            taken["splits"] = "the names of folders"
-            inside = next(iter(films.path[~found]), "")
-            loose = f"{shown(inside)} lies in no folder of a split" if inside else ""
+    where = "" if part.split else _split_column(frame, used | {path, patients})
+    places = [file or name for file, name in zip(files, films.path)]
+    films["split"], how, loose = _splits(part, where, places, finder.root)
+    taken |= {"splits": how} if how else {}
     rest = [name for name in frame if name not in used | {path, where, patients} - {""}]
     films = films.join(frame[[name for name in rest if name not in films]])
     names = [file or key(name) for file, name in zip(files, films.path)]
@@ -557,6 +537,26 @@ def _split_column(frame: pd.DataFrame, used: set) -> str:
         if len(found) > 1 or (found and values <= SPLIT_NAMES.keys()) or plain(name) == "split":
             return name
     return ""
+
+
+def _splits(part: Part, where: str, places: list, root: Path) -> tuple[list[str], str, str]:
+    """Each image's split, WHOLE where none is known; what tells them; and why some have none where
+    others have one."""
+    if part.split:
+        return [part.split] * len(places), "the names of files and folders", ""
+    if where:
+        told = [_told(value) for value in part.frame[where]]
+        splits = [SPLIT_NAMES.get(text.lower(), WHOLE) for text in told]
+        others = Counter(text for text, split in zip(told, splits) if not split)
+        listed = [f"{shown(text) or 'nothing'} ({n:,})" for text, n in others.most_common(6)]
+        loose = f"its column {shown(where)} says {', '.join(listed)}, which is no split"
+        return splits, f"column {where}", loose if others else ""
+    splits = [_split_in_path(place, root) for place in places]
+    if not any(splits):
+        return splits, "", ""
+    outside = [place for place, split in zip(places, splits) if not split][:1]
+    loose = [f"{shown(os.path.basename(place))} lies in no folder of a split" for place in outside]
+    return splits, "the names of folders", "".join(loose)
 
 
 def _split_in_path(path, root: Path) -> str:

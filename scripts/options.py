@@ -143,7 +143,7 @@ def device(text: str) -> str:
 def class_names(text: str) -> tuple[str, ...]:
     names = split_names(text)
     if not names or not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names such as A or A,B")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of classes such as A or A,B")
     return names
 
 

@@ -52,7 +52,7 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     "words, problem",
     [
         (["--split-seed", "3"], "--split-seed needs --split"),
-        (["--positive", "A,,B"], "is not a list of names"),
+        (["--positive", "A,,B"], "is not a list of classes"),
         (["--split", "sideways"], "sideways"),
         (["--split", "image", "--split-seed", "-1"], "--split-seed"),
     ],

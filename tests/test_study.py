@@ -58,3 +58,70 @@ def test_each_re_split_counts_runs_with_a_start_of_its_own():
 def test_a_run_that_diverged_did_not_learn():
     run = replace(made("21", diverged=True), validation_counts=WELL)
     assert not learned(run)
+
+
+def small_study():
+    given = {
+        "20": [made("20", 0, right=(400, 142)), made("20", 1, right=(390, 140))],
+        "21": [
+            made("21", 0, right=(404, 138)),
+            made("21", 1, dead=True),
+            made("21", 2, diverged=True),
+        ],
+    }
+    others = {"image-4": {"20": [made("20", 4, right=(380, 150), split="image-4")]}}
+    return study(given, others)
+
+
+def test_a_row_a_run():
+    scores = small_study().scores
+    assert list(scores.kind) == ["given"] * 5 + ["image"] and scores.number.iloc[-1] == 4
+    assert list(scores.finished) == [True, True, True, True, False, True]
+    assert list(scores.learned) == [True, True, True, False, False, True]
+    assert list(scores.dead) == [False, False, False, True, False, False]
+    assert scores.chosen.all() and list(scores.seconds[:2]) == [90, 90]
+    assert scores.accuracy.iloc[0] == pytest.approx(542 / 582) and scores.tp.iloc[0] == 400
+    assert scores.accuracy.isna().tolist() == [False] * 4 + [True, False]
+    # of re-splits the counts and what follows from them alone
+    assert scores.roc_auc.isna().tolist() == [False] * 4 + [True, True]
+    assert scores.run.iloc[0].spec.id == "20"
+
+
+def test_a_row_a_model_and_a_row_a_score():
+    found = small_study()
+    twenty, mlp = found.models.loc["20"], found.models.loc["21"]
+    assert (twenty.runs, twenty.finished, twenty.learned, twenty.lost, twenty.seeds) == (
+        2,
+        2,
+        2,
+        0,
+        "0–1",
+    )
+    assert (mlp.runs, mlp.finished, mlp.learned, mlp.lost, mlp.dead) == (3, 2, 1, 1, 1)
+    row = found.summary.loc["20", "accuracy"]
+    assert row["mean"] == pytest.approx(536 / 582) and row["spread"] == pytest.approx(
+        6 * 2**0.5 / 582
+    )
+    assert (row["min"], row["max"]) == pytest.approx((530 / 582, 542 / 582))
+    assert row["low"] < row["min"] and row["high"] > row["max"]
+    alone = found.summary.loc["21", "f1"]
+    assert alone["mean"] == alone["min"] == alone["max"] and alone["spread"] != alone["spread"]
+    assert found.means.loc[("image", 4, "20"), "accuracy"] == pytest.approx(530 / 582)
+    assert ("given", 0, "21") in found.means.index and len(found.means) == 3
+    assert found.summary.loc["21", "ece"].isna().tolist() == [False, True, False, False, True, True]
+
+
+def test_a_row_an_epoch():
+    epochs = small_study().epochs
+    assert epochs.groupby(["model", "seed"]).size().tolist() == [50, 50, 50, 50, 2]
+    first = epochs[(epochs.model == "20") & (epochs.seed == 1)]
+    run = made("20", 1, right=(390, 140))
+    assert first.epoch.tolist() == [*range(1, 51)] and first.learned.all()
+    assert first.train_loss.tolist() == run.history["train_loss"]
+    assert epochs.diverged.sum() == 2 and epochs.seconds.isna().all()
+
+
+def test_a_study_without_a_finished_run_has_frames_too():
+    found = study({"20": [made("20", diverged=True)]})
+    assert found.models.loc["20", "finished"] == 0 and found.summary.empty and found.means.empty
+    assert found.baseline == {}

@@ -104,8 +104,7 @@ def _own_data(evidence: Evidence) -> None:
 def split_sizes(evidence):
     """The splits hold 4,077, 1,165 and 582 images
 
-    All three splits have the paper's number of images.
-    """
+    All three splits have the paper's number of images."""
     _own_data(evidence)
     counts = {split: evidence.count(split) for split in paper.SPLIT_SIZES}
     return [
@@ -118,8 +117,7 @@ def split_sizes(evidence):
 def audit(evidence):
     """There are no missing and no duplicated images
 
-    The audit finds no missing, unreadable or surplus image.
-    """
+    The audit finds no missing, unreadable or surplus image."""
     _own_data(evidence)
     found = evidence.study.facts["audit"]
     numbers = {
@@ -135,8 +133,7 @@ def audit(evidence):
 def class_ratio(evidence):
     """The training split has 0.37 normal images for each with pneumonia
 
-    Normal over pneumonia images in the training split rounds to 0.37.
-    """
+    Normal over pneumonia images in the training split rounds to 0.37."""
     _own_data(evidence)
     ratio = evidence.count("train", "NORMAL") / max(evidence.count("train", "PNEUMONIA"), 1)
     return [fact(f"{ratio:.4f}", abs(ratio - paper.CLASS_RATIO) < 0.005)]
@@ -146,8 +143,8 @@ def class_ratio(evidence):
 def sample_size(evidence):
     """A prepared sample is 1×640×640 with values in 0–1
 
-    All images of the source are 640×640; one channel and the range 0–1 follow from the preparation.
-    """
+    All images of the source are 640×640; one channel and the range 0–1 follow from the
+    preparation."""
     _own_data(evidence)
     sizes = Counter(evidence.study.facts["sizes"])
     words = [f"{count:,} of {size.replace('x', '×')}" for size, count in sizes.most_common(3)]
@@ -159,8 +156,7 @@ def sample_size(evidence):
 def batches(evidence):
     """Batches of 32: 128 for training, 37 for validation, 19 for test
 
-    The three splits fill the paper's numbers of batches of 32.
-    """
+    The three splits fill the paper's numbers of batches of 32."""
     _own_data(evidence)
     counts = {split: math.ceil(evidence.count(split) / 32) for split in paper.SPLIT_SIZES}
     expected = paper.BATCHES[32]
@@ -175,8 +171,7 @@ def added_layers(evidence):
     """Linear: each added hidden layer slows the fall of the loss and lowers training accuracy
 
     From 1 to 2 and from 2 to 3 layers the training loss, mean over the epochs, is higher and the
-    level of training accuracy lower.
-    """
+    level of training accuracy lower."""
     return [
         slower(evidence, "1", "0"),
         slower(evidence, "2", "1"),
@@ -190,8 +185,7 @@ def layers_against_units(evidence):
     """Linear: the number of units matters less than the number of layers
 
     The level of training accuracy has a larger range over 0, 1, 2 (layers) than over 3, 0, 4
-    (units).
-    """
+    (units)."""
     values = []
     for row in evidence.matched("0", "1", "2", "3", "4"):
         lines = curves.shared(*(run.history[TRAIN] for run in row))
@@ -204,8 +198,7 @@ def layers_against_units(evidence):
 def fastest_units(evidence):
     """Linear: 10 units lower the loss fastest
 
-    The training loss, mean over the epochs, is higher with 5 and with 20 units than with 10.
-    """
+    The training loss, mean over the epochs, is higher with 5 and with 20 units than with 10."""
     return [slower(evidence, "3", "0"), slower(evidence, "4", "0")]
 
 
@@ -215,8 +208,7 @@ def deep_mlps(evidence):
 
     Holds where the 95 % interval (Wilson) of the share of runs that converged lies below one half
     for 6 and 7, in Table 1 and at each learning rate; does not hold where one lies above; else
-    within noise.
-    """
+    within noise."""
     return no_convergence(evidence, "6", "7", *LEARNING_RATE_SEARCH)
 
 
@@ -225,8 +217,7 @@ def best_units(evidence):
     """MLP: 10 units are fastest and most accurate
 
     Of the runs that learned, with 10 units the training loss, mean over the epochs, is lower and
-    the level of validation accuracy higher than with 5 and with 20.
-    """
+    the level of validation accuracy higher than with 5 and with 20."""
     return [
         slower(evidence, "8", "5"),
         slower(evidence, "9", "5"),
@@ -240,8 +231,7 @@ def cnn_oscillation(evidence):
     """CNN: the validation loss oscillates more than in the other classes
 
     The oscillation of validation loss, mean over those that learned, is larger for 10, 11, 12 than
-    for 0–5, 8, 9.
-    """
+    for 0–5, 8, 9."""
     # one value a seed: the mean over those models of either side that learned with it
     cnn, others = ("10", "11", "12"), ("0", "1", "2", "3", "4", "5", "8", "9")
     by_model = dict(zip(cnn + others, evidence.learned(*cnn, *others)))
@@ -262,8 +252,7 @@ def cnn_oscillation(evidence):
 def filters(evidence):
     """CNN: 5 and 10 filters are alike, and better than 20
 
-    The level of validation accuracy of 10 and 11 is alike to 1 point, and that of 12 below both.
-    """
+    The level of validation accuracy of 10 and 11 is alike to 1 point, and that of 12 below both."""
     return [
         level_difference(evidence, "10", "11", VALIDATION, alike),
         level_difference(evidence, "10", "12", VALIDATION),
@@ -276,8 +265,7 @@ def kernels(evidence):
     """CNN: kernel 5 gives rougher loss curves and lower accuracy than kernel 3
 
     With kernel 5 the oscillation of training and validation loss is larger and the level of
-    validation accuracy lower.
-    """
+    validation accuracy lower."""
     return [
         rougher(evidence, "13", "11", "train_loss", "validation_loss"),
         level_difference(evidence, "11", "13", VALIDATION),
@@ -291,8 +279,7 @@ def kernels(evidence):
 def weighted_level(evidence):
     """Linear: weighting makes the accuracy level off lower
 
-    The level of validation accuracy is lower for the weighted model.
-    """
+    The level of validation accuracy is lower for the weighted model."""
     return [level_difference(evidence, "0", "14", VALIDATION)]
 
 
@@ -300,8 +287,7 @@ def weighted_level(evidence):
 def weighted_oscillation(evidence):
     """Linear and CNN: weighting makes validation accuracy oscillate more
 
-    The oscillation of validation accuracy is larger for the weighted model in both classes.
-    """
+    The oscillation of validation accuracy is larger for the weighted model in both classes."""
     return [rougher(evidence, "14", "0", VALIDATION), rougher(evidence, "16", "11", VALIDATION)]
 
 
@@ -309,8 +295,7 @@ def weighted_oscillation(evidence):
 def adam_convergence(evidence):
     """Adam does not converge for the MLP and the CNN
 
-    As C09, of the shares of runs of 18 and 19 that converged.
-    """
+    As C09, of the shares of runs of 18 and 19 that converged."""
     return no_convergence(evidence, "18", "19")
 
 
@@ -319,8 +304,7 @@ def adam_unstable(evidence):
     """Linear: Adam is very unstable
 
     The oscillation of validation loss of 17 (Adam) is more than twice that of 14 (SGD), both
-    weighted, or most runs of 17 diverged.
-    """
+    weighted, or most runs of 17 diverged."""
     (runs,) = evidence.every("17")
     diverged = sum(run.status == "diverged" for run in runs)
     if 2 * diverged > len(runs):
@@ -335,8 +319,7 @@ def adam_unstable(evidence):
 def weighted_mlp(evidence):
     """MLP: weighting changes the accuracy curves little
 
-    The levels of training and of validation accuracy are alike to 1 point.
-    """
+    The levels of training and of validation accuracy are alike to 1 point."""
     return [level_difference(evidence, "24", "21", curve, alike) for curve in (TRAIN, VALIDATION)]
 
 
@@ -344,8 +327,7 @@ def weighted_mlp(evidence):
 def weighted_linear(evidence):
     """Linear: weighting lowers validation accuracy and adds oscillation
 
-    With weighting the level of validation accuracy is lower and its oscillation larger.
-    """
+    With weighting the level of validation accuracy is lower and its oscillation larger."""
     return [
         level_difference(evidence, "20", "23", VALIDATION),
         rougher(evidence, "23", "20", VALIDATION),
@@ -357,8 +339,7 @@ def cnn_overfits(evidence):
     """CNN: the training loss keeps falling while the validation loss levels off
 
     For both models the training loss falls over the second half of the epochs (by the trend), and
-    the validation loss by less than a quarter of that.
-    """
+    the validation loss by less than a quarter of that."""
     return overfits(evidence, "22") + overfits(evidence, "25")
 
 
@@ -367,8 +348,7 @@ def confusion_20(evidence):
     """Model 20 on the test split: TP 400, TN 142, FP 29, FN 11
 
     The paper's specificity, 83.0 %, lies where that of one run on one split lands 95 times in 100,
-    at the threshold that finds 97.3 % of pneumonia (400 of 411), over image re-splits.
-    """
+    at the threshold that finds 97.3 % of pneumonia (400 of 411), over image re-splits."""
     counts, (row,) = paper.CONFUSION_20, paper.implied("20")
     recall = row.tp / (row.tp + row.fn)
 
@@ -389,8 +369,7 @@ def best_of_six(evidence):
 
     Over image re-splits 20 and 21 each beat the other four in accuracy and F1 on the test images;
     their F1 is above 95 %; the 93.1 % accuracy that the paper's counts give (its 93.4 is a batch
-    mean) lies where one run on one split lands 95 times in 100.
-    """
+    mean) lies where one run on one split lands 95 times in 100."""
     findings = []
     for model in ("20", "21"):
         for other in ("22", "23", "24", "25"):
@@ -423,8 +402,7 @@ def weighted_scores(evidence):
     """Weighting lowers accuracy and F1 in all three classes
 
     Accuracy and F1 on the test images, over image re-splits, are lower with weighting in each class
-    (23, 24, 25).
-    """
+    (23, 24, 25)."""
     return _all_better(evidence, paper.BARS[21])
 
 
@@ -436,8 +414,7 @@ def larger_batches(evidence):
     """CNN: the curves oscillate less with batches of 64 than of 32
 
     The oscillation of validation loss and accuracy over the first 50 epochs is larger at batch size
-    32 for both pairs.
-    """
+    32 for both pairs."""
     return [
         rougher(evidence, "22", "22b", "validation_loss", VALIDATION),
         rougher(evidence, "25", "25b", "validation_loss", VALIDATION),
@@ -448,8 +425,7 @@ def larger_batches(evidence):
 def cnn_still_overfits(evidence):
     """CNN: with batches of 64 it still overfits
 
-    As C20, of the trends of training and validation loss of 22b and 25b.
-    """
+    As C20, of the trends of training and validation loss of 22b and 25b."""
     return overfits(evidence, "22b") + overfits(evidence, "25b")
 
 
@@ -458,8 +434,7 @@ def most_about_95(evidence):
     """Most models have an F1 of about 95 %; the MLP's accuracy is highest, about 93 %
 
     On the test images, over image re-splits, F1 is like 95 % to 1 point for four of six or more;
-    the better MLP beats the other four models in accuracy, and its own is like 93 % to 1 point.
-    """
+    the better MLP beats the other four models in accuracy, and its own is like 93 % to 1 point."""
     models = ("22b", "25b", "20b", "21b", "24b", "23b")
     evidence.every(*models)
     near = Counter(at_least(evidence, model, "f1", 0.95, alike).outcome for model in models)
@@ -484,8 +459,7 @@ def weighted_large_batches(evidence):
     """With batches of 64, weighting improves neither accuracy nor F1
 
     In no class is accuracy or F1 on the test images, over image re-splits, higher with weighting by
-    1 point.
-    """
+    1 point."""
     return _none_better(evidence, paper.BARS[24])
 
 
@@ -498,8 +472,7 @@ def same_shape(evidence):
 
     More than half of the runs of 26b converge (by the 95 % interval of the share); the shape
     difference of training and validation loss and the oscillation of validation loss and accuracy
-    are larger without L2.
-    """
+    are larger without L2."""
     converged = most("runs of 26b that converged", *convergence(evidence, "26b")["26b"])
     if converged.outcome == FAILS:
         return [converged]
@@ -519,8 +492,7 @@ def same_shape(evidence):
 def l2_improves(evidence):
     """L2 improves the CNN's and the linear model's scores
 
-    Accuracy and F1 on the test images, over image re-splits, are higher with L2 in both classes.
-    """
+    Accuracy and F1 on the test images, over image re-splits, are higher with L2 in both classes."""
     return _all_better(evidence, [("26b", "22b"), ("27b", "20b")])
 
 
@@ -539,8 +511,7 @@ def much_longer(evidence):
     """The CNN takes much longer to train than the linear model and the MLP
 
     Its training time is at least twice that of either other, all three trained pixel by pixel on
-    one device.
-    """
+    one device."""
     seconds, findings = _durations(evidence), []
     for model in ("27b", "28b"):
         cnn, other = seconds["26b"], seconds[model]
@@ -556,8 +527,7 @@ def much_longer(evidence):
 def one_layer(evidence):
     """One hidden layer of 10 linear units reaches an accuracy of about 93 % and an F1 of about 95 %
 
-    On the test images, over image re-splits, accuracy is above 92 % and F1 above 94 %.
-    """
+    On the test images, over image re-splits, accuracy is above 92 % and F1 above 94 %."""
     return [at_least(evidence, "20", "accuracy", 0.92), at_least(evidence, "20", "f1", 0.94)]
 
 
@@ -566,8 +536,7 @@ def more_complex(evidence):
     """A more complex architecture brings no significant improvement
 
     Neither MLP nor CNN beats the linear model of its batch size by 1 point in accuracy or F1 on the
-    test images, over image re-splits.
-    """
+    test images, over image re-splits."""
     pairs = [("20", "21"), ("20", "22"), ("20b", "21b"), ("20b", "22b"), ("20b", "26b")]
     return _none_better(evidence, pairs)
 
@@ -577,8 +546,7 @@ def mlp_most_consistent(evidence):
     """The MLP is the most consistent across batch sizes and weights
 
     The range of accuracy and of F1 over batch sizes and weights, over image re-splits, is larger
-    for Linear and for CNN than for the MLP.
-    """
+    for Linear and for CNN than for the MLP."""
     mlps, findings = ["21", "24", "21b", "24b"], []
     linear, cnn = ["20", "23", "20b", "23b"], ["22", "25", "22b", "25b"]
     for family, others in (("Linear", linear), ("CNN", cnn)):
@@ -596,8 +564,7 @@ def gain_and_cost(evidence):
     """CNN with L2: F1 up by less than 1 point, at more than 20 % more compute
 
     F1 of 26b over image re-splits is higher than that of 20b, by less than 1 point; training 26b
-    takes more than 1.2 times as long as 27b.
-    """
+    takes more than 1.2 times as long as 27b."""
     seconds = _durations(evidence)
     ratio = seconds["26b"] / seconds["27b"]
     small = better(evidence, "26b", "20b", "f1", not_above)
@@ -616,8 +583,7 @@ def constant_answer(evidence):
     """Always answering 1 gives an accuracy of about 70 %
 
     The share of pneumonia in the paper's own test split, from its confusion matrix, is between 69
-    and 71 %.
-    """
+    and 71 %."""
     counts = paper.CONFUSION_20
     positives, images = counts["tp"] + counts["fn"], sum(counts.values())
     words = f"the paper's test split: {positives} of {images}, {100 * positives / images:.1f} %"
@@ -631,8 +597,8 @@ def constant_answer(evidence):
 def l2_of_the_mlp(evidence):
     """L2 is not said to improve the MLP's scores, as it does the others'
 
-    Neither accuracy nor F1 on the test images, over image re-splits, is higher with L2 by 1 point.
-    """
+    Neither accuracy nor F1 on the test images, over image re-splits, is higher with L2 by 1
+    point."""
     return _none_better(evidence, [("21b", "28b")])
 
 
@@ -640,8 +606,7 @@ def l2_of_the_mlp(evidence):
 def weighted_cnn(evidence):
     """CNN: weighting makes the curves more unstable
 
-    The oscillation of validation loss and accuracy is larger for the weighted model.
-    """
+    The oscillation of validation loss and accuracy is larger for the weighted model."""
     return [rougher(evidence, "25", "22", "validation_loss", VALIDATION)]
 
 

@@ -156,7 +156,7 @@ def splits(changes=None, number=5):
 def study(runs, resplits=None, facts=FACTS, timed=()) -> Study:
     """A study of such runs. timed: further runs, for their durations alone."""
     everything = [run for group in runs.values() for run in group] + list(timed)
-    return Study("made-up/given", None, everything, runs, facts, {}, {}, resplits or {})
+    return Study("made-up/given", None, everything, runs, facts, resplits or {})
 
 
 def judge(runs, **more):

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from xray import curves, metrics, paper
+from xray import curves, paper
 from xray.intervals import reach
 from xray.results import Run
-from xray.specs import IMAGE_SIZE, KNOWN, MODELS
-from xray.study import EVALUATED, Study, counts_on_test, finished, learned, test_share
+from xray.specs import IMAGE_SIZE, KNOWN
+from xray.study import EVALUATED, Study, finished, test_share
 
 PROTOCOLS = ("image", "patient")
 
@@ -209,73 +209,3 @@ def timed_alike(runs: list[Run]) -> dict[str, list[Run]]:
             groups[alike][run.spec.id].append(run)
     best = max(groups, key=lambda k: (len(groups[k]), len(groups[k]["26b"]), k), default=None)
     return {model: found for model, found in groups[best].items() if found} if best else {}
-
-
-# ---- as long as the report before asks for it
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One model and one score over re-splits; fractions in 0-1, nan where not known.
-
-    sides: "image" and "patient" -> one value a split, float (splits,), the mean over its runs that
-        learned (study.learned). lost: protocol -> (runs that did not, all finished runs).
-    given: the mean over the runs that learned on the given split. paper: what it printed.
-    percentile: the share of image re-splits below the paper's value, ties half.
-    gap: mean by image less mean by patient; error: its standard error; low, high: its 95 %
-        interval; p: two-sided; detectable: the true gap that such a study finds in 4 of 5 cases.
-    """
-
-    model: str
-    score: str
-    sides: dict
-    lost: dict
-    given: float
-    paper: float
-    percentile: float = math.nan
-    gap: float = math.nan
-    error: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p: float = math.nan
-    detectable: float = math.nan
-
-
-def _scores(run) -> dict:
-    return metrics.count_scores(**counts_on_test(run))
-
-
-def compare(runs: dict, splits: dict, test_share: float) -> list[Comparison]:
-    """Accuracy and F1 over re-splits of the same images, for each model that has some.
-
-    runs: model -> runs on the given split. splits: "image-<seed>" or "patient-<seed>" -> model ->
-    runs. test_share: test images over training images.
-    """
-    values = defaultdict(lambda: {protocol: [] for protocol in PROTOCOLS})
-    lost = defaultdict(lambda: {protocol: [0, 0] for protocol in PROTOCOLS})
-    for name, by_model in splits.items():
-        protocol = name.split("-")[0]
-        for model, group in by_model.items():
-            done = [run for run in group if finished(run)]
-            good = [_scores(run) for run in done if learned(run)]
-            lost[model][protocol][0] += len(done) - len(good)
-            lost[model][protocol][1] += len(done)
-            for score in ("accuracy", "f1") if good else ():
-                mean = float(np.mean([row[score] for row in good]))
-                values[model, score][protocol].append(round(mean, 9))  # so that equal counts tie
-    rows = []
-    for score in ("accuracy", "f1"):
-        for model in [model for model in MODELS if (model, score) in values]:
-            sides = {key: np.array(found) for key, found in values[model, score].items()}
-            done = [run for run in runs.get(model, []) if finished(run)]
-            ours = [_scores(run)[score] for run in done if learned(run)]
-            given = float(np.mean(ours)) if ours else math.nan
-            of_lost = {key: tuple(pair) for key, pair in lost[model].items()}
-            theirs = printed(model, score)
-            below = math.nan
-            if len(sides["image"]):
-                mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
-                below = float(mark) / 100
-            test = corrected_test(sides["image"], sides["patient"], test_share)
-            rows.append(Comparison(model, score, sides, of_lost, given, theirs, below, **test))
-    return rows

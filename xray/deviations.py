@@ -16,7 +16,7 @@ class Deviation(NamedTuple):
     why: str
 
 
-def read(path: Path = Path(__file__).with_name("deviations.toml")) -> list[Deviation]:
+def read(path: Path) -> list[Deviation]:
     found = []
     for entry in tomllib.loads(path.read_text(encoding="utf-8"))["changed"]:
         groups = entry.pop("before", {}).items()
@@ -26,4 +26,4 @@ def read(path: Path = Path(__file__).with_name("deviations.toml")) -> list[Devia
     return found
 
 
-DEVIATIONS = read()
+DEVIATIONS = read(Path(__file__).with_name("deviations.toml"))

@@ -28,7 +28,7 @@ from xray.report_shortcuts import (
 )
 from xray.results import Run
 from xray.specs import CHANGES, KNOWN, TABLE_3
-from xray.study import Study, finished, test_share
+from xray.study import OURS, Study, finished, test_share
 
 BEYOND = "python scripts/train.py --beyond"
 COMPARED = ("20", "21", "22b")  # the paper's models shown beside Table 3's on re-splits
@@ -187,10 +187,13 @@ def resplit_table(study: Study) -> pd.DataFrame:
     """Over re-splits by patient, Table 3's models and COMPARED on the same splits, of the runs that
     learned: model, splits, runs, starts (different seeds); accuracy, roc_auc and margin (accuracy
     less the thumbnail baseline's), each (mean, low, high) by the corrected t-test, or None."""
-    names = {name for name in study.beyond_resplits if name.startswith("patient")}
+    of_ours = {
+        split: [one for one in there if one in OURS] for split, there in study.resplits.items()
+    }
+    names = [split for split, models in of_ours.items() if models and split.startswith("patient")]
     every = baselines.read(study.folder)
     thumbnail = {s: right(one, THUMBNAIL) for s, one in every.items() if s in names}
-    ours = dict.fromkeys(model for name in names for model in study.beyond_resplits[name])
+    ours = dict.fromkeys(model for split in names for model in of_ours[split])
     rows = []
     for model in [*COMPARED, *ours] if ours else ():
         runs = [run for run in learned_runs(study, model, "patient") if run.split in names]

@@ -1,7 +1,6 @@
 """A study read from its records and summed up: what all of the report starts from."""
 
 import math
-import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,28 +23,8 @@ from xray.specs import (
     ModelSpec,
 )
 
+OURS = TABLE_3 | EQUALISED
 EVALUATED = tuple(model for model in MODELS if model in paper.SCORES)  # Figs 20, 23 and 25
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One model's runs on the test split; fractions in 0-1.
-
-    Runs that did not learn (`learned`) are counted, and left out of all else. scores: one dict a
-    run that learned (metrics.scores). mean, spread: over those runs, nan where there is none;
-    spread is the standard deviation (n - 1), 0 for one run. interval: score -> (low, high), where
-    one run of another seed that learns lands on another test set of this size, 95 times in 100
-    (intervals.of_new_run).
-    """
-
-    runs: list[Run]
-    learned: list[Run]
-    lost: int  # finished runs that did not learn
-    dead: int  # of those, runs that give no image a logit above 0
-    scores: list[dict]
-    mean: dict
-    spread: dict
-    interval: dict
 
 
 @dataclass(frozen=True, eq=False)  # hashable: what is computed of a study is kept
@@ -68,12 +47,9 @@ class Study:
     runs: list[Run]
     chosen: dict[str, list[Run]]
     facts: dict  # data.json, empty where there is none
-    summaries: dict[str, Summary]  # of the models that the paper tests, those with a finished run
-    baseline: dict  # metrics.always_pneumonia on the test split; empty without a finished run
-    # "image-0" -> model -> runs, of sibling folders of the same data
-    resplits: dict[str, dict[str, list[Run]]]
+    # "image-0" -> model -> runs, of the paper's models and ours
+    resplits: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
     beyond: dict[str, list[Run]] = field(default_factory=dict)  # as `chosen`
-    beyond_resplits: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
     # of its report: "film", the first training image, to be shown; "to_come", what is being trained
     told: dict = field(default_factory=dict)
 
@@ -81,6 +57,12 @@ class Study:
     def split(self) -> str:
         """ "given", or "image-3" where the study is of a split of its own."""
         return self.name.rpartition("/")[2]
+
+    @cached_property
+    def baseline(self) -> dict:
+        """metrics.always_pneumonia on the test split; empty without a finished run."""
+        labels = next((run.labels["test"] for run in self.runs if finished(run)), None)
+        return {} if labels is None else metrics.always_pneumonia(labels)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -136,15 +118,14 @@ def score_table(study: Study) -> pd.DataFrame:
     batch_mean_accuracy, roc_auc, average_precision, brier, ece: as these, of re-splits nan.
     run: the results.Run.
     """
-    shown = {id(run) for runs in (study.chosen | study.beyond).values() for run in runs}
-    extra = [run for runs in study.beyond.values() for run in runs]
-    runs = {id(run): run for run in study.runs + extra}.values()
+    chosen = [run for runs in (study.chosen | study.beyond).values() for run in runs]
+    shown = {id(run) for run in chosen}
+    runs = {id(run): run for run in study.runs + chosen}.values()
     rows = [_score_row(run, "given", 0, id(run) in shown) for run in runs]
-    for splits in (study.resplits, study.beyond_resplits):
-        for split, by_model in splits.items():
-            kind, number = split.split("-")
-            for runs in by_model.values():
-                rows += [_score_row(run, kind, int(number), True) for run in runs]
+    for split, by_model in study.resplits.items():
+        kind, number = split.split("-")
+        for runs in by_model.values():
+            rows += [_score_row(run, kind, int(number), True) for run in runs]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -311,29 +292,19 @@ def read(folder: Path, name: str, progress=None) -> Study:
         raise ResultsError(f"{place}: {why}")
     facts_file = file.parent / "data.json"
     facts = results.read_json(facts_file) if facts_file.exists() else {}
-    chosen, beyond = _two_kinds(results.select(runs))
-    tell(f"scoring {len(runs)} runs")
-    summaries = {
-        model: summarise(chosen[model])
-        for model in EVALUATED
-        if any(map(finished, chosen.get(model, [])))
-    }
-    labels = next((run.labels["test"] for run in runs if finished(run)), None)
-    baseline = {} if labels is None else metrics.always_pneumonia(labels)
-    both = {split: _two_kinds(found) for split, found in _siblings(file, tell).items()}
-    siblings, beyond_siblings = ({k: v[i] for k, v in both.items() if v[i]} for i in (0, 1))
-    of_paper = [run for run in runs if run.spec.id not in TABLE_3 | EQUALISED] or runs
-    about = name, place, of_paper, chosen or beyond, facts, summaries, baseline, siblings
-    return Study(*about, beyond, beyond_siblings)
+    chosen = results.select(runs)
+    return Study(
+        name=name,
+        folder=place,
+        runs=[run for run in runs if run.spec.id not in OURS] or runs,
+        chosen={model: found for model, found in chosen.items() if model not in OURS} or chosen,
+        facts=facts,
+        resplits=_resplits(file, tell),
+        beyond={model: found for model, found in chosen.items() if model in OURS},
+    )
 
 
-def _two_kinds(chosen: dict[str, list[Run]]) -> tuple[dict, dict]:
-    """The paper's models and Table 3's."""
-    ours = {model: runs for model, runs in chosen.items() if model in TABLE_3 | EQUALISED}
-    return {model: runs for model, runs in chosen.items() if model not in ours}, ours
-
-
-def _siblings(file: Path, tell) -> dict:
+def _resplits(file: Path, tell) -> dict:
     """Re-split -> model -> runs, in the order of their numbers."""
     resplits = file.with_name(results.RESPLITS)
     if file.stem != "given" or not resplits.exists():
@@ -416,14 +387,6 @@ def learned_on(run: Run) -> str:
     return "validation" if run.validation_counts else "test"
 
 
-def apart(runs: list[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs that learned, and those that did not: dead, stuck or diverged."""
-    sides = [], []
-    for run in runs:
-        sides[0 if finished(run) and learned(run) else 1].append(run)
-    return sides
-
-
 def test_share(study: Study) -> float:
     """Test images over training images of the study's splits; the paper's where it has no facts."""
     sizes = study.facts.get("splits") or paper.SPLIT_SIZES
@@ -440,32 +403,14 @@ def counts_on_test(run: Run) -> dict:
     return metrics.confusion(run.logits["test"], run.labels["test"])
 
 
-def summarise(runs: list[Run]) -> Summary:
-    """The test scores of a model's finished runs; at least one of them must be finished."""
-    done = [run for run in runs if finished(run)]
-    good = [run for run in done if learned(run)]
-    scores = [on_test(run) for run in good]
-    table = {key: np.array([row[key] for row in scores], float) for key in on_test(done[0])}
-    mean = {key: float(v.mean()) if len(v) else math.nan for key, v in table.items()}
-    several = len(good) > 1
-    deviation = {key: float(v.std(ddof=1)) if several else 0.0 for key, v in table.items()}
-    interval = dict.fromkeys(table, (math.nan, math.nan))
-    if good:
-        interval |= intervals.of_new_run(
-            [run.logits["test"] for run in good], good[0].labels["test"]
-        )
-    lost, dead = len(done) - len(good), sum(map(is_dead, done))
-    return Summary(runs, good, lost, dead, scores, mean, deviation, interval)
-
-
 def describe(spec: ModelSpec) -> str:
     """A model in a few words, such as "CNN, 10 filters 3×3, weighted, L2"."""
-    if spec.family in ("CNN", "ResNet"):
-        filters = f"{spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}"
-        words = [f"{spec.family}, {filters}"]
+    words = ["MLP" if spec.family == "Linear+ReLU" else spec.family]
+    if spec.kernel_size:
+        words.append(f"{spec.hidden_units} filters {spec.kernel_size}×{spec.kernel_size}")
     else:
         layers = f"{spec.hidden_layers} hidden layer{'s' * (spec.hidden_layers > 1)}"
-        words = [f"{spec.family}, {layers}, {spec.hidden_units} units"]
+        words += [layers, f"{spec.hidden_units} units"]
     words += ["weighted"] * spec.class_weight + [spec.optimizer] * (spec.optimizer != "SGD")
     words += ["L2"] * (spec.weight_decay > 0)
     return ", ".join(words + ["equalised films"] * spec.equalise)
@@ -483,30 +428,6 @@ def seeds(runs: list[Run]) -> str:
     return ", ".join(parts)
 
 
-def percent(value: float, digits: int = 1) -> str:
-    """A fraction as a percentage without its sign, "93.4"; "–" for nan."""
-    return "–" if value != value else f"{100 * value:.{digits}f}"
-
-
-def plus_minus(values, digits: int) -> str:
-    """Mean ± standard deviation of numbers; the mean alone for one; a dash for none."""
-    values = np.asarray(values, float)
-    if not len(values):
-        return "–"
-    big = abs(values.mean()) >= 1000
-    shown = f"{values.mean():.2e}" if big else f"{values.mean():.{digits}f}"
-    if len(values) == 1:
-        return shown
-    deviation = values.std(ddof=1)
-    return f"{shown} ± {deviation:.1e}" if big else f"{shown} ± {deviation:.{digits}f}"
-
-
-def with_spread(summary: Summary, key: str) -> str:
-    """Mean ± standard deviation over runs in percent, "93.4 ± 0.5"; the mean alone for one run."""
-    text = percent(summary.mean[key])
-    return f"{text} ± {percent(summary.spread[key])}" if len(summary.scores) > 1 else text
-
-
 def not_trained(study: Study) -> list[str]:
     """The models and the learning-rate search's rows without a run, in the paper's order."""
     return [model for model in MODELS | LEARNING_RATE_SEARCH if model not in study.chosen]
@@ -518,35 +439,21 @@ RESULTS = Path(__file__).resolve().parent.parent / "report" / "results"
 
 def command(runs: list[Run], models: list[str], *options: str) -> str:
     """The command that trains these models beside `runs`: on their data and split, at their image
-    size where they share one that is not the paper's, into their folder."""
+    size where they share one that is not the paper's, into their folder; the paper's own study
+    where there are none."""
+    words = ["python", "scripts/train.py", "--model", *models]
     if not runs:
-        return train_command(models, options=options)
-    sizes = {run.image_size for run in runs}
-    size = sizes.pop() if len(sizes) == 1 and sizes != {IMAGE_SIZE} else None
-    data, split, file = runs[0].data, runs[0].split, runs[0].file
-    folder = Path(file).parents[1] if file else RESULTS
-    options = (*data.get("options", ()), *options)
-    return train_command(models, data["source"], split, size, folder, options)
-
-
-def source_words(source: str, split: str) -> list[str]:
-    """The options of scripts that name a source and a split of it, such as "image-0"."""
-    words = ["--data", source] if source != PAPER else []
-    if match := re.fullmatch(r"(image|patient)-(\d+)", split):
-        words += ["--split", match[1], "--split-seed", match[2]]
-    return words
-
-
-def train_command(
-    models, source=PAPER, split="given", image_size=None, folder=RESULTS, options=()
-) -> str:
-    """A call of train.py. split: as in a study's name, such as "image-0". image_size: None for
-    train.py's own choice. folder: the results folder, which train.py's --out must be able to name.
-    """
-    words = ["python", "scripts/train.py", "--model", *models, *source_words(source, split)]
-    if image_size is not None:
-        words += ["--image-size", str(image_size)]
-    words += options
+        return shlex.join([*words, *options])
+    run, sizes = runs[0], {run.image_size for run in runs}
+    if run.data["source"] != PAPER:
+        words += ["--data", run.data["source"]]
+    kind, _, number = run.split.partition("-")
+    if number:
+        words += ["--split", kind, "--split-seed", number]
+    if len(sizes) == 1 and sizes != {IMAGE_SIZE}:
+        words += ["--image-size", str(run.image_size)]
+    words += [*run.data.get("options", ()), *options]
+    folder = Path(run.file).parents[1] if run.file else RESULTS
     if folder.name == "results" and folder.resolve() != RESULTS:
         words += ["--out", str(folder.parent)]
     return shlex.join(words)

@@ -197,7 +197,8 @@ def shown_in(out: Path) -> str:
 
 def write(study: Study, out: Path) -> list[Path]:
     """Writes the report into `out`, then removes what an earlier one there named in figures/ and
-    this one does not; and index.html beside the study's records, where these can be written to.
+    this one does not; and index.html and claims.json beside the study's records, where these can be
+    written to.
     Gives the paths, index.html last. Raises OSError."""
     out, files = Path(out), pages(Report(study))
     try:
@@ -213,4 +214,5 @@ def write(study: Study, out: Path) -> list[Path]:
     alone = re.sub('( · )?<a href="figures/[^"]*">CSV</a>', "", files["index.html"].decode())
     with contextlib.suppress(OSError):
         write_atomically(study.folder / "index.html", alone.encode())
+        write_atomically(study.folder / "claims.json", files["claims.json"])
     return [out / name for name in files]

@@ -1,6 +1,8 @@
 """The exported model and its card."""
 
+import getpass
 import json
+import pwd
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from commands import script
 from PIL import Image
 from predicting import SIZE, ask
 
@@ -119,3 +122,17 @@ def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
             chosen, module, predict_weights.thresholds(chosen.run), [], tmp_path / "m.pt2"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_id_without_a_name_exports_too(monkeypatch):
+    """As containers have it; PyTorch names its cache after the user."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody")
+        monkeypatch.delenv(name)
+
+    def nobody(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    script("options")
+    assert getpass.getuser() == "nobody"

@@ -1,5 +1,6 @@
 """An image of another kind than the training's is told, and films like them are not."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = 32
 
 
+@functools.cache
 def phantoms(start: int, count: int, size: int = SIZE) -> np.ndarray:
     numbers = range(start, start + count)
     return np.stack([data_phantoms.draw(n, n % 2 == 1, size) for n in numbers])[:, None]

@@ -29,9 +29,9 @@ def trained():
     found = {}
     for name in ("20", "21", "11"):
         module = models.build(MODELS[name], SIZE, seed=1)
-        optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+        optimizer = torch.optim.Adam(module.parameters(), 2e-2)
         images = torch.from_numpy(FILMS[:, None]).float() / 255
-        for _ in range(250):
+        for _ in range(100):
             logits = maps.score(MODELS[name], module, images)
             target = torch.from_numpy(LABELS).float()
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)

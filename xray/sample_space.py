@@ -131,8 +131,8 @@ class Stack:
     """The nets of some streams, R in each; gram: K of pixels in 0-1."""
 
     def __init__(self, streams, gram, images, labels):
-        def a_net(values):  # a number for each net: (Q, 1, 1)
-            return torch.tensor(values, dtype=torch.float64, device=gram.device)[:, None, None]
+        def a_net(values, kind=torch.float64):  # one for each net: (Q, 1, 1)
+            return torch.tensor(values, dtype=kind, device=gram.device)[:, None, None]
 
         nets = [net for stream in streams for net in stream]
         specs = [net.spec for net in nets]
@@ -146,18 +146,19 @@ class Stack:
         self.stream = torch.arange(len(streams), device=gram.device)[:, None]  # (S, 1)
         of_training = labels[self.rows["train"]].repeat_interleave(len(streams[0]), 0)
         self.pos_weight = a_net([pos_weight(*pair) for pair in zip(specs, of_training)])[..., 0]
-        rate, decay = a_net([spec.learning_rate for spec in specs]), [s.weight_decay for s in specs]
+        rate = a_net([spec.learning_rate for spec in specs])
+        decay = a_net([spec.weight_decay for spec in specs])
         self.first_rate = rate * a_net([net.pixel_step for net in nets])
-        self.kept = 1 - rate * a_net(decay)  # of a parameter, after a step's decay
-        self.relu = a_net([spec.family == "Linear+ReLU" for spec in specs]) > 0
-        self.last_relu = self.relu & (a_net([spec.last_relu for spec in specs]) > 0)
+        self.kept = 1 - rate * decay  # of a parameter, after a step's decay
+        self.relu = a_net([spec.family == "Linear+ReLU" for spec in specs], torch.bool)
+        self.last_relu = self.relu & a_net([spec.last_relu for spec in specs], torch.bool)
 
         # What training moves: A, c, and the parameters behind h
-        units, depths = specs[0].hidden_units, [spec.hidden_layers for spec in specs]
+        self.units, depths = specs[0].hidden_units, [spec.hidden_layers for spec in specs]
         first, behind = self._starts(images.shape[-1], max(depths))
         projected = project(images, torch.cat(first), gram.device)  # (N, S·U)
-        self.start = projected.unflatten(1, (-1, 1, units)).transpose(0, 1)  # H0: (S, N, 1, U)
-        shape = len(streams), len(images), len(streams[0]) * units
+        self.start = projected.unflatten(1, (-1, 1, self.units)).transpose(0, 1)  # H0: (S, N, 1, U)
+        shape = len(streams), len(images), len(streams[0]) * self.units
         self.moved = torch.zeros(shape, dtype=torch.float64, device=gram.device)  # A: (S, N, R·U)
         self.scale = torch.ones_like(rate)  # c
         # the first layer's bias (Q, 1, U), then weight (Q, U, out) and bias (Q, 1, out) of each
@@ -186,17 +187,15 @@ class Stack:
             first.append(weight)  # the same in all nets of a stream
         return first, [torch.stack(tensors) for tensors in zip(*behind)]
 
-    def known(self, rows, gram):
+    def unscaled(self, rows, gram):
         """H0 + K A of some images: rows (S, B), their rows of K (S, B, N) -> (S, B, R·U)."""
-        moved = torch.matmul(gram, self.moved)
-        units = self.start.shape[-1]
-        moved.unflatten(2, (-1, units)).add_(self.start[self.stream, rows])
-        return moved
+        value = gram @ self.moved
+        value.unflatten(2, (-1, self.units)).add_(self.start[self.stream, rows])
+        return value
 
     def by_net(self, values):
         """(S, B, R·U) -> (Q, B, U)."""
-        units = self.start.shape[-1]
-        return values.unflatten(2, (-1, units)).transpose(1, 2).flatten(0, 1)
+        return values.unflatten(2, (-1, self.units)).transpose(1, 2).flatten(0, 1)
 
     def by_stream(self, values):
         """(Q, B, U) -> (S, B, R·U)."""
@@ -219,10 +218,13 @@ class Stack:
         )
         return torch.stack([losses.sum(1), ((logits > 0) == (truth > 0)).sum(1)])
 
-    def step(self, known, truth):
-        """A step of SGD on the mean loss of a batch. known: (S, B, R·U); truth: (Q, B). Gives the
-        logits before it, (Q, B), and what is to be taken from the batch's A, (S, B, R·U)."""
-        hidden = (self.by_net(known) * self.scale).requires_grad_()
+    def step(self, unscaled, truth):
+        """A step of SGD on the mean loss of a batch; truth: (Q, B).
+
+        unscaled: H0 + K A, (S, B, R·U). Gives the logits before the step, (Q, B), and what is to be
+        taken from the batch's A, (S, B, R·U).
+        """
+        hidden = (self.by_net(unscaled) * self.scale).requires_grad_()
         logits = self.logits(hidden)
         before = logits.detach()
         weight = (truth * (self.pos_weight - 1) + 1) / truth.shape[1]
@@ -241,14 +243,14 @@ class Stack:
         follow.
         """
         gram = self.gram[rows]  # (S, L, N)
-        known = self.known(rows, gram)  # (S, L, R·U)
+        unscaled = self.unscaled(rows, gram)  # (S, L, R·U)
         among = gram.gather(2, rows[:, None].expand(-1, rows.shape[1], -1))  # (S, L, L)
         truth = self.truth(rows)  # (Q, L)
         logits, changes = [], []
         for first in range(0, rows.shape[1], self.batch_size):
             end = first + self.batch_size
-            before, change = self.step(known[:, first:end], truth[:, first:end])
-            known[:, end:].baddbmm_(among[:, end:, first:end], change, alpha=-1)
+            before, change = self.step(unscaled[:, first:end], truth[:, first:end])
+            unscaled[:, end:].baddbmm_(among[:, end:, first:end], change, alpha=-1)
             logits.append(before)
             changes.append(change)
         self.moved[self.stream, rows] -= torch.cat(changes, 1)
@@ -271,7 +273,7 @@ class Stack:
     @torch.no_grad()
     def predict(self, rows):
         """Logits of these rows: (S, images) -> (Q, images)."""
-        return self.logits(self.by_net(self.known(rows, self.gram[rows])) * self.scale)
+        return self.logits(self.by_net(self.unscaled(rows, self.gram[rows])) * self.scale)
 
     def weights(self, s, images):
         """Net -> state_dict, of the nets of stream s whose weights are kept; one pass over the
@@ -289,9 +291,10 @@ class Stack:
             state = build(net.spec, images.shape[-1], net.seed).state_dict()
             first, *rest = state
             state[first] = state[first] * float(scale[r]) + change
+            # without the identity layers, which stand before the last
             own = self.parameters[: 2 * net.spec.hidden_layers - 1] + self.parameters[-2:]
             for name, parameter in zip(rest, own):
-                value = parameter[of_stream][r].detach().float().cpu()
-                state[name] = value.T.reshape(state[name].shape).contiguous()
+                value = parameter[of_stream][r].detach().float().cpu().T  # (out, U), or (out, 1)
+                state[name] = value.reshape(state[name].shape).contiguous()
             found[net] = state
         return found

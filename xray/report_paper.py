@@ -9,7 +9,7 @@ from markupsafe import Markup
 from xray import comparisons, curves, data_phantoms, models, paper, report_plots
 from xray.comparisons import printed
 from xray.data_sources import SPLITS
-from xray.intervals import wilson
+from xray.intervals import wilson_of_groups
 from xray.items import Item, item, listed, numbers, percent, plus_minus, span
 from xray.report_films import films_of
 from xray.report_plots import COLOURS, Bar, Line
@@ -286,36 +286,38 @@ def learned_on(study: Study) -> dict:
 @item("deaths", "Runs that learned nothing")
 def deaths(study: Study) -> Item:
     """The MLPs, and each other model with such a run; the rest of each class together."""
-    shown = study.models[study.models.index.isin(MODELS) & (study.models.finished > 0)]
-    alone = shown[(shown.family == "Linear+ReLU") | (shown.lost > 0)]
-    rows = [
-        _lost_row(model, row.family, row.lost, row.dead, row.finished)
-        for model, row in zip(alone.index, alone.itertuples())
+    scores = study.scores
+    runs = scores[(scores.kind == "given") & scores.chosen & scores.finished]
+    runs = runs[runs.model.isin(MODELS)].assign(lost=~runs.learned)
+    is_mlp = runs.family == "Linear+ReLU"
+    alone = is_mlp | runs.groupby("model").lost.transform("any")
+    groups = [
+        *runs[alone].groupby("model", sort=False),
+        *runs[~alone].groupby("family", sort=False),
     ]
-    for family, group in shown.drop(alone.index).groupby("family", sort=False):
-        counts = group.lost.sum(), group.dead.sum(), group.finished.sum()
-        rows.append(_lost_row(f"all other {FAMILIES[family]}", family, *counts))
-    tested = shown[shown.index.isin(EVALUATED)]
-    is_mlp = tested.family == "Linear+ReLU"
+    rows = [_lost_row(name, group) for name, group in groups]
+    tested = runs.model.isin(EVALUATED)
     return Item(
         table=pd.DataFrame(rows),
-        caption="Finished runs that did not learn, with Wilson's interval of their share.",
+        caption="Finished runs that did not learn, with Wilson's interval of their share; models of "
+        "one structure share their starts, which count once",
         again="python scripts/train.py --model 21 --seeds 0-19",
         numbers={
-            "mlps": (tested[is_mlp].lost.sum(), tested[is_mlp].finished.sum()),
-            "others": (tested[~is_mlp].lost.sum(), tested[~is_mlp].finished.sum()),
+            "mlps": (runs.lost[tested & is_mlp].sum(), (tested & is_mlp).sum()),
+            "others": (runs.lost[tested & ~is_mlp].sum(), (tested & ~is_mlp).sum()),
         },
     )
 
 
-def _lost_row(model: str, family: str, lost: int, dead: int, runs: int) -> dict:
-    low, high = wilson(lost, runs)
+def _lost_row(name: str, runs: pd.DataFrame) -> dict:
+    family = FAMILIES[runs.family.iloc[0]]
+    _, low, high, _ = wilson_of_groups(runs.lost, runs.start)
     return {
-        "Model": model,
-        "Class": FAMILIES[family],
-        "Did not learn": f"{lost} of {runs}",
+        "Model": name if name in MODELS else f"all other {family}",
+        "Class": family,
+        "Did not learn": f"{runs.lost.sum()} of {len(runs)}",
         "95 % interval, %": f"{100 * low:.0f}–{100 * high:.0f}",
-        "Of those, dead": dead,
+        "Of those, dead": int(runs.dead.sum()),
     }
 
 

@@ -186,9 +186,9 @@ def _ranking_scores(study: Study) -> Item:
         )
     return Item(
         table=pd.DataFrame(rows),
-        caption="Test split, means over the runs that learned (95 times in 100 another seed on "
-        "other test films lands so). Finds, clears: of pneumonia and of normal films, at the threshold "
-        "that finds 95 % of pneumonia on validation films",
+        caption="Means over the runs that learned (95 times in 100 another seed on other films "
+        "lands so). Finds, clears: of pneumonia and of normal films, at the threshold that finds "
+        "95 % of pneumonia on validation films",
         again=ALL,
     )
 

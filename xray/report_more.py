@@ -1,4 +1,4 @@
-"""The appendices: rules that were changed, batch means, ranking and calibration, patients and
+"""The appendices: rules that were changed, ranking and calibration, patients and
 re-splits, films that are missed, how it can be repeated."""
 
 from collections import Counter

@@ -160,6 +160,11 @@ def train(args) -> None:
             flat_precision="fp32" if args.precision == "auto" else args.precision,
             weights=args.weights,
         )
+        if not first.facts["patients"]["named"] and not split.startswith("patient"):
+            known = [job for job in asked if not job.split.startswith("patient")]
+            if len(known) < len(asked):
+                note("no image's patient is known, so there are no re-splits by patient")
+            asked = known
     training.write_facts(study, first, learn, note)
     recorded = [] if args.force else [job for job in asked if job.recorded(note)]
     todo = [job for job in asked if job not in recorded]

@@ -60,6 +60,24 @@ def test_a_column_of_another_name_tells_no_patients(tmp_path):
     assert told.fingerprint != found.fingerprint, "splits by patient are others"
 
 
+def test_the_report_says_whence_patients_are_known(tmp_path):
+    from commands import TINY, train
+
+    from xray import report, study
+
+    made = films(tmp_path / "set", "{split}/{title}")
+    lines = [(path, name, n % 5) for n, (path, _, name) in enumerate(made)]
+    table(tmp_path / "set" / "metadata.csv", lines, ("file_name", "label", "patient_id"))
+    some = ("--data", tmp_path / "set", *TINY, "--model", "20", "--seeds", "0", "--epochs", "1")
+    assert train(*some, "--out", tmp_path / "out") == 0
+    place = tmp_path / "out" / "results"
+    page = report.markdown(report.Report(study.read(place, study.choose(place)[0])))
+    page = " ".join(page.split())
+    assert "data's own column says who is shown in 14 images, file names in 0 more" in page
+    assert "3 of 3 test images show a patient who is in training too" in page
+    assert "File names say who is shown" not in page
+
+
 @pytest.mark.parametrize(
     "header, line, told",
     [

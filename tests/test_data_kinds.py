@@ -300,6 +300,8 @@ def test_patients_not_known_are_not_counted_as_none_shared(tmp_path):
     overlap = found.facts["patients"]["overlap"]["test in train"]["all"]
     assert overlap == {"images": 3, "known": 0, "shared": None, "patients": None}
     assert found.facts["taken"][-1].startswith("patients: not known")
+    with pytest.raises(DataError, match="no image's patient is known; --split image"):
+        data_splits.resplit(found, "patient", 0)
 
 
 def test_who_they_are_is_not_in_the_facts(tmp_path):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from commands import TINY, train
 from samples import COUNT, SPLITS, class_folders, encode, error_of, gray, load, parquet, pixels
 
-from xray import data_images, results
+from xray import data_images
 
 
 def put(path, content=b"x"):
@@ -77,13 +78,8 @@ def test_a_shard_in_the_middle(tmp_path):
     assert "3 of its files are missing (test-00001-of-00003.parquet, " in error_of(tmp_path, folder)
 
 
-<<<<<<< HEAD
 def test_notes_reach_the_banner_and_the_facts(tmp_path, capsys):
     from xray import items, report, results, study
-=======
-def test_notes_are_said_and_reach_the_facts(tmp_path, capsys):
-    from commands import TINY, train
->>>>>>> bb5410b (Data: splits of a table in a function of its own; archive hints are out; tests without whole reports)
 
     splits = {"train": (5, 9), "validation": (2, 4), "test": (2, 3)}
     folder = class_folders(tmp_path / "set", splits)
@@ -92,17 +88,11 @@ def test_notes_are_said_and_reach_the_facts(tmp_path, capsys):
     assert train(*some, "--out", tmp_path / "out") == 0
     note = "1 images outside of class folders are left out"
     assert f"note: {note}" in capsys.readouterr().out
-<<<<<<< HEAD
     found = study.read(tmp_path / "out" / "results", study.choose(tmp_path / "out" / "results")[0])
     assert f"{note}." in items.NUMBERS["differences"](found)["found"]
     assert results.read_json(next((tmp_path / "out").rglob("data.json")))["notes"] == [note]
     page = report.markdown(report.Report(found), ("2-method.md",))
     assert "images outside of class folders: 1" in page
-=======
-    facts = results.read_json(next((tmp_path / "out").rglob("data.json")))
-    assert facts["notes"] == [note]
-    assert facts["left_out"] == {"images outside of class folders": 1}
->>>>>>> bb5410b (Data: splits of a table in a function of its own; archive hints are out; tests without whole reports)
 
 
 # ---- 16 bits

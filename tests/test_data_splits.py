@@ -6,7 +6,7 @@ from commands import TINY, train
 from samples import class_folders, error_of, load, parquet, pixels
 from samples import encode as as_png
 
-from xray import results
+from xray import results, study
 from xray.data_sources import Choices
 from xray.data_splits import patient
 from xray.paper import SPLIT_SIZES
@@ -119,13 +119,9 @@ def test_what_cannot_be_split(tmp_path):
     assert "too few images for 3 splits" in error_of(tmp_path, few, choices=by("image"))
 
 
-<<<<<<< HEAD
 def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):
     from xray import items
 
-=======
-def test_train_makes_the_splits_that_are_asked_for(tmp_path, capsys):
->>>>>>> bb5410b (Data: splits of a table in a function of its own; archive hints are out; tests without whole reports)
     folder = class_folders(tmp_path / "set", {"train": (12, 20), "test": (3, 4)})
     out = tmp_path / "out"
     some = ("--data", folder, *TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", out)
@@ -135,7 +131,6 @@ def test_train_makes_the_splits_that_are_asked_for(tmp_path, capsys):
     assert "note: The source has no validation split of its own" in capsys.readouterr().out
     assert train(*some, "--split", "patient", "--split-seed", "3") == 0
     assert "1 finished before, 0 to train" in capsys.readouterr().out
-<<<<<<< HEAD
     name, _ = study.choose(out / "results")
     assert name.endswith("/given")
     read = study.read(out / "results", name)
@@ -144,8 +139,3 @@ def test_train_makes_the_splits_that_are_asked_for(tmp_path, capsys):
     assert "--split patient --split-seed 3" in study.command(read.runs, ["21"])
     [run] = results.load(out / "results")
     assert run.split == "given" and len(run.labels["validation"]) == round(32 * 0.2222)
-=======
-    facts = results.read_json(next(out.rglob("data.json")))
-    assert facts["made"] == {"protocol": "patient", "seed": 3, "splits": ["validation"]}
-    assert any("validation made by patient, seed 3" in line for line in facts["taken"])
->>>>>>> bb5410b (Data: splits of a table in a function of its own; archive hints are out; tests without whole reports)

@@ -192,7 +192,8 @@ def resplit(data, protocol: str, seed: int = 0):
     "patient": no patient (`owners`; an image of which none is known stands alone) is in two splits;
         with enough patients of one image each split keeps its number of images of each class
         exactly.
-    Raises DataError for an unknown protocol, or where there are too few patients for three splits.
+    Raises DataError for an unknown protocol, and by patient where no patient is known or there are
+    too few for three splits.
     """
     given = given_index(data.facts)
     if protocol == "given":
@@ -201,6 +202,11 @@ def resplit(data, protocol: str, seed: int = 0):
         raise DataError(f"no split protocol {protocol!r}; there are given, image and patient")
     room = np.array([np.bincount(data.labels[given[split]], minlength=2) for split in SPLITS])
     who = owners(data.paths, data.facts.get("patient_numbers", []))
+    if protocol == "patient" and not any(who):
+        raise DataError(
+            f"{shown(data.source)}: no image's patient is known; --split image, or the column that "
+            "tells them with --patient NAME"
+        )
     owner = deal(who, data.labels, room, protocol, seed)
     index = {split: np.flatnonzero(owner == i) for i, split in enumerate(SPLITS)}
     if any(len(rows) == 0 for rows in index.values()):

@@ -55,7 +55,6 @@ OF_KERNELS = ("C11", "C12", "C13")
 PHANTOMS = "phantoms say nothing about it"
 TRAIN, VALIDATION = "train_accuracy", "validation_accuracy"
 VERDICTS = (HOLDS, FAILS, NOISE, NOT_TESTED, NOT_RUN)
-KINDS = ("data", "Linear", "MLP", "CNN", "several")
 MARKS = {HOLDS: "✓", FAILS: "✗", NOISE: "≈"}
 # The paper's conclusions on test scores. Each is right by chance at times, so of these the verdicts
 # stand only with Holm's adjusted p below 5 %. All other claims are exploratory.
@@ -617,7 +616,7 @@ class Verdict(NamedTuple):
     id: str
     section: str
     claim: str
-    kind: str  # one of KINDS: what the claim is about
+    kind: str  # what it is about: "data", "Linear", "MLP", "CNN" or "several" of these
     models: tuple[str, ...]
     rule: str
     figures: str  # the numbers, in words; for "not run" and "not tested here" the reason
@@ -736,18 +735,6 @@ def _shared_starts(used: list[Run]) -> set[str]:
         if number:
             splits[kind, run.spec.id, run.seed].add(run.split)
     return {model for (_, model, _), there in splits.items() if len(there) > 1}
-
-
-def tally(verdicts) -> dict[str, dict[str, int]]:
-    """How many verdicts there are of each word, for each kind of claim: kind -> word -> count."""
-    counts = Counter((verdict.kind, verdict.verdict) for verdict in verdicts)
-    return {kind: {word: counts[kind, word] for word in VERDICTS} for kind in KINDS}
-
-
-def summary(verdicts) -> dict[str, int]:
-    """How many verdicts there are of each word."""
-    counts = Counter(verdict.verdict for verdict in verdicts)
-    return {word: counts[word] for word in VERDICTS}
 
 
 def as_json(verdicts) -> list[dict]:

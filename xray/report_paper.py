@@ -299,8 +299,8 @@ def deaths(study: Study) -> Item:
     tested = runs.model.isin(EVALUATED)
     return Item(
         table=pd.DataFrame(rows),
-        caption="Finished runs that did not learn, with Wilson's interval of their share; models of "
-        "one structure share their starts, which count once",
+        caption="Finished runs that did not learn, with Wilson's interval of their share; models "
+        "of one structure share their starts, which count once",
         again="python scripts/train.py --model 21 --seeds 0-19",
         numbers={
             "mlps": (runs.lost[tested & is_mlp].sum(), (tested & is_mlp).sum()),

@@ -1,5 +1,6 @@
 """Chapter 7: Table 3, and what each of its changes is worth."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -59,7 +60,8 @@ def ladder_table(study: Study) -> pd.DataFrame:
 
     before: the model that it changes, "" for the paper's; words, settings: what is changed, how
     many settings it is; parameters; engine; core_seconds: the median run's seconds times its
-    threads; validation_loss: of the weights kept, the mean over runs; learned, runs: how many;
+    threads, nan where `before` was trained by another engine; validation_loss: of the weights kept,
+    the mean over runs; learned, runs: how many;
     accuracy, lowest, highest, roc_auc: of the runs that learned; gain: of accuracy over `before`
     (value, low, high), 95 % interval over other test films and other seeds, or None.
     """
@@ -80,6 +82,7 @@ def _of_model(study: Study, model: str, runs: list[Run]) -> dict:
     changed = _changed(model, against[0].image_size if against else None) if before else {}
     words = ", ".join(WORDS[key].format(value) for key, value in changed.items() if key in WORDS)
     seconds = [run.environment["seconds"] * run.environment["threads"] for run in runs]
+    alike = not against or against[0].engine == runs[0].engine
     kept = [run for run in runs if finished(run)]
     losses = [run.history["validation_loss"][kept_epoch(run.spec, run.history)] for run in kept]
     scores, gain = study.summary.loc[model], None
@@ -94,7 +97,7 @@ def _of_model(study: Study, model: str, runs: list[Run]) -> dict:
             models.build(runs[0].spec, runs[0].image_size, device="meta")
         ),
         "engine": runs[0].engine,
-        "core_seconds": float(np.median(seconds)),
+        "core_seconds": float(np.median(seconds)) if alike else math.nan,
         "validation_loss": float(np.mean(losses)),
         "learned": len(good),
         "runs": len(runs),
@@ -137,12 +140,13 @@ def _ladder(study: Study) -> Item:
             share = ((run.logits["test"] > 0) == run.labels["test"]).mean()
             marks.append(Mark(name, 100 * share, colour=hue, faint=True))
         marks.append(Mark(name, 100 * row.accuracy, colour=hue))
+        seconds = f"{row.core_seconds:,.0f}{'*' * (row.engine != 'direct')}"
         rows.append(
             {
                 "Model": row.Index,
                 "What it is": row.words,
                 "Parameters": f"{row.parameters:,}",
-                "Core seconds": f"{row.core_seconds:,.0f}{'*' * (row.engine != 'direct')}",
+                "Core seconds": "–" if math.isnan(row.core_seconds) else seconds,
                 "Accuracy, %": span(row.accuracy, row.lowest, row.highest),
                 "Gain, points": points(*row.gain) if row.gain else "–",
                 "AUC, %": percent(row.roc_auc),
@@ -163,7 +167,8 @@ def _ladder(study: Study) -> Item:
         f"{percent(table.accuracy.min())} to {percent(table.accuracy.max())} %.",
         table=pd.DataFrame(rows),
         caption="Test split, means over the runs that learned (lowest–highest); gain: in accuracy, "
-        "over the model that is changed (95 % interval). *: trained in sample space",
+        "over the model that is changed (95 % interval). *: trained in sample space; –: not so, "
+        "though the model before was, so that their seconds cannot be compared",
         data=table.drop(columns="gain").reset_index(),
         again=BEYOND,
         numbers={

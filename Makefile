@@ -35,7 +35,7 @@ OPTIONS = $(SOURCE) $(if $(SIZE),--image-size $(SIZE)) $(if $(SEEDS),--seeds $(S
 # records of phantoms lie apart
 RESULTS = $(OUT)$(if $(filter phantom phantom:%,$(DATA)),/phantom)/results
 
-.PHONY: all train evaluate beyond report test lint bench clean help
+.PHONY: all train evaluate beyond report test test-all lint bench clean help
 .DEFAULT_GOAL := help
 
 # a first report when the models that train in moments are done, another when each CNN has one run;
@@ -64,8 +64,12 @@ beyond: .venv/ready
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(RESULTS)" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+# two processes side by side, each with whole files
 test: .venv/ready
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
+
+test-all: .venv/ready
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 lint: .venv/ready
 	$(BIN)/python -m ruff format --check .
@@ -94,7 +98,8 @@ help:
 	@echo "make train     only the training       make report    only the report, from the records of OUT"
 	@echo "make evaluate  what can be told without a lung, what moves the trained models, and EXTERNAL"
 	@echo "make beyond    Table 3: what the paper left to others, on top of the study; a GPU does it in make all"
-	@echo "make test      the tests                make lint      format and style, by ruff"
+	@echo "make test      the tests, in minutes    make test-all  the slow ones too, as CI does"
+	@echo "make lint      format and style, by ruff"
 	@echo "make bench     the measured ratios the README quotes"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
 	@echo

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import options  # first: it says what the Python lacks
+
+# isort: split
 import datasets
 import numpy as np
-import options
 import torch
 from options import say
 from PIL import Image

@@ -19,6 +19,7 @@ import samples  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "cuda: trains on a GPU; left out where there is none")
+    config.addinivalue_line("markers", "slow: left out of make test; make test-all runs it")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -44,7 +44,7 @@ def test_scores_by_hand():
     assert found["ece"] == pytest.approx((0.1 + 0.2 + 0.7 + 0.6 + 0.1) / 5)
 
 
-def test_count_scores_are_those_of_torchmetrics():
+def test_scores_of_counts_are_those_of_logits():
     random = np.random.default_rng(0)
     for _ in range(20):
         logits, labels = random.normal(size=50), random.integers(0, 2, 50)

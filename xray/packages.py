@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 LEAST = (3, 11)
 # the packages of requirements.txt that scripts import, by their modules' names
-MODULES = "torch torchvision datasets torchmetrics matplotlib jinja2 scipy sklearn safetensors"
-MODULES += " threadpoolctl filelock tqdm pandas pydicom"
+MODULES = "torch torchvision datasets pandas scipy sklearn matplotlib jinja2 markdown_it"
+MODULES += " safetensors threadpoolctl filelock tqdm pydicom"
 
 
 def problem():

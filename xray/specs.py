@@ -136,8 +136,8 @@ VARIANTS: dict[str, ModelSpec] = {
 }
 
 # Table 3: the CNN's full potential, which the paper's conclusion leaves to others. Row -> the model
-# that it changes, and how. Rates, decays and strengths are what the search found (experiments.py); where
-# structure or size is another, they are set anew.
+# that it changes, and how. Rates, decays and strengths are what the search found (experiments.py);
+# where structure or size is another, they are set anew.
 CHANGES: dict[str, tuple[str, dict]] = {
     "31": (
         "26b",

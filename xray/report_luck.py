@@ -8,12 +8,11 @@ from xray import comparisons, experiments
 from xray.intervals import mean_of, wilson
 from xray.items import Item, item, numbers, percent, plus_minus, signed
 from xray.report_plots import Line, Mark, colour, dots, lines
-from xray.report_shortcuts import ends, mark
+from xray.report_shortcuts import ALL, ends, mark
 from xray.specs import MODELS
 from xray.study import Study, is_dead, learned, on_test
 
 COMMAND = "python scripts/train.py --experiments"
-ALL = "python scripts/train.py --all"
 STILL = 1e-5  # by which a loss that never moves may differ from epoch to epoch, in float32
 TONES = ("mlp-2", "mlp", "ink")  # from the smallest image size up
 PLAIN, WEIGHTED = ("21", "21b"), ("24", "24b")  # alike but for the loss

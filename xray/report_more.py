@@ -21,14 +21,13 @@ from xray.items import (
     span,
 )
 from xray.report_plots import Line, Mark, colour, dots, lines
-from xray.report_shortcuts import learned_runs, tested
+from xray.report_shortcuts import ALL, learned_runs, tested
 from xray.report_verdicts import judged
 from xray.specs import MODELS
 from xray.study import EVALUATED, Study
 
 FAMILIES = {"Linear": "Linear", "Linear+ReLU": "MLP", "CNN": "CNN"}
 FEWEST = 10  # films in a bin of the calibration curve, below which it is not drawn
-ALL = "python scripts/train.py --all"  # makes what most of this shows
 MOST_MISSED = 7  # films shown; more where more are missed by all
 
 
@@ -64,12 +63,12 @@ def _style(model: str) -> dict:
     return {"colour": colour(spec, light=spec.class_weight), "dash": dash}
 
 
-LOOKS = {
-    "batches of 32": Line([], [], "quiet", "batches of 32"),
-    "of 64": Line([], [], "quiet", "of 64", "--"),
-    "of 64, with L2": Line([], [], "quiet", "of 64, with L2", ":"),
-    "lighter": Line([], [], "none", "fainter: weighted loss"),
-}
+LOOKS = [
+    Line([], [], "quiet", "batches of 32"),
+    Line([], [], "quiet", "of 64", "--"),
+    Line([], [], "quiet", "of 64, with L2", ":"),
+    Line([], [], "none", "fainter: weighted loss"),
+]
 
 
 @lru_cache
@@ -100,7 +99,7 @@ def _ranking(study: Study) -> Item:
     table = rate_table(study) if both else pd.DataFrame()
     if table.empty:
         return Item(models=EVALUATED)
-    series = list(LOOKS.values())
+    series = list(LOOKS)
     for model, curve in table.groupby("model", sort=False):
         panel, x = list(FAMILIES).index(MODELS[model].family), 100 * curve.x
         for row, score in enumerate(("sensitivity", "precision")):
@@ -148,7 +147,7 @@ def _calibration(study: Study) -> Item:
     if table.empty:
         return Item(models=EVALUATED)
     series = [Line([0, 100], [0, 100], "none", panel=panel) for panel in range(3)]
-    series += list(LOOKS.values())
+    series += LOOKS
     for model, bins in table[table.films >= FEWEST].groupby("model", sort=False):
         panel = list(FAMILIES).index(MODELS[model].family)
         ends = list(100 * bins.stated), list(100 * bins.pneumonia)

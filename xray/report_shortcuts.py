@@ -21,6 +21,7 @@ from xray.study import EVALUATED, Study, test_share
 LUNGLESS, SOME_LUNG, MODEL, OTHER = "no lung", "some lung", "model", "another's model"
 HUES = {LUNGLESS: "paper", SOME_LUNG: "none", OTHER: "ink"}  # models have their class's
 THUMBNAIL = baselines.CURVE
+ALL = "python scripts/train.py --all"
 COMMAND = "python scripts/evaluate.py"
 ELSEWHERE = f"{COMMAND} --data FOLDER --record NAME"
 MARKS = "osD^vP*Xh<>"

@@ -1,6 +1,5 @@
 """Chapter 7: Table 3, and what each of its changes is worth."""
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -60,9 +59,8 @@ def ladder_table(study: Study) -> pd.DataFrame:
 
     before: the model that it changes, "" for the paper's; words, settings: what is changed, how
     many settings it is; parameters; engine; core_seconds: the median run's seconds times its
-    threads, nan where `before` was trained by another engine; validation_loss: of the weights kept,
-    the mean over runs; learned, runs: how many;
-    accuracy, lowest, highest, roc_auc: of the runs that learned; gain: of accuracy over `before`
+    threads; alike: whether `before` was trained by the same engine; validation_loss: of the weights
+    kept, the mean over runs; learned, runs: how many; accuracy, lowest, highest, roc_auc: of the runs that learned; gain: of accuracy over `before`
     (value, low, high), 95 % interval over other test films and other seeds, or None.
     """
     rows = {}
@@ -97,7 +95,8 @@ def _of_model(study: Study, model: str, runs: list[Run]) -> dict:
             models.build(runs[0].spec, runs[0].image_size, device="meta")
         ),
         "engine": runs[0].engine,
-        "core_seconds": float(np.median(seconds)) if alike else math.nan,
+        "core_seconds": float(np.median(seconds)),
+        "alike": alike,
         "validation_loss": float(np.mean(losses)),
         "learned": len(good),
         "runs": len(runs),
@@ -146,7 +145,7 @@ def _ladder(study: Study) -> Item:
                 "Model": row.Index,
                 "What it is": row.words,
                 "Parameters": f"{row.parameters:,}",
-                "Core seconds": "–" if math.isnan(row.core_seconds) else seconds,
+                "Core seconds": seconds if row.alike else "–",
                 "Accuracy, %": span(row.accuracy, row.lowest, row.highest),
                 "Gain, points": points(*row.gain) if row.gain else "–",
                 "AUC, %": percent(row.roc_auc),

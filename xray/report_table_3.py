@@ -60,8 +60,9 @@ def ladder_table(study: Study) -> pd.DataFrame:
     before: the model that it changes, "" for the paper's; words, settings: what is changed, how
     many settings it is; parameters; engine; core_seconds: the median run's seconds times its
     threads; alike: whether `before` was trained by the same engine; validation_loss: of the weights
-    kept, the mean over runs; learned, runs: how many; accuracy, lowest, highest, roc_auc: of the runs that learned; gain: of accuracy over `before`
-    (value, low, high), 95 % interval over other test films and other seeds, or None.
+    kept, the mean over runs; learned, runs: how many; accuracy, lowest, highest, roc_auc: of the
+    runs that learned; gain: of accuracy over `before` (value, low, high), 95 %
+    interval over other test films and other seeds, or None.
     """
     rows = {}
     for model in TABLE_3:

@@ -149,21 +149,24 @@ def change_films(args, study) -> None:
         return
     every, listed = changes.read(study.folder), ", ".join(run.spec.id for run in runs)
     kept = [] if args.force else every.get(study.split, {}).get("models", [])
-    if [one["weights"] for one in kept] == [run.weights["sha256"] for run in runs]:
+    found = {one["weights"]: one["logits"] for one in kept}
+    todo = [run for run in runs if run.weights["sha256"] not in found]
+    if not todo:
         say(f"changed films: models {listed}, all there")
         return
-    started, found = time.monotonic(), {}
-    for size in sorted({run.image_size for run in runs}):
-        films, mine = study.load(size, study.split), [r for r in runs if r.image_size == size]
+    started = time.monotonic()
+    for size in sorted({run.image_size for run in todo}):
+        films, mine = study.load(size, study.split), [r for r in todo if r.image_size == size]
         modules = {run.spec: predict_weights.load_weights(run) for run in mine}
         images, labels = films.test.images[:, 0], films.test.labels
         mean = films.train.images[:, 0].mean(0, dtype=np.float64).round().astype(np.uint8)
         count = len(changes.every(images, labels, mean))
         with bar(count, f"changed films at {size}×{size}") as shown:
-            found |= changes.answers(modules, images, labels, mean, shown.update)
+            answers = changes.answers(modules, images, labels, mean, shown.update)
+        found |= {run.weights["sha256"]: answers[run.spec] for run in mine}
     models = [
         {"model": run.spec.id, "seed": run.seed, "image_size": run.image_size}
-        | {"weights": run.weights["sha256"], "logits": found[run.spec]}
+        | {"weights": run.weights["sha256"], "logits": found[run.weights["sha256"]]}
         for run in runs
     ]
     path = changes.write(study.folder, every | {study.split: {"labels": labels, "models": models}})
@@ -216,6 +219,7 @@ def evaluate(args, study) -> None:
     """Show the films to the study's models and baselines, say how they did, and record it."""
     from xray import baselines, carry_over, external
     from xray.machine import environment
+    from xray.specs import KNOWN
 
     runs = shown_runs(args, study)
     load, rows = films_never_trained_on(args, study)
@@ -244,7 +248,8 @@ def evaluate(args, study) -> None:
         shown = {(run.spec.id, run.seed, run.image_size) for run in runs}
         keys = "model", "seed", "image_size"
         stay = [one for one in there if tuple(one[key] for key in keys) not in shown]
-        record["models"] = stay + record["models"]
+        order = list(KNOWN).index
+        record["models"] = sorted(stay + record["models"], key=lambda one: order(one["model"]))
         path = external.write(study.folder, args.record, record)
         say(f"{path}; python scripts/report.py shows it")
 

@@ -252,11 +252,10 @@ def test_labels_come_from_inside_of_what_is_named(tmp_path):
 
 
 def test_another_hospitals_films_may_be_of_several_classes():
-    import argparse
+    from commands import script
 
-    parser = argparse.ArgumentParser()
-    options.add_choices(parser)
-    assert parser.parse_args(["--positive", "A,B", "--negative", "C"]).positive == ("A", "B")
+    args = script("evaluate").arguments(["--data", "x", "--positive", "A,B", "--negative", "C"])
+    assert args.positive == ("A", "B")
 
 
 def test_a_program_fault_is_not_called_a_damaged_image(monkeypatch):

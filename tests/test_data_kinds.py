@@ -116,6 +116,17 @@ def test_a_table_alone_looks_at_no_more_than_it_names(tmp_path, monkeypatch):
     assert len(load(folder / "labels.csv", tmp_path, choices=ANY).paths) == 20
 
 
+def test_records_beside_the_films_change_nothing(tmp_path):
+    """--out in the folder of the films."""
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(20)])
+    table(folder, "image,label", [f"x{n}.png,{TITLES[n % 2]}" for n in range(20)])
+    first = data_sources.find(str(folder))
+    films(folder / "out" / "results", ["latest", "set/given.jsonl", "set/data.json"])
+    films(folder / "out", ["fig-1.png", "report.csv"])
+    again = data_sources.find(str(folder))
+    assert again.identity == first.identity and again.left_out == first.left_out
+
+
 # ---- which column is what
 
 

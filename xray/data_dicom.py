@@ -58,7 +58,8 @@ def read(encoded: bytes, any_kind: bool = False) -> Shown:
         raise
     # pydicom and the decoders raise anything on damaged files
     except Exception as error:
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        text = "".join(filter(str.isprintable, " ".join(str(error).split())))
+        reason = text[:100] or type(error).__name__
         raise Unreadable(f"a damaged DICOM file: {reason}") from None
     if other:
         notes = [f"no frontal chest film by its tags ({other}), read since --any is given", *notes]

@@ -164,7 +164,7 @@ def _choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]
         return kind, found[choose_one(list(found))]
     if len(whole) > 1 and kind != "parquet":
         listed = ", ".join(shown(path.relative_to(folder)) for path in whole[:6])
-        one = shlex.join(["--data", shown(os.path.join(whole[0].relative_to(folder)))])
+        one = shown(shlex.join(["--data", str(whole[0])]))
         raise DataError(f"holds several tables ({listed}); give one of them, such as {one}")
     return kind, {WHOLE: whole} if whole else next(iter(found.values()))
 
@@ -448,7 +448,7 @@ def _one_named(part: Part, asked: str, what: str, known: set) -> str:
         return typed[0]
     if len(found) > 1:
         listed = " and ".join(map(shown, found))
-        one = shlex.join(option(what, found[0]))
+        one = shown(shlex.join(option(what, found[0])))
         raise DataError(f"its columns {listed} may each hold the {what}; say which, such as {one}")
     return found[0] if found else ""
 
@@ -473,9 +473,9 @@ def _titles(part: Part, choices: Choices) -> tuple[list[str], list[str], str]:
         how = "call the one that holds it label"
         if len(binary) > 1:
             how = "say which of 0 and 1 are its classes, such as "
-            how += shlex.join(option("label", join_names(binary)))
+            how += shown(shlex.join(option("label", join_names(binary))))
         elif few:
-            how = f"say which holds it, such as {shlex.join(option('label', few[-1]))}"
+            how = f"say which holds it, such as {shown(shlex.join(option('label', few[-1])))}"
         raise DataError(
             f"the {part.split or 'only'} split has no label column (label, class, "
             f"diagnosis, finding or the like); {_there(part)}; {how}"
@@ -602,7 +602,7 @@ def _paths(part: Part, finder: "Finder", choices: Choices, used: set, deep=False
         found = {name: found[name] for name in known}
     first = next(iter(found.values()), None)
     if any(files != first for files in found.values()):
-        one = shlex.join(option("image", next(iter(found))))
+        one = shown(shlex.join(option("image", next(iter(found)))))
         raise DataError(
             f"its columns {' and '.join(map(shown, found))} name different files; "
             f"say which names the images, such as {one}"
@@ -770,7 +770,9 @@ def walk(folder: Path, left: Counter, above: frozenset = frozenset()):
             count = sum(len(names) for _, _, names in os.walk(entry.path)) if is_folder else 1
             left[HIDDEN if hidden else MASKS] += count
         elif is_folder:
-            if os.path.realpath(entry.path) not in above:
+            # what this program writes, where --out lies in the folder, is no part of its source
+            ours = os.path.exists(os.path.join(entry.path, "results", "latest"))
+            if not ours and os.path.realpath(entry.path) not in above:
                 yield from walk(Path(entry.path), left, above)
         # no pipes or devices, which may never end
         elif os.path.isfile(entry.path) or os.path.islink(entry.path):

@@ -9,7 +9,7 @@ from xray.intervals import mean_of, wilson
 from xray.items import Item, item, numbers, percent, plus_minus, signed
 from xray.report_plots import Line, Mark, colour, dots, lines
 from xray.report_shortcuts import ALL, ends, mark
-from xray.specs import MODELS
+from xray.specs import IMAGE_SIZE, MODELS
 from xray.study import Study, is_dead, learned, on_test
 
 COMMAND = "python scripts/train.py --experiments"
@@ -161,7 +161,7 @@ def _size_steps(study: Study) -> Item:
     table = table[table.model.isin(["20", UNBOUNDED]) & table.seed.isin(seeds)]
     if table.empty:
         return Item(missing=f"Not made yet: {COMMAND}")
-    full = table[table.image_size == table.image_size.max()]  # matched or not is the same there
+    full = table[table.image_size == IMAGE_SIZE]  # matched or not is the same there
     table = pd.concat([table, full.assign(matched=~full.matched)])
     sizes, series, cells = sorted(table.image_size.unique()), [], []
     titles = {"20": "Model 20, Linear", UNBOUNDED: "Model 21, MLP without its last ReLU"}

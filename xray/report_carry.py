@@ -129,11 +129,7 @@ def _shown(table: pd.DataFrame) -> list[dict]:
     rows = []
     for (films, learned, what), pair in table.groupby(["films", "learned", "what"], sort=False):
         plain, equal = pair.sort_values("equalised").to_dict("records")
-        cells = {
-            "Learned on": WHERE[learned],
-            "What": what,
-            "AUC there": _two(plain, equal, "home"),
-        }
+        cells = {"Learned": learned, "What": what, "AUC at home": _two(plain, equal, "home")}
         away = f"{_two(plain, equal, 'away')} ({percent(equal['away_low'])}–"
         cells["At the other place"] = f"{away}{percent(equal['away_high'])})"
         cells["Gain"] = points(equal["gain"], equal["gain_low"], equal["gain_high"])

@@ -70,7 +70,7 @@ def _find(text: str, choices: Choices) -> Source:
     if text.strip() and place.exists():
         if place.suffix.lower() in TABLES:
             return data_tables.source(place.parent, [place], Counter(), choices, named=True)
-        raise DataError("no table; give the folder that holds the images, an archive unpacked")
+        raise DataError("a file, no table; give the folder of the images, an archive unpacked")
     if text in BOX:
         return _box(text, choices)
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text, re.ASCII):

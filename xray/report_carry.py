@@ -1,11 +1,12 @@
 """Section 6.7: what carries over to another hospital where films have equal grey levels."""
 
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from xray import baselines, carry_over, changes, external, intervals
+from xray import baselines, carry_over, changes, external, intervals, results
 from xray.data_splits import patient
 from xray.items import Item, item, percent, points
 from xray.report_plots import COLOURS, colour, panels
@@ -54,7 +55,9 @@ def _owners(study: Study) -> list[str]:
 
 def _of_models(study: Study, films: dict) -> pd.DataFrame:
     """Models with a twin on equalised films, each the mean of its runs that were shown them."""
-    runs = {(run.spec.id, run.seed, run.image_size): run for run in [*study.runs, *_ours(study)]}
+    # all of the study's, of sizes that the report does not show too
+    every = results.load(next(iter([*study.runs, *chain(*study.beyond.values())])).file)
+    runs = {(run.spec.id, run.seed, run.image_size): run for run in every}
     rows = []
     for twin, plain in PLAIN.items():
         shown = {
@@ -78,10 +81,6 @@ def _of_models(study: Study, films: dict) -> pd.DataFrame:
             row |= carry_over.triple("gain", external.gain(away, before, labels, owners))
             rows.append(row | carry_over.within(_groups(films), away, labels))
     return pd.DataFrame(rows)
-
-
-def _ours(study: Study) -> list:
-    return [run for runs in study.beyond.values() for run in runs]
 
 
 @item("carry-over", "AUC at home and elsewhere, films as they are and with equal grey levels")

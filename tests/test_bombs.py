@@ -12,7 +12,10 @@ from memory import run_limited
 from PIL import Image
 from samples import dicom_file
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does"),
+]
 
 READ = """
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The map in xray/__init__.py and in the README, held against the folder and its imports."""
+"""The map in xray/__init__.py, held against the folder and its imports."""
 
 import ast
 import re
@@ -70,8 +70,3 @@ def _imported(path: Path) -> set[str]:
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     names = {name.name for node in nodes if node.module == "xray" for name in node.names}
     return names | {node.module.split(".")[1] for node in nodes if "xray." in (node.module or "")}
-
-
-def test_the_readme_carries_the_map():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(LINES) in readme

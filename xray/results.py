@@ -257,8 +257,9 @@ def _runs_of(file: Path, _changed: int, _size: int, note) -> dict[tuple[str, str
             logits = {part: _unpacked(text) for part, text in payload.pop("logits").items()}
             texts = payload.pop("labels")
             labels = {part: _labels(texts[part], len(logits[part])) for part in texts}
-            run = Run(spec=spec, logits=logits, labels=labels, file=file, **payload)
-            found[run.split, run.name] = counted(run)
+            run = counted(Run(spec=spec, logits=logits, labels=labels, file=file, **payload))
+            _ = run.differs  # it reads what other code relies on
+            found[run.split, run.name] = run
         except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise ResultsError(
                 f"{shown(file)}, line {number}: no run's record of this version ({shown(error)})"

@@ -37,6 +37,18 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+
+
+@pytest.fixture(scope="session")
 def images(tmp_path_factory):
     """A folder of class folders: 24 small images, 14 of them to train on."""
     splits = {"train": (5, 9), "validation": (2, 4), "test": (1, 3)}

@@ -1,5 +1,5 @@
-"""Made-up headers, records and tables (fuzz.py), read with a limit on memory: what cannot be used is
-refused in one line, and nothing else happens."""
+"""Made-up headers, records and tables (fuzz.py), read with a limit on memory: what cannot be used
+is refused in one line, and nothing else happens."""
 
 import sys
 

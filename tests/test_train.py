@@ -35,7 +35,7 @@ SOURCE = object()  # stands for a folder of images in the cases below
 FILE, EMPTY = object(), object()
 
 REFUSED = [  # arguments, words of the one line
-    ([], "one of the arguments --model --all --list is required"),
+    ([], "one of the arguments --model --all --experiments --search --list is required"),
     (["--model"], "--model"),
     (["--model", "2x"], "no model '2x'; the nearest are 2, "),
     (["--model", "20", "21c"], "'21c'"),

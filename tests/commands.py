@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -109,18 +108,6 @@ def command(*words, cache: Path, **options) -> subprocess.Popen:
         text=True,
         **options,
     )
-
-
-def wait_for(condition, process, seconds=60):
-    """Wait until condition() is true while the process runs; says whether it came true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        if (process.poll() if hasattr(process, "poll") else process.exitcode) is not None:
-            return bool(condition())
-        time.sleep(0.005)
-    return False
 
 
 def record_files(out: Path) -> dict[str, Path]:

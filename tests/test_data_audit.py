@@ -13,6 +13,8 @@ from xray.data_sources import DataError
     [
         ("test/PNEUMONIA/person1000_bacteria_2931.jpeg", "person1000_bacteria", "bacteria"),
         ("person1000_virus_1681.jpeg", "person1000_virus", "virus"),
+        ("BACTERIA-1008087-0001.jpeg", "BACTERIA-1008087", "bacteria"),
+        ("VIRUS-3637528-0002.jpeg", "VIRUS-3637528", "virus"),
         ("person1571_virus_2728_0.jpeg", "person1571_virus", "virus"),
         ("/x/y/person1000_bacteria_2931_jpeg.rf.0a1b2c.jpg", "person1000_bacteria", "bacteria"),
         ("NORMAL/IM-0003-0001.jpeg.rf.3ffffcf9c33575f8f928b017484f99a64.jpg", "IM-0003", None),

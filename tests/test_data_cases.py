@@ -1,19 +1,17 @@
 """Small inputs in the shape of what people reported in public, and more of their kinds. Each states
 the right value; where it may be that a source is refused, the one line names the cause."""
 
-import shlex
 import unicodedata
 from collections import defaultdict
 
 import numpy as np
 import pytest
 from PIL import Image
-from samples import class_folders, encode, error_of, load, pixels
+from samples import encode, error_of, load, pixels
 
-from scripts import options
-from xray import data_images, data_splits
+from xray import data_images
 from xray.data_sources import Choices, DataError
-from xray.data_splits import label_mapping, means_healthy
+from xray.data_splits import label_mapping
 
 ANY = Choices(split="image-0")
 ILL, WELL = "PNEUMONIA", "NORMAL"
@@ -32,47 +30,6 @@ def table(folder, header, lines, name="labels.csv", sep=",", eol="\n"):
     return folder
 
 
-@pytest.mark.parametrize(
-    "header, well, ill",
-    [
-        # SIIM-FISABIO-RSNA train_study_level.csv
-        (
-            "id,Negative for Pneumonia,Typical Appearance,Atypical Appearance",
-            ["1,0,0"],
-            ["0,1,0", "0,0,1"],
-        ),
-        ("id,No Finding,Consolidation,Lung Opacity", ["1,0,0"], ["0,1,0", "0,0,1"]),
-        ("id,Normal,Bacterial Pneumonia,Viral Pneumonia", ["1,0,0"], ["0,1,0", "0,0,1"]),
-    ],
-)
-def test_one_column_of_several_is_not_taken_for_the_label(tmp_path, header, well, ill):
-    """Right: refused (which column?), or right labels. Never inverted, never disease as normal."""
-    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(24)])
-    kinds = [(well, ill)[n % 2] for n in range(24)]
-    lines = [f"x{n}.png,{kind[n // 2 % len(kind)]}" for n, kind in enumerate(kinds)]
-    table(folder, header, lines)
-    try:
-        found = load(folder, tmp_path, choices=ANY)
-    except DataError:
-        return
-    truth = {f"x{n}.png": n % 2 for n in range(24)}
-    assert [truth[path] for path in found.paths] == found.labels.tolist()
-
-
-def test_a_missing_file_is_not_replaced_by_another_folders(tmp_path):
-    names = [
-        f"{split}/{kind}{n}.png"
-        for split in ("train", "val", "test")
-        for kind in "np"
-        for n in range(4)
-    ]
-    folder = films(tmp_path / "set", names)
-    lines = [f"{name},{ILL if '/p' in name else WELL}" for name in names]
-    table(folder, "file,label", lines + ["train/n90.png,NORMAL"])
-    films(folder, ["val/n90.png"])  # not in the table; train/n90.png is not there
-    assert "train/n90.png" in error_of(tmp_path, folder)
-
-
 def test_an_image_in_several_rows_is_in_one_split(tmp_path):
     """VinDr-CXR's train.csv: a row for each radiologist and finding."""
     folder = films(tmp_path / "set", [f"x{n}.png" for n in range(60)])
@@ -85,75 +42,6 @@ def test_an_image_in_several_rows_is_in_one_split(tmp_path):
         for row in rows:
             seen[found.paths[row]].add(split)
     assert not [path for path, splits in seen.items() if len(splits) > 1]
-
-
-@pytest.mark.parametrize(
-    "name, who, cause",
-    [
-        ("BACTERIA-1008087-0001.jpeg", "BACTERIA-1008087", "bacteria"),
-        ("VIRUS-3637528-0002.jpeg", "VIRUS-3637528", "virus"),
-    ],
-)
-def test_names_of_mendeley_version_3(name, who, cause):
-    assert data_splits.patient(name) == who and data_splits.cause_of(name) == cause
-
-
-@pytest.mark.parametrize("masks", ["lung masks", "infection masks", "Lung_Mask"])
-def test_masks_are_no_films(tmp_path, masks):
-    folder = class_folders(tmp_path / "set")
-    films(folder / "train" / "NORMAL" / masks, ["m.png"])
-    assert len(load(folder, tmp_path).paths) == 14
-
-
-@pytest.mark.parametrize("names", [("train", "test")])
-def test_splits_are_never_offered_as_classes(tmp_path, names):
-    inside = ["a.png"] if names[0] == "train" else [f"{WELL}/a.png", f"{ILL}/b.png"]
-    films(tmp_path / "set", [f"{s}/{name}" for s in names for name in inside])
-    try:
-        text = error_of(tmp_path, tmp_path / "set", choices=ANY)
-    except pytest.fail.Exception:
-        return  # read, as splits
-    assert "--positive" not in text, text
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "date,remark\n1,x\n",
-        "image,label\n" + "".join(f"{n}.png,{(ILL, WELL)[n % 2]}\n" for n in range(20)),
-    ],
-)
-def test_class_folders_come_before_a_stray_table(tmp_path, content):
-    folder = films(tmp_path / "set", [f"{(WELL, ILL)[n % 2]}/{n}.png" for n in range(20)])
-    (folder / "predictions.csv").write_text(content)
-    found = load(folder, tmp_path, choices=ANY)
-    assert [int(path.startswith(ILL)) for path in found.paths] == found.labels.tolist()
-
-
-@pytest.mark.parametrize(
-    "classes",
-    [
-        ("Normal", "normal", "Pneumonia", "PNEUMONIA"),
-        ("Normal", "Lung Opacity", "Viral Pneumonia"),
-        ("Normal", "Pneumonia, bacterial", "Pneumonia, viral"),
-    ],
-)
-def test_the_options_that_an_error_offers_work(classes):
-    import argparse
-
-    with pytest.raises(DataError) as caught:
-        label_mapping(sorted(classes))
-    offered = str(caught.value).split("say it with ")[1].split(" (a class named")[0]
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    options.add_choices(parser)
-    args = parser.parse_args(shlex.split(offered))
-    mapping = label_mapping(sorted(classes), Choices(args.positive, args.negative))
-    assert set(mapping) == set(classes)
-
-
-@pytest.mark.parametrize("name", ["Non-COVID pneumonia", "Culture-negative pneumonia"])
-def test_a_class_that_names_a_pneumonia_is_not_healthy(name):
-    assert not means_healthy(name)
 
 
 def test_non_covid_beside_normal_is_not_offered_as_normal():
@@ -196,21 +84,6 @@ def test_tables_as_people_have_them(tmp_path, case):
         assert len(found.paths) == 20
         return
     assert len(load(folder, tmp_path, choices=ANY).paths) == 20
-
-
-def test_a_split_column_with_another_value_is_not_passed_over_in_silence(tmp_path):
-    folder = films(tmp_path / "set", [f"{n}.png" for n in range(40)])
-    splits = ("train", "train", "val", "test", "holdout")
-    table(
-        folder,
-        "image,label,split",
-        [f"{n}.png,{(WELL, ILL)[n // 5 % 2]},{splits[n % 5]}" for n in range(40)],
-    )
-    try:
-        notes = load(folder, tmp_path, choices=ANY).notes
-    except DataError as error:
-        notes = [str(error)]
-    assert any("holdout" in note for note in notes)
 
 
 def film12(seed):

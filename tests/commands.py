@@ -87,8 +87,8 @@ def run_fork(*arguments, **options) -> tuple[int, str, str]:
     same log.
     """
     process = fork(*arguments, **options)
-    process.join(60)
-    assert process.exitcode is not None, "still running after a minute"
+    process.join(300)
+    assert process.exitcode is not None, "still running after five minutes"
     log = options["log"]
     return process.exitcode, log.read_text(), Path(f"{log}.err").read_text()
 

@@ -102,7 +102,7 @@ def test_two_processes_at_once_decode_once(tmp_path):
     ]
     for process in processes:
         process.start()
-    first, second = sorted(queue.get(timeout=60) for _ in processes)
+    first, second = sorted(queue.get(timeout=300) for _ in processes)
     for process in processes:
         process.join()
     assert (first[0], second[0]) == (0, COUNT) and first[1:] == second[1:] and first[3] == []
@@ -125,7 +125,7 @@ def test_no_space_for_the_cache(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert (
         "cache cannot be written (File too large)" in done.stdout and "XRAY_CACHE" in done.stdout

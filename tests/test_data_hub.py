@@ -69,7 +69,7 @@ def read_from_hub(name, folder) -> dict:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "neither progress bars nor warnings"

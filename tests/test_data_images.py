@@ -183,5 +183,5 @@ def test_a_user_id_without_a_name_reads_films(tmp_path):
         "print(data_images.resize(film.pixels, 8).shape)"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "a.png")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "(8, 8)", done.stderr[-2000:]

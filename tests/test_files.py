@@ -84,7 +84,7 @@ def test_processes_add_whole_lines_and_none_twice(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
     lines = files.read_lines(path)
     assert len([line for line in lines if "number" in line]) == 60
     assert sorted(line["shared"] for line in lines if "shared" in line) == list(range(20))
@@ -138,5 +138,5 @@ def test_one_at_a_time(tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
     assert path.read_text() == "150"

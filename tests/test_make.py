@@ -23,7 +23,7 @@ exit 0
 
 def make(*words, folder=ROOT):
     done = subprocess.run(
-        ["make", "-C", folder, *words], capture_output=True, text=True, timeout=60
+        ["make", "-C", folder, *words], capture_output=True, text=True, timeout=300
     )
     return done.returncode, done.stdout, done.stderr
 

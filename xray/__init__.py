@@ -50,6 +50,7 @@ Prediction
 What the models see
     baselines              what logistic regression tells from little of a film, without a lung
     changes                test films changed on purpose, shown to trained weights
+    carry_over             what of two shortcuts carries over to another hospital
     external               trained models and baselines on films of another hospital
 The report (its words: templates/chapters/)
     items                  what a chapter asks for by name: items, numbers in prose

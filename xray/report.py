@@ -139,8 +139,10 @@ def as_markdown(frame) -> str:
     rows = [
         [cell if isinstance(cell, Markup) else items.escape(cell) for cell in row] for row in rows
     ]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+    lines = [" | ".join(row) for row in rows]
+    if len(rows[0]) == 1 or not all(row[0] for row in rows):
+        lines = [f"| {line} |" for line in lines]  # else no table, or a cell less
+    return "\n".join([lines[0], "|".join(["---"] * len(rows[0])), *lines[1:]])
 
 
 def markdown(report: Report, chapters: tuple[str, ...] = CHAPTERS) -> str:

@@ -44,9 +44,9 @@ def _deviations(study: Study) -> Item:
         rows.append(row | {"Verdicts that differ": ", ".join(moved) or "none"})
     table = pd.DataFrame(rows)
     return Item(
-        table=table.drop(columns="Why"),
-        caption="Why each was changed stands in the CSV. Verdicts of that day's record are held "
-        "against those of this study by all of today's rules",
+        table=table.drop(columns=["Old rule", "Why"]),
+        caption="The old rule and why it was changed stand in the CSV. Verdicts of that day's "
+        "record are held against those of this study by all of today's rules",
         data=table,
         numbers={"primary": listed(claims.PRIMARY)},
     )

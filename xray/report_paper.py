@@ -661,10 +661,9 @@ def durations(study: Study) -> Item:
 def references(study: Study) -> Item:
     rows = [
         {
-            "No.": number,
             "Source": Markup(f"[{entry.text}]({entry.url})") if entry.url else entry.text,
             "Cited for": entry.use,
         }
-        for number, entry in enumerate(paper.REFERENCES, 1)
+        for entry in paper.REFERENCES
     ]
     return Item(table=rows)

@@ -9,7 +9,7 @@ from xray import claims
 from xray.items import Item, decimals, item, numbers, signed
 from xray.study import Study
 
-MOST = 3  # conditions of one claim that are said in words
+MOST = 2  # conditions of one claim that are said in words
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +37,7 @@ def on(study: Study, name: str) -> Markup:
         for verdict in judged(study)
         if verdict.link == name
     ]
-    return Markup(f"Judged on this: {', '.join(links)}." if links else "")
+    return Markup(f"Claims: {', '.join(links)}." if links else "")
 
 
 def conditions(verdict: claims.Verdict) -> str:
@@ -69,11 +69,8 @@ def adjusted(verdict: claims.Verdict) -> str:
     if not verdict.primary or verdict.p is None:
         return ""
     p = "p < 0.001" if verdict.p < 0.001 else f"p = {verdict.p:.2g}"
-    alone = {finding.outcome for finding in verdict.findings}
-    if alone == {claims.HOLDS} and verdict.verdict != claims.HOLDS:
-        return f"Each condition holds alone; together with the other primary claims {p} (Holm)."
-    if claims.FAILS in alone and verdict.verdict != claims.FAILS:
-        return f"A condition fails alone; together with the other primary claims {p} (Holm)."
+    if verdict.alone:
+        return f"By itself it {verdict.alone}; with the other primary claims {p} (Holm)."
     return f"Primary: {p} after Holm."
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from xray import results
 from xray.files import UserError
 from xray.specs import (
+    EQUALISED,
     IMAGE_SIZE,
     KNOWN,
     LEARNING_RATE_SEARCH,
@@ -153,7 +154,7 @@ def plan(
     CNNs and ResNets; flat_precision: of Linear nets and MLPs by the plain loop. weights: "first",
     "all" or "none" of a model's runs keep theirs. Raises OrderError.
     """
-    again = RESPLIT if study else (*RESPLIT, *RESPLIT_CNN, *TABLE_3)
+    again = RESPLIT if study else (*RESPLIT, *RESPLIT_CNN, *TABLE_3, *EQUALISED)
     unfit = [spec.id for spec in specs if not trains_in_sample_space(spec)]
     if engine == "gram" and unfit and not study:
         unfit = ", ".join(unfit)
@@ -195,7 +196,7 @@ def plan(
         for spec in specs
         if spec.id in again
         for number in range(resplits)
-        for kind in (("patient",) if spec.id in TABLE_3 else ("image", "patient"))
+        for kind in (("patient",) if spec.id in TABLE_3 | EQUALISED else ("image", "patient"))
         for seed in resplit_seeds(spec, number, seeds)
     ]
     if study and engine == "auto":

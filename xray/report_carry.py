@@ -11,7 +11,7 @@ from xray.data_splits import patient
 from xray.items import Item, item, percent, points
 from xray.report_plots import COLOURS, colour, panels
 from xray.specs import KNOWN, PLAIN
-from xray.study import Study
+from xray.study import Study, finished, test_share
 
 AGAIN = "python scripts/evaluate.py --data films:elsewhere --record NAME"
 # of section 6.2's changes those that the section's table has
@@ -118,8 +118,30 @@ def _carry_over(study: Study) -> Item:
         "patients); here: this study's films, there: the other hospital's",
         data=table,
         again=AGAIN,
-        numbers=_numbers(table),
+        numbers=_numbers(table) | {"apart": _apart(study)},
     )
+
+
+def _apart(study: Study) -> list[dict]:
+    """Of models on equalised films and their twins, mean AUC on re-splits without a shared patient:
+    model, plain, equal (each a mean and its interval), splits."""
+    found = []
+    for twin, plain in PLAIN.items():
+        means, splits = {}, {}
+        for model in (plain, twin):
+            areas = [
+                external.area([run.logits["test"] for run in runs], runs[0].labels["test"], None)[0]
+                for split, by_model in study.resplits.items()
+                if split.startswith("patient")
+                if (runs := [run for run in by_model.get(model, []) if finished(run)])
+            ]
+            if len(areas) > 1:
+                mean = intervals.mean_of(areas, test_share(study))
+                means[model], splits[model] = (mean.mean, mean.low, mean.high), len(areas)
+        if len(means) == 2:
+            about = {"model": plain, "twin": twin, "plain": means[plain], "equal": means[twin]}
+            found.append(about | {"splits": splits[twin]})
+    return found
 
 
 def _shown(table: pd.DataFrame) -> list[dict]:

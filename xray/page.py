@@ -36,13 +36,14 @@ def page(text: str, files: dict[str, bytes], extras: dict[str, str], script="", 
             if child.type == "image":
                 _picture(child, files)
     body = reader.renderer.render(tokens, reader.options, {})
-    body = body.replace("<table", '<div class="scroll" role="group" tabindex="0"><table')
-    body = body.replace("</table>", "</table></div>")
     for word, kind in BADGES.items():
         badge = f'<strong class="badge {kind}">{word}</strong>'
         body = body.replace(f"<strong>{word}</strong>", badge)
     for name, extra in extras.items():
         body = body.replace(f"<!-- page: {name} -->", extra)
+    body = body.replace("<table", '<div class="scroll" role="group" tabindex="0"><table')
+    body = body.replace("</table>", "</table></div>")
+    body = body.replace("<pre>", '<pre class="scroll" role="group" tabindex="0">')
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8") + script
     made = (TEMPLATES / "page.html").read_text(encoding="utf-8")
     title = next(token.content for token in tokens if token.type == "inline")

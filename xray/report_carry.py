@@ -123,24 +123,23 @@ def _carry_over(study: Study) -> Item:
 
 
 def _apart(study: Study) -> list[dict]:
-    """Of models on equalised films and their twins, mean AUC on re-splits without a shared patient:
-    model, plain, equal (each a mean and its interval), splits."""
+    """Of models on equalised films and their twins, mean AUC on the re-splits without a shared
+    patient that both have: model, twin, plain, equal (each a mean and its interval), splits."""
     found = []
     for twin, plain in PLAIN.items():
-        means, splits = {}, {}
-        for model in (plain, twin):
-            areas = [
-                external.area([run.logits["test"] for run in runs], runs[0].labels["test"], None)[0]
-                for split, by_model in study.resplits.items()
-                if split.startswith("patient")
-                if (runs := [run for run in by_model.get(model, []) if finished(run)])
-            ]
-            if len(areas) > 1:
-                mean = intervals.mean_of(areas, test_share(study))
-                means[model], splits[model] = (mean.mean, mean.low, mean.high), len(areas)
-        if len(means) == 2:
-            about = {"model": plain, "twin": twin, "plain": means[plain], "equal": means[twin]}
-            found.append(about | {"splits": splits[twin]})
+        areas = {plain: [], twin: []}
+        for split, by_model in study.resplits.items():
+            runs = {model: list(filter(finished, by_model.get(model, []))) for model in areas}
+            if split.startswith("patient") and all(runs.values()):
+                for model, mine in runs.items():
+                    labels = mine[0].labels["test"]
+                    logits = [run.logits["test"] for run in mine]
+                    areas[model].append(external.area(logits, labels, None)[0])
+        if len(areas[twin]) > 1:
+            means = [intervals.mean_of(areas[model], test_share(study)) for model in areas]
+            before, after = ((mean.mean, mean.low, mean.high) for mean in means)
+            about = {"model": plain, "twin": twin, "plain": before, "equal": after}
+            found.append(about | {"splits": len(areas[twin])})
     return found
 
 

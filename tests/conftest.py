@@ -91,6 +91,14 @@ def study(tmp_path_factory):
     return make_study(tmp_path_factory.mktemp("study"))
 
 
+@pytest.fixture(scope="session")
+def full(tmp_path_factory):
+    """A folder with a whole study in "results" and its report."""
+    from report_world import whole
+
+    return whole(tmp_path_factory.mktemp("full"))
+
+
 @pytest.fixture
 def records(study, tmp_path):
     """A copy of the study's records that a test may spoil: the results folder."""

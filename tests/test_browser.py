@@ -2,30 +2,17 @@
 its tool counts as Python does."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import records
-import report_world
 
 from xray import metrics, report, report_tool, study
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    return report_world.whole(tmp_path_factory.mktemp("browser")) / "index.html"
+@pytest.fixture
+def made(full) -> Path:
+    return full / "index.html"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import records
-import report_world
 
 from xray import claims, items, report, study
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
@@ -17,11 +16,6 @@ from xray.specs import LEARNING_RATE_SEARCH, MODELS
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
 CLAIMS = [f"claim-c{n:02d}" for n in range(1, 38)]
 NUMBERS = "1 2 2-1 2-2 2-3 2-4 3 3-1 3-2 3-3 3-4 3-5 3-6 4 5 6 7".split()
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory) -> Path:
-    return report_world.whole(tmp_path_factory.mktemp("full"))
 
 
 @pytest.fixture(scope="module")

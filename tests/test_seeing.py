@@ -128,7 +128,7 @@ def test_changed_films_find_a_shortcut(films, plant):
 
 def test_changed_films_find_none_where_there_is_none(films):
     found = moved(*films, (OTHER, SAME, "lung box of the other class"))
-    assert max(map(abs, found[OTHER])) < 0.02, found
+    assert found[OTHER][1] > -0.02, found  # no part of the answer goes with the ring
     assert found["lung box of the other class"][2] < -0.5, found  # what it sees is in there
 
 

@@ -145,4 +145,4 @@ def test_the_keyboard_moves_the_threshold_and_it_is_said_in_words(opened, tool):
 def test_without_script_the_tool_stays_hidden(opened, tool):
     page = opened(1440, path=tool[1], java_script_enabled=False)
     assert not page.locator("#tool").is_visible()
-    assert page.locator("h4#threshold-tool").count() == 1
+    assert page.locator("#threshold-tool").count() == 1

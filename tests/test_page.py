@@ -41,7 +41,7 @@ def made() -> str:
 
 def test_headings_carry_their_anchors_and_stand_in_the_contents(made):
     assert '<h2 id="section-3">3 Results</h2>' in made
-    assert '<h4 id="fig-9">Figure 9. A <code>title</code></h4>' in made
+    assert '<h3 id="fig-9" class="item">Figure 9. A <code>title</code></h3>' in made
     contents = made[made.index("<nav") : made.index("</nav>")]
     assert '<a href="#section-3">3 Results</a>' in contents
     assert '<a href="#fig-9" title="Figure 9. A title">9</a>' in contents

@@ -60,15 +60,21 @@ def page(text: str, files: dict[str, bytes], extras: dict[str, str], script="", 
 
 
 def _headings(tokens: list[Token]) -> list[tuple[str, str, str]]:
-    """Each heading's `<a id>` becomes its own id. Gives (tag, id, words) of all that have one."""
-    found = []
-    for token, inline in zip(tokens, tokens[1:]):
+    """Each heading's `<a id>` becomes its own id; an item's heading right under a chapter's is one
+    level up, so that none is left out. Gives (tag, id, words) of all that have one."""
+    found, above = [], ""
+    for token, inline, close in zip(tokens, tokens[1:], tokens[2:]):
         if token.type != "heading_open" or not inline.content.startswith("<a id="):
             continue
         name = re.match(r'<a id="([^"]+)"></a>', inline.content)
         inline.children = inline.children[2:]
         token.attrSet("id", name[1])
         found.append((token.tag, name[1], inline.content[name.end() :].strip()))
+        if token.tag == "h4" and above == "h2":
+            token.tag = close.tag = "h3"
+            token.attrSet("class", "item")
+        else:
+            above = token.tag if token.tag in ("h2", "h3") else above
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 import records
 
 from xray import claims, items, report, study
+from xray.page import TEMPLATES
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
 NUMBERED = [f"fig-{n}" for n in range(1, 29)] + ["table-1", "table-2"]
@@ -104,8 +105,11 @@ def test_the_same_records_give_the_same_bytes(full, page, markdown, tmp_path):
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == page
 
 
-def test_all_that_is_registered_is_shown(full, markdown):
+def test_all_that_is_registered_is_shown_by_a_chapter(markdown):
+    """In this study's report, or where there is more to show: films, other image sizes."""
     shown = set(re.findall(r'#### <a id="([^"]+)"></a>', markdown))
+    for chapter in (TEMPLATES / "chapters").iterdir():
+        shown |= set(re.findall(r'show\("([^"]+)"\)', chapter.read_text(encoding="utf-8")))
     assert set(items.ITEMS) - shown == set()
 
 

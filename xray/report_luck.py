@@ -73,7 +73,9 @@ def _dead_runs(study: Study) -> dict:
         return {}
     scores = study.scores
     runs = scores[(scores.kind == "given") & (scores.family == "Linear+ReLU") & scores.finished]
-    runs = runs[[run.spec.last_relu for run in runs.run]]
+    runs = runs[runs.run.map(lambda run: run.spec.last_relu).astype(bool)]
+    if runs.empty:
+        return {}
     runs = runs.assign(
         layers=[run.spec.hidden_layers for run in runs.run],
         units=[run.spec.hidden_units for run in runs.run],

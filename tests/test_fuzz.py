@@ -8,7 +8,7 @@ from memory import run_limited
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-@pytest.mark.parametrize("examples", [80, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [30, pytest.param(1000, marks=pytest.mark.slow)])
 def test_fuzz(examples):
     code = f"import fuzz\nfuzz.check({examples})\nprint('done')"
     assert run_limited(code, 2500).splitlines()[-1] == "done"

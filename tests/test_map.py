@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import xray
@@ -46,13 +47,8 @@ def test_a_family_imports_itself_and_those_above_it():
 
 
 def test_no_two_modules_import_each_other():
-    def below(module, path=()):
-        assert module not in path, f"{' -> '.join(path)} -> {module}"
-        for other in imports(module):
-            below(other, (*path, module))
-
-    for module in FAMILIES:
-        below(module)
+    order = TopologicalSorter({module: imports(module) for module in FAMILIES})
+    assert set(order.static_order()) == set(FAMILIES)  # CycleError names a circle
 
 
 def test_only_the_reports_script_enters_the_report():

@@ -158,7 +158,7 @@ def bad_folder(case, root):
 
 FOLDERS = {
     "does not exist": "no such folder",
-    "is a file": "no table; give the folder that holds the images",
+    "is a file": "a file, no table; give the folder of the images",
     "empty folder": "no images",
     "images without folders": "no images",
     "classes without splits": "images in no split alone; --split patient (or --split image) makes",

@@ -17,20 +17,13 @@ from xray import baselines, changes, metrics, predict_weights, report_plots
 from xray.items import Item, item
 from xray.page import TEMPLATES
 from xray.predict import logits
-from xray.report_films import films_of, mean_film
+from xray.report_films import SIZE, films_of, mean_film
 from xray.study import Study
 
-SIZE = 64  # pixels a side
 FILMS = 12  # in the row to pick from, half of each class
 MISSED = 2  # of each class, films that no run classified correctly
-THUMBNAIL = "thumbnail 16×16"
-CELLS = 16  # a side of it
+CELLS = 16  # a side of the thumbnail, baselines.CURVE
 CLASSES = ("NORMAL", "PNEUMONIA")
-
-
-def encoded(values, kind: str = "<f4") -> str:
-    """Numbers as base64 of their bytes, float32 unless told."""
-    return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
 
 
 def png(film: np.ndarray) -> str:
@@ -85,7 +78,7 @@ def _parts(study: Study):
         if run.weights and run.image_size == SIZE and run.spec.id in ("20", "26b"):
             runs.setdefault(run.spec.id, run)
     of_split = baselines.read(study.folder).get(study.split, {})
-    found = of_split.get("baselines", {}).get(THUMBNAIL)
+    found = of_split.get("baselines", {}).get(baselines.CURVE)
     if len(runs) < 2 or found is None:
         return None
     return runs["20"], runs["26b"], found, of_split["labels"]["validation"]
@@ -113,7 +106,7 @@ def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
     test = films.test
     return {
         "size": SIZE,
-        "mean": encoded(mean_film(films.train.images), "u1"),
+        "mean": base64.b64encode(mean_film(films.train.images)).decode(),
         "lungs": [round(share * SIZE) for share in baselines.BOX],
         "inner": [width, SIZE - width, width, SIZE - width],
         "films": [
@@ -125,9 +118,10 @@ def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
             }
             for row, hopeless in zip(rows, missed)
         ],
-        "linear": answering[0] | {"weights": encoded(weights), "bias": bias},
-        "cnn": answering[1] | {"tensors": {name: encoded(one) for name, one in tensors.items()}},
-        "thumbnail": answering[2] | {"weights": encoded(baseline["weights"])},
+        "linear": answering[0] | {"weights": baselines.packed(weights), "bias": bias},
+        "cnn": answering[1]
+        | {"tensors": {name: baselines.packed(one) for name, one in tensors.items()}},
+        "thumbnail": answering[2] | {"weights": baselines.packed(baseline["weights"])},
     }
 
 

@@ -60,6 +60,7 @@ def test_the_command_makes_what_is_missing(images, tmp_path, monkeypatch, capsys
     assert len(runs) == 2 * 1 + 2 * 2 * 2 * 3 - 1 == len(path.read_text().splitlines())
     assert {run.spec.id for run in runs} == {"20", "21", "21@no-last-relu"}
     assert {run.matched for run in runs if run.image_size == 8} == {True, False}
+    assert all(run.validation_counts and list(run.logits) == ["test"] for run in runs)  # in short
     assert not [
         run for run in runs if run.spec.id == "21@no-last-relu" and not run.logits["test"].any()
     ]

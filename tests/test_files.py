@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 
+import numpy as np
 import pytest
 
 from xray import files
@@ -53,7 +54,10 @@ def test_what_was_left_half_written_a_day_ago_is_cleared(tmp_path):
     assert names(tmp_path) == [".writing-new", "x.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"7", b"\xff\xfe", b"[" * 100_000, b'{"a":{"<f4":"x"}}', b'{"format":2}'],
+)
 def test_what_is_no_json_of_ours_is_told_in_one_line(tmp_path, content):
     path = tmp_path / "data.json"
     path.write_bytes(content)
@@ -69,6 +73,21 @@ def test_json_comes_back_and_holds_a_key_a_line(tmp_path):
     files.write_json(tmp_path / "x", payload)
     assert files.read_json(tmp_path / "x") == payload
     assert len((tmp_path / "x").read_bytes().splitlines()) == 4
+
+
+@pytest.mark.parametrize("kind", sorted(files.ARRAYS))
+def test_arrays_come_back_to_the_bit(tmp_path, kind):
+    every = np.random.default_rng(0).integers(0, 256, 800, np.uint8).view(kind)
+    for array in (every, every[::-2], every[:0]):
+        files.write_json(tmp_path / "x", {"format": files.FORMAT, "in": {"a": [array]}})
+        files.append_line(tmp_path / "y", {"a": array})
+        found = [*files.read_json(tmp_path / "x", files.FORMAT)["in"]["a"]]
+        for one in (*found, files.read_lines(tmp_path / "y")[-1]["a"]):
+            assert one.dtype == array.dtype and one.tobytes() == array.tobytes()
+    with pytest.raises(files.ResultsError, match="no record of this version"):
+        files.read_json(tmp_path / "x")
+    with pytest.raises(TypeError, match="an array of"):
+        files.write_json(tmp_path / "x", {"a": every > 0})
 
 
 def add(path, who):

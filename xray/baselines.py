@@ -5,7 +5,6 @@ is a function of images, uint8 (N, S, S), that gives features, float32 (N, F); `
 all. What they say lies beside the study's runs, for all of its splits in one file, baselines.json.
 """
 
-import base64
 import io
 import warnings
 from pathlib import Path
@@ -19,7 +18,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from xray.files import read_json, write_json
+from xray.files import FORMAT, read_json, write_json
 
 SIZE = 128  # pixels a side of the films that baselines are given
 GRID = 32  # regions of a film are averaged over the cells of a grid this many cells wide
@@ -213,8 +212,9 @@ def learning_curve(features: np.ndarray, labels: np.ndarray, index: dict) -> dic
 def of_split(data, features: dict[str, np.ndarray], whole: bool) -> dict:
     """The baselines of one split of the data. features: name -> (N, F) of all images.
 
-    Gives labels by part; baselines: name -> what `fit` gave; and curve: see learning_curve. whole:
-    of the study's own split; of a re-split RESPLIT's alone, their test logits, and no curve.
+    Gives labels by part; baselines: name -> what `fit` gave; and curve: of learning_curve what the
+    test films tell. whole: of the study's own split; of a re-split RESPLIT's alone, what the test
+    films tell, and no curve.
     """
     parts = ("validation", "test") if whole else ("test",)
     labels = {part: data.labels[data.index[part]] for part in parts}
@@ -223,13 +223,21 @@ def of_split(data, features: dict[str, np.ndarray], whole: bool) -> dict:
         for name, values in features.items()
         if whole or name in RESPLIT
     }
-    if not whole:
-        kept = ("strength", "features", "test")
-        found = {name: {key: one[key] for key in kept} for name, one in found.items()}
     curve = {}
     if whole and (curve := learning_curve(features[CURVE], data.labels, data.index)):
         curve[len(data.index["train"])] = found[CURVE]
-    return {"labels": labels, "baselines": found, "curve": curve}
+
+    def on_test(fitted):
+        return {
+            name: {key: one[key] for key in ("strength", "features", "test")}
+            for name, one in fitted.items()
+        }
+
+    return {
+        "labels": labels,
+        "baselines": found if whole else on_test(found),
+        "curve": on_test(curve),
+    }
 
 
 # ---- records
@@ -238,47 +246,14 @@ def of_split(data, features: dict[str, np.ndarray], whole: bool) -> dict:
 def write(folder: Path, splits: dict[str, dict]) -> Path:
     """folder: of the study; splits: its split and re-splits -> of_split. Raises OSError."""
     path = Path(folder) / "baselines.json"
-    write_json(path, {"splits": _packed(splits)})
+    write_json(path, {"format": FORMAT, "splits": splits})
     return path
 
 
-def _packed(value):
-    """Arrays as text, those of labels and those of floats, wherever they are in dicts."""
-    if isinstance(value, dict):
-        return {str(key): _packed(one) for key, one in value.items()}
-    if not isinstance(value, np.ndarray):
-        return value
-    return "".join(map(str, value)) if value.dtype.kind == "i" else packed(value)
-
-
 def read(folder: Path) -> dict[str, dict]:
-    """What `write` was given, floats as float32; {} where nothing lies in a study's folder. Raises
-    ResultsError."""
+    """What `write` was given; {} where nothing lies in a study's folder. Raises ResultsError."""
     path = Path(folder) / "baselines.json"
-    splits = read_json(path)["splits"] if path.exists() else {}
-
-    def arrays(fitted):
-        return {
-            key: unpacked(value) if isinstance(value, str) else value
-            for key, value in fitted.items()
-        }
-
+    splits = read_json(path, FORMAT)["splits"] if path.exists() else {}
     for one in splits.values():
-        one["labels"] = {part: digits(text) for part, text in one["labels"].items()}
-        one["baselines"] = {name: arrays(fitted) for name, fitted in one["baselines"].items()}
-        one["curve"] = {int(count): arrays(fitted) for count, fitted in one["curve"].items()}
+        one["curve"] = {int(count): fitted for count, fitted in one["curve"].items()}
     return splits
-
-
-def packed(values) -> str:
-    """Logits as text, exact: base64 of little-endian float32."""
-    return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
-
-
-def unpacked(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<f4")
-
-
-def digits(text: str) -> np.ndarray:
-    """Labels that were kept as "0110...", int64 (N,)."""
-    return np.frombuffer(text.encode(), np.uint8).astype(np.int64) - ord("0")

@@ -11,9 +11,9 @@ import torch
 from torchvision.transforms.v2 import functional as transforms
 
 from xray import predict
-from xray.baselines import box_mask, digits, packed, ring_mask, unpacked
+from xray.baselines import box_mask, ring_mask
 from xray.equalise import as_seen
-from xray.files import read_json, write_json
+from xray.files import FORMAT, read_json, write_json
 from xray.specs import ModelSpec
 
 RING = 0.10  # of the side: the ring that is taken away or swapped
@@ -125,24 +125,12 @@ def write(folder: Path, splits: dict[str, dict]) -> Path:
     """folder: of the study. splits: the split that weights were trained on -> labels, of its test
     films, and models: dicts of model, seed, image_size, weights (their sha256) and logits (change
     -> (N,)). Raises OSError."""
-    kept = {}
-    for name, one in splits.items():
-        models = [
-            model | {"logits": {change: packed(one) for change, one in model["logits"].items()}}
-            for model in one["models"]
-        ]
-        kept[name] = {"labels": "".join(map(str, one["labels"])), "models": models}
     path = Path(folder) / "changes.json"
-    write_json(path, {"splits": kept})
+    write_json(path, {"format": FORMAT, "splits": splits})
     return path
 
 
 def read(folder: Path) -> dict[str, dict]:
     """What `write` was given, or {} where nothing was kept. Raises ResultsError."""
     path = Path(folder) / "changes.json"
-    splits = read_json(path)["splits"] if path.exists() else {}
-    for one in splits.values():
-        one["labels"] = digits(one["labels"])
-        for model in one["models"]:
-            model["logits"] = {change: unpacked(text) for change, text in model["logits"].items()}
-    return splits
+    return read_json(path, FORMAT)["splits"] if path.exists() else {}

@@ -57,6 +57,7 @@ def jobs(folder: Path, n_images: int, split="given", image_size: int = IMAGE_SIZ
             precision="fp32",
             pixel_step=step,
             file=Path(folder) / RUNS,
+            short=True,
         )
         made.append(job)
     return made

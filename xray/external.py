@@ -17,9 +17,8 @@ import pandas as pd
 from scipy import stats
 
 from xray import intervals
-from xray.baselines import digits, packed, unpacked
 from xray.data_splits import patient
-from xray.files import ResultsError, read_json, write_json
+from xray.files import FORMAT, ResultsError, read_json, write_json
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
 AGES = ((0, 17), (18, 39), (40, 59), (60, 120))  # years, both ends included
@@ -110,18 +109,7 @@ def write(folder: Path, name: str, record: dict) -> Path:
     baselines (name -> logits), carry_over (of carry_over.both_ways), environment. Raises
     OSError."""
     path = Path(folder) / "external" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)[:60]}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = record | {"labels": "".join(map(str, record["labels"]))}
-    kept["models"] = [one | {"logits": packed(one["logits"])} for one in record["models"]]
-    kept["baselines"] = {one: packed(logits) for one, logits in record["baselines"].items()}
-    kept["carry_over"] = [
-        {
-            key: packed(value) if isinstance(value, np.ndarray) else value
-            for key, value in one.items()
-        }
-        for one in record.get("carry_over", [])
-    ]
-    write_json(path, {"name": name} | kept)
+    write_json(path, {"format": FORMAT, "name": name} | record)
     return path
 
 
@@ -130,17 +118,7 @@ def read(folder: Path) -> list[dict]:
     ResultsError."""
     found = []
     for path in sorted(Path(folder).glob("external/*.json")):
-        films = read_json(path)
-        films["labels"] = digits(films["labels"])
-        films["models"] = [one | {"logits": unpacked(one["logits"])} for one in films["models"]]
-        films["baselines"] = {one: unpacked(text) for one, text in films["baselines"].items()}
-        films["carry_over"] = [
-            {
-                key: unpacked(value) if isinstance(value, str) else value
-                for key, value in one.items()
-            }
-            for one in films.get("carry_over", [])
-        ]
+        films = read_json(path, FORMAT)
         every = [one["logits"] for one in films["models"]] + list(films["baselines"].values())
         if any(len(logits) != len(films["labels"]) for logits in every):
             raise ResultsError(f"{path}: logits and labels are of other films; evaluate again")

@@ -1,16 +1,21 @@
 """Files that several processes share: written whole or not at all, or a line at a time under a
-lock. The only module that knows of locks."""
+lock. The only module that knows of locks, and of how arrays stand in JSON."""
 
+import base64
 import json
 import os
 import secrets
 import shutil
 import time
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
+ARRAYS = {"<f4", "<f8", "<i8"}  # numpy's names of what arrays hold
+FORMAT = 2  # "format" in JSON files with arrays; before it each kept them in its own way
 OLD = 24 * 3600  # seconds after which a file that was never finished is another process's rest
 
 
@@ -82,25 +87,51 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def packed(array: np.ndarray) -> dict[str, str]:
+    """An array (N,) as JSON holds it, exactly: what it is of, and its bytes in zlib and base85, the
+    first of all numbers, then the second of all and so on, as those alike shrink side by side."""
+    kind = array.dtype.str
+    if kind not in ARRAYS:
+        raise TypeError(f"an array of {kind} has no place in JSON")
+    columns = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize).T
+    return {kind: base64.b85encode(zlib.compress(columns.tobytes(), 9)).decode()}
+
+
+def unpacked(found: dict):
+    """The array of what `packed` gave; other dicts as they are. Raises ValueError."""
+    [kind] = found if len(found) == 1 else [None]
+    if kind not in ARRAYS:
+        return found
+    try:
+        content = zlib.decompress(base64.b85decode(found[kind]))
+    except zlib.error as error:
+        raise ValueError(error) from None
+    columns = np.frombuffer(content, np.uint8).reshape(np.dtype(kind).itemsize, -1)
+    return columns.T.copy().view(kind).ravel()
+
+
+def _json(value, **style) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=packed, **style)
+
+
 def write_json(path: Path, payload: dict) -> None:
     """Write a dict as JSON, one key a line; whole or not at all. Raises OSError."""
-    lines = [
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
-        for key, value in payload.items()
-    ]
+    lines = [f"{json.dumps(key)}: {_json(value)}" for key, value in payload.items()]
     write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
-def read_json(path: Path) -> dict:
-    """Read what write_json wrote. Raises ResultsError."""
+def read_json(path: Path, format: int = 0) -> dict:
+    """Read what write_json wrote. format: which it must say, where any. Raises ResultsError."""
     try:
-        payload = json.loads(Path(path).read_bytes())
+        payload = json.loads(Path(path).read_bytes(), object_hook=unpacked)
     except OSError as error:
         raise ResultsError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         payload = None
-    if not isinstance(payload, dict):
-        raise ResultsError(f"{shown(path)}: damaged or not a record; delete it and make it again")
+    if not isinstance(payload, dict) or payload.get("format", 0) != format:
+        raise ResultsError(
+            f"{shown(path)}: damaged or no record of this version; delete it and make it again"
+        )
     return payload
 
 
@@ -133,8 +164,7 @@ def append_line(path: Path, payload: dict, unless: int = 0) -> bool:
 
 
 def _line(payload: dict) -> bytes:
-    compact = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
-    return f"{json.dumps(payload, **compact)}\n".encode()
+    return f"{_json(payload, separators=(',', ':'))}\n".encode()
 
 
 def _split_last(content: bytes) -> tuple[bytes, bytes | None]:
@@ -160,7 +190,7 @@ def read_lines(path: Path, note=None) -> list[dict]:
     found = []
     for number, line in enumerate((whole + (last or b"")).splitlines(), 1):
         try:
-            found.append(json.loads(line))
+            found.append(json.loads(line, object_hook=unpacked))
         except (ValueError, RecursionError):
             found.append(None)
         if not isinstance(found[-1], dict):

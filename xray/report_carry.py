@@ -36,7 +36,7 @@ def _groups(films: dict) -> dict:
 
 def _of_thumbnails(study: Study, films: dict) -> pd.DataFrame:
     given = baselines.read(study.folder).get(study.split)
-    if not given or not films["carry_over"]:
+    if not given or not films.get("carry_over"):
         return pd.DataFrame()
     here, there = (given["labels"]["test"], _owners(study)), (films["labels"], films["patients"])
     found = carry_over.areas(films["carry_over"], *here, *there, _groups(films))

@@ -33,6 +33,11 @@ def png(film: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
+def as_text(values) -> str:
+    """Numbers as the script reads them: base64 of little-endian float32."""
+    return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+
+
 def one_weight_a_pixel(module) -> tuple[np.ndarray, float]:
     """A net of two Linear layers without activation as one: weights float64 (S²,) of pixels in 0-1,
     and the bias."""
@@ -118,10 +123,9 @@ def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
             }
             for row, hopeless in zip(rows, missed)
         ],
-        "linear": answering[0] | {"weights": baselines.packed(weights), "bias": bias},
-        "cnn": answering[1]
-        | {"tensors": {name: baselines.packed(one) for name, one in tensors.items()}},
-        "thumbnail": answering[2] | {"weights": baselines.packed(baseline["weights"])},
+        "linear": answering[0] | {"weights": as_text(weights), "bias": bias},
+        "cnn": answering[1] | {"tensors": {name: as_text(one) for name, one in tensors.items()}},
+        "thumbnail": answering[2] | {"weights": as_text(baseline["weights"])},
     }
 
 

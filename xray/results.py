@@ -7,14 +7,12 @@
     RESULTS/<data>/weights/           weights that were kept, a file a run
 
 <data> is the source's name and the first 8 digits of its fingerprint, so records of different data
-never meet. Scores are not stored: they are computed from the logits. Logits are little-endian
-float32, packed by zlib, labels bits (numpy.packbits), both as base64.
+never meet. Scores are not stored: they are computed from the logits. Logits (float32), labels and
+history (float64) are kept exactly, see files.packed.
 """
 
-import base64
 import functools
 import re
-import zlib
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -174,33 +172,15 @@ def in_short(run: Run) -> Run:
 def append(file: Path, run: Run, again: bool = False) -> bool:
     """Add a run to a file of records; gives whether it was. One that another process has recorded
     meanwhile is not, but with `again`, where of two lines the later counts. Raises OSError."""
-    payload = {"run": run.name, "split": run.split} | asdict(replace(run, logits={}, labels={}))
+    payload = {"run": run.name, "split": run.split} | asdict(run)
     del payload["file"]
     usual = {each.name: each.default for each in fields(ModelSpec)}
     payload["spec"] = {k: v for k, v in payload["spec"].items() if v != usual[k]}
     if payload["validation_counts"] and "validation" in run.logits:
         del payload["validation_counts"]  # they follow from the logits
-    payload["logits"] = {part: _packed(values) for part, values in run.logits.items()}
-    payload["labels"] = {part: _bits(values) for part, values in run.labels.items()}
+    for name, kind in (("history", "<f8"), ("logits", "<f4"), ("labels", "<i8")):
+        payload[name] = {key: np.asarray(each, kind) for key, each in payload[name].items()}
     return append_line(file, payload, unless=0 if again else 2)
-
-
-def _packed(logits) -> str:
-    content = np.asarray(logits, "<f4").tobytes()
-    return base64.b64encode(zlib.compress(content, 9)).decode()
-
-
-def _unpacked(text: str) -> np.ndarray:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<f4").copy()
-
-
-def _bits(labels) -> str:
-    return base64.b64encode(np.packbits(np.asarray(labels, bool)).tobytes()).decode()
-
-
-def _labels(text: str, count: int) -> np.ndarray:
-    bits = np.frombuffer(base64.b64decode(text), np.uint8)
-    return np.unpackbits(bits, count=count).astype(np.int64)
 
 
 def load(place: Path, note=None) -> list[Run]:
@@ -254,13 +234,13 @@ def _runs_of(file: Path, _changed: int, _size: int, note) -> dict[tuple[str, str
         try:
             del payload["run"]
             spec = ModelSpec(**payload.pop("spec"))
-            logits = {part: _unpacked(text) for part, text in payload.pop("logits").items()}
-            texts = payload.pop("labels")
-            labels = {part: _labels(texts[part], len(logits[part])) for part in texts}
-            run = counted(Run(spec=spec, logits=logits, labels=labels, file=file, **payload))
+            payload["history"] = {key: each.tolist() for key, each in payload["history"].items()}
+            run = counted(Run(spec=spec, file=file, **payload))
+            if any(run.logits[part].size != labels.size for part, labels in run.labels.items()):
+                raise ValueError("logits and labels are of different films")
             _ = run.differs, select([run])  # they read what other code relies on
             found[run.split, run.name] = run
-        except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ResultsError(
                 f"{shown(file)}, line {number}: no run's record of this version ({shown(error)})"
             ) from None

@@ -2,13 +2,15 @@
 
 Nothing is trained. A part is taken away by putting the mean training film in its place, so that
 what is left looks like a film. The answers lie beside the study's runs, in changes.json.
+
+torchvision is loaded where films are changed: the report, which reads the answers, starts without
+the second that takes.
 """
 
 from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as transforms
 
 from xray import predict
 from xray.baselines import box_mask, ring_mask
@@ -32,6 +34,7 @@ def in_parts(films: np.ndarray, change) -> np.ndarray:
 
 def coarse(films: np.ndarray, cells: int) -> np.ndarray:
     """Brought to cells × cells pixels and back to the old size."""
+    from torchvision.transforms.v2 import functional as transforms
 
     def change(part):
         return transforms.resize(transforms.resize(part, [cells, cells]), list(part.shape[2:]))
@@ -41,12 +44,16 @@ def coarse(films: np.ndarray, cells: int) -> np.ndarray:
 
 def encode_again(films: np.ndarray, quality: int) -> np.ndarray:
     """Through a JPEG file of that quality."""
+    from torchvision.transforms.v2 import functional as transforms
+
     return in_parts(films, lambda part: torch.stack([transforms.jpeg(f, quality) for f in part]))
 
 
 def move(films: np.ndarray, degrees=0.0, zoom=1.0, right=0.0, down=0.0) -> np.ndarray:
     """Turned, enlarged by `zoom` and shifted by shares of the side, bilinear; what comes into view
     is the film's edge carried on."""
+    from torchvision.transforms.v2 import functional as transforms
+
     size = films.shape[1]
     margin = size // 4  # more than any of these changes brings into view
 
@@ -61,6 +68,8 @@ def move(films: np.ndarray, degrees=0.0, zoom=1.0, right=0.0, down=0.0) -> np.nd
 
 
 def brighter(films: np.ndarray, factor: float) -> np.ndarray:
+    from torchvision.transforms.v2 import functional as transforms
+
     return in_parts(films, lambda part: transforms.adjust_brightness(part, factor))
 
 

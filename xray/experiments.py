@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
 
 from xray import engine, models, results
 from xray.files import append_line, read_json, read_lines, write_json
@@ -215,6 +214,8 @@ def search(folder: Path, load, split="given", device="cpu", precision="fp32", *,
 def try_one(spec: ModelSpec, train, validation, device="cpu", precision="fp32", tick=None) -> dict:
     """Train a spec with seed 0 and give what `trials` says. train, validation: engine.place's pairs
     of images of the spec's own size."""
+    from sklearn.metrics import roc_auc_score  # a second to load, for trials alone
+
     started = time.perf_counter()
     model = models.build(spec, spec.image_size, 0, device).to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, spec, matched_step(spec, spec.image_size))

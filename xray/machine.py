@@ -1,6 +1,7 @@
 """The computer that trains: its device, its number formats, what it is called, how it fails."""
 
 import ctypes
+import functools
 import os
 import platform
 import subprocess
@@ -76,18 +77,24 @@ def keep_freed_memory() -> None:
 def environment(device: str) -> dict:
     """Where a run was made: device name, threads, versions, code revision."""
     device = torch.device(device)
-    describe = ["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        revision = subprocess.run(describe, capture_output=True, text=True).stdout.strip()
-    except OSError:  # there is no git
-        revision = ""
     versions = {name: version(name) for name in PACKAGES}
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version()} | versions,
-        "revision": revision or "unknown",
+        "revision": _revision(),
     }
+
+
+@functools.cache
+def _revision() -> str:
+    """Of the code that this process has loaded."""
+    describe = ["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+    except OSError:  # there is no git
+        found = ""
+    return found or "unknown"
 
 
 def _processor() -> str:

@@ -6,7 +6,6 @@ import base64
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from xray.data_images import resize
@@ -92,6 +91,8 @@ def _learn_films(afar: np.ndarray) -> dict[str, np.ndarray]:
     spread = scale[: len(axes)] / np.sqrt(len(seen)) + 1e-6
     place = (seen - mean) @ axes.T
     rest = np.median(((seen - mean) ** 2).sum(1) - (place**2).sum(1))
+
+    from sklearn.linear_model import LogisticRegression  # a second to load, once a study
 
     moved = np.concatenate([_standard(move(afar, kind)) for kind in KINDS])
     kinds = np.repeat(np.arange(len(KINDS)), len(afar))

@@ -14,7 +14,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
 from xray import metrics, models, results
 from xray.files import UserError, shown
@@ -104,6 +103,8 @@ def with_weights(file: Path, seed=None, image_size=None) -> dict[str, Run]:
 
 def _area(run: Run) -> float:
     """Under the ROC on the validation images; 0 where they are of one class."""
+    from sklearn.metrics import roc_auc_score  # a second to load, for --model not needed
+
     labels = run.labels["validation"]
     return roc_auc_score(labels, run.logits["validation"]) if len(set(labels)) == 2 else 0.0
 

@@ -64,12 +64,12 @@ beyond: .venv/ready
 report: .venv/ready
 	$(BIN)/python scripts/report.py --results "$(RESULTS)" --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-# two processes side by side, each with whole files
+# two processes side by side, see tests/conftest.py
 test: .venv/ready
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" tests
 
 test-all: .venv/ready
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
 
 lint: .venv/ready
 	$(BIN)/python -m ruff format --check .

@@ -1,20 +1,19 @@
-"""For all tests: one thread, so that results are the same to the bit and forks are safe, and a
-cache of their own.
-"""
+"""For all tests: one thread, so that results are the same to the bit and forks are safe, a cache of
+their own, and what is made once a process."""
 
 import os
 import shutil
+import sys
+from pathlib import Path
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before anything loads torch
-
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
-
 # scripts find what they share beside them
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-import pytest  # noqa: E402
-import samples  # noqa: E402
+# what takes long to make; of two processes the first gets all tests that need it (see below)
+SHARED = ("full", "browser", "study", "whole")
 
 
 def pytest_configure(config):
@@ -23,12 +22,15 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    """Tests that share something stand together, at the start: processes side by side are dealt the
+    list in halves, and who is done takes from the end of another's."""
     import torch
 
     if not torch.cuda.is_available():
         on_gpu = [item for item in items if item.get_closest_marker("cuda")]
         config.hook.pytest_deselected(items=on_gpu)
         items[:] = [item for item in items if item not in on_gpu]
+    items.sort(key=lambda item: [name not in item.fixturenames for name in SHARED])
 
 
 @pytest.fixture(autouse=True)
@@ -51,36 +53,10 @@ def browser():
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
     """A folder of class folders: 24 small images, 14 of them to train on."""
+    from samples import class_folders
+
     splits = {"train": (5, 9), "validation": (2, 4), "test": (1, 3)}
-    return samples.class_folders(tmp_path_factory.mktemp("images"), splits)
-
-
-@pytest.fixture(scope="session")
-def whole(images, tmp_path_factory):
-    """arguments -> (records of a study that ran through, a cache that holds its images); each is
-    made once.
-    """
-    from commands import records, run_fork
-
-    made = {}
-
-    def get(arguments):
-        if arguments not in made:
-            folder = tmp_path_factory.mktemp("whole")
-            code, *said = run_fork(
-                "--data",
-                images,
-                *arguments,
-                "--out",
-                folder / "out",
-                cache=folder / "cache",
-                log=folder / "log",
-            )
-            assert code == 0, said
-            made[arguments] = records(folder / "out"), folder / "cache"
-        return made[arguments]
-
-    return get
+    return class_folders(tmp_path_factory.mktemp("images"), splits)
 
 
 @pytest.fixture(scope="session")

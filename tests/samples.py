@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -125,7 +126,6 @@ def dicom_file(
 ) -> bytes:
     """A DICOM file of (H, W) or (frames, H, W) values, 12 bits in 16, or floats; `content` stands
     in for the pixels, `fields` are set last."""
-    pydicom = pytest.importorskip("pydicom")
     file = pydicom.Dataset()
     file.file_meta = pydicom.dataset.FileMetaDataset()
     file.file_meta.TransferSyntaxUID = syntax or pydicom.uid.ExplicitVRLittleEndian

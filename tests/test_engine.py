@@ -1,31 +1,29 @@
 """The direct loop against hand-written arithmetic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from xray import engine, models
 from xray.data import Split
-from xray.specs import MODELS, ModelSpec
+from xray.specs import IMAGE_SIZE, MODELS, TABLE_3, ModelSpec, pixel_step
 
 SIZE = 8
 
 
-def split(n=10, seed=0):
-    generator = np.random.default_rng(seed)
-    labels = np.array([0, 1, 1] * n)[:n]
-    return Split(
-        generator.integers(0, 256, (n, 1, SIZE, SIZE), dtype=np.uint8),
-        labels,
-        [f"{i}.png" for i in range(n)],
-    )
+def split(n=10):
+    images = np.random.default_rng(0).integers(0, 256, (n, 1, SIZE, SIZE), dtype=np.uint8)
+    return Split(images, np.array([0, 1, 1] * n)[:n], [""] * n)
 
 
-def train(spec, data, validation=None, seed=0, history=None):
-    model = models.build(spec, SIZE, seed)
-    optimizer = engine.make_optimizer(model, spec)
-    parts = engine.place(data), engine.place(validation or data)
-    *_, history = engine.fit(model, optimizer, spec, *parts, seed, history)
+def train(spec, data, seed=0, step=1.0, start=None):
+    model = models.build(spec, data.images.shape[-1], seed)
+    model.load_state_dict(start or model.state_dict())
+    optimizer = engine.make_optimizer(model, spec, step)
+    part = engine.place(data)
+    *_, history = engine.fit(model, optimizer, spec, part, part, seed)
     return model, history
 
 
@@ -127,23 +125,6 @@ def test_every_epoch_sees_each_image_once_in_an_order_of_its_own():
     assert orders[0] == engine.batch_order(50, 0, 0).tolist()
 
 
-@pytest.mark.parametrize("name", ["17", "18", "19", "11", "26b", "7"])
-def test_interrupted_and_resumed_is_as_run_through(name):
-    data, spec = split(12), spec_like(name, epochs=4, batch_size=5)
-    whole, history = train(spec, data, seed=2)
-    model = models.build(spec, SIZE, 2)
-    optimizer = engine.make_optimizer(model, spec)
-    part = {key: [] for key in engine.HISTORY}
-    loop = engine.fit(model, optimizer, spec, engine.place(data), engine.place(data), 2, part)
-    next(loop), next(loop)
-    assert len(part["train_loss"]) == 2
-    for _ in engine.fit(model, optimizer, spec, engine.place(data), engine.place(data), 2, part):
-        pass
-    assert part == history
-    for a, b in zip(whole.parameters(), model.parameters()):
-        assert torch.equal(a, b)
-
-
 def test_models_learn_a_task_that_can_be_learned():
     data = split(60)
     data.images[data.labels == 1, :, :4] //= 4  # darker upper half
@@ -159,16 +140,6 @@ def test_pos_weight_is_negatives_over_positives_or_1():
     labels = torch.tensor([1.0, 1, 1, 0])
     assert engine.pos_weight(MODELS["14"], labels) == pytest.approx(1 / 3)
     assert engine.pos_weight(MODELS["0"], labels) == 1
-
-
-def test_a_run_that_patience_ended_is_not_taken_up_again():
-    """Without a rate nothing improves: the best epoch is the first."""
-    data, spec = split(12), spec_like("20", learning_rate=0.0, patience=2, epochs=9)
-    model, history = train(spec, data)
-    assert len(history["train_loss"]) == 3
-    parts = engine.place(data), engine.place(data)
-    again = engine.fit(model, engine.make_optimizer(model, spec), spec, *parts, 0, history)
-    assert list(again) == [] and len(history["train_loss"]) == 3
 
 
 def test_predictions_in_fp32_are_exact_and_the_precision_of_training_stays():
@@ -210,11 +181,117 @@ def test_the_rate_of_each_step_is_the_schedules():
     assert [rate for _, rate in rates] == pytest.approx([0.4 * factor for factor in expected])
 
 
-def test_patience_counts_from_the_lowest_validation_loss():
-    spec, losses = spec_like("26b", patience=2), [3.0, 1.0, 2.0]
-    history = {"validation_loss": losses}
-    assert engine.kept_epoch(spec, history) == 1 and not engine.is_over(spec, history)
-    history = {"validation_loss": [*losses, 1.5]}
-    assert engine.is_over(spec, history)
-    assert engine.kept_epoch(MODELS["26b"], history) == 3
-    assert not engine.is_over(MODELS["26b"], history)
+# ---- matched steps (specs.pixel_step)
+
+TIMES = 3  # a film of 8×8 has its pixels each 3×3 times in one of 24×24
+RATES = {"20": 1e-2, "24": 1e-2, "2": 1e-2, "17": 1e-3}
+
+
+def spread_out(weight):
+    """Weights of the small film -> those of the large one that give the same logit, shared out
+    among the copies.
+    """
+    image = weight.reshape(len(weight), SIZE, SIZE) / TIMES**2
+    return image.repeat_interleave(TIMES, 1).repeat_interleave(TIMES, 2).reshape(len(weight), -1)
+
+
+def gathered(weight):
+    """The sum over each pixel's copies: back from spread_out."""
+    return (
+        weight.reshape(len(weight), SIZE, TIMES, SIZE, TIMES).sum((2, 4)).reshape(len(weight), -1)
+    )
+
+
+def test_the_step_is_one_at_the_papers_size():
+    assert pixel_step(IMAGE_SIZE) == 1.0 and pixel_step(64) == 100.0
+    assert pixel_step(SIZE) / pixel_step(SIZE * TIMES) == pytest.approx(TIMES**2)
+
+
+@pytest.mark.parametrize("decay", [0, 0.5])
+@pytest.mark.parametrize("name", RATES)
+def test_a_small_film_learns_what_the_large_one_does_whose_pixels_are_each_repeated(name, decay):
+    spec = spec_like(name, learning_rate=RATES[name], epochs=3, batch_size=16, weight_decay=decay)
+    film = split(60)
+    repeated = replace(film, images=film.images.repeat(TIMES, 2).repeat(TIMES, 3))
+    start = models.build(spec, SIZE, seed=2).state_dict()
+    first = next(iter(start))
+    large, history = train(spec, repeated, start=start | {first: spread_out(start[first])})
+    small, matched = train(spec, film, step=TIMES**2, start=start)
+    for key, values in history.items():
+        assert matched[key] == pytest.approx(values, rel=1e-4, abs=1e-5), key
+    learned = small.state_dict()[first]
+    torch.testing.assert_close(learned, gathered(large.state_dict()[first]), rtol=1e-4, atol=1e-5)
+    assert (learned - start[first]).abs().max() > 1e-3
+    _, unmatched = train(spec, film, start=start)
+    assert unmatched["train_loss"] != pytest.approx(history["train_loss"], rel=1e-4)
+
+
+def test_a_cnns_classifier_alone_takes_it():
+    model = models.build(MODELS["26b"], 16)
+    groups = engine.make_optimizer(model, MODELS["26b"], 4.0).param_groups
+    (scaled,) = [group for group in groups if group["lr"] != MODELS["26b"].learning_rate]
+    assert (
+        scaled["params"] == [model.classifier[1].weight]
+        and scaled["lr"] == 4 * MODELS["26b"].learning_rate
+    )
+    assert all(group["lr"] * group["weight_decay"] == pytest.approx(1e-3) for group in groups)
+
+
+# ---- augmentation: what is drawn, and what that does to an image
+
+TUNED = TABLE_3["33"]
+STILL = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def changed(image, **values):
+    """An image (S, S) with one thing done to it, by its place in `draw`."""
+    names = ("right", "down", "angle", "scale", "contrast", "brightness", "flip")
+    drawn = torch.tensor([[values.get(name, still) for name, still in zip(names, STILL)]])
+    return engine.augmented(image.clone()[None, None], drawn)[0, 0]
+
+
+def picture():
+    return torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_draws_come_from_seed_and_epoch_alone_and_scale_with_the_strength():
+    first = engine.draw(TUNED, 50, 3, 7)
+    assert torch.equal(first, engine.draw(TUNED, 50, 3, 7))
+    assert not torch.equal(first, engine.draw(TUNED, 50, 3, 8))
+    assert not torch.equal(first, engine.draw(TUNED, 50, 4, 7))
+    half = engine.draw(replace(TUNED, augment=TUNED.augment / 2), 50, 3, 7)
+    assert torch.allclose(2 * half[:, :6], first[:, :6])
+
+
+def test_only_a_spec_that_says_so_mirrors_films_and_then_half_of_them():
+    assert (engine.draw(TUNED, 400, 0, 0)[:, 6] == 1).all()
+    flips = engine.draw(replace(TUNED, flip=True), 400, 0, 0)[:, 6]
+    assert 150 < (flips == -1).sum() < 250 and set(flips.tolist()) == {1, -1}
+
+
+def test_nothing_drawn_changes_nothing_and_a_flip_mirrors():
+    assert torch.allclose(changed(picture()), picture(), atol=1e-4)
+    assert torch.allclose(changed(picture(), flip=-1.0), picture().flip(1), atol=1e-4)
+
+
+@pytest.mark.parametrize("flip", [1.0, -1.0])
+def test_a_shift_moves_the_film_right_and_down_and_leaves_black_behind(flip):
+    moved = changed(picture(), right=0.25, down=0.5, flip=flip)  # 4 and 8 of 32 pixels
+    still = picture() if flip == 1 else picture().flip(1)
+    assert torch.allclose(moved[8:, 4:], still[:-8, :-4], atol=1e-4)
+    assert moved[:8].abs().max() < 1e-4 and moved[:, :4].abs().max() < 1e-4
+
+
+def test_a_quarter_turn_and_a_doubling_are_those():
+    assert torch.allclose(changed(picture(), angle=torch.pi / 2), picture().rot90(-1), atol=1e-4)
+    twice = changed(torch.nn.functional.pad(torch.ones(8, 8), (12,) * 4), scale=0.6931472)
+    assert twice.sum() == pytest.approx(256, rel=0.02)
+
+
+def test_contrast_and_brightness_change_the_spread_and_the_mean():
+    plain = 0.4 + 0.2 * picture()
+    assert changed(plain, contrast=0.5).std() == pytest.approx(1.5 * plain.std().item(), rel=1e-3)
+    assert changed(plain, contrast=0.5).mean() == pytest.approx(plain.mean().item(), rel=1e-3)
+    assert changed(plain, brightness=0.1).mean() == pytest.approx(plain.mean().item() + 0.1)
+    wild = changed(picture(), contrast=3.0, brightness=0.5)
+    assert wild.min() >= 0 and wild.max() <= 1

@@ -4,7 +4,7 @@ import subprocess
 
 import options
 import pytest
-from commands import ROOT, TINY, command, fails, record_files, script, train
+from commands import ROOT, TINY, command, fails, runs, script, train
 from samples import class_folders, encode, pixels
 
 from xray import data, jobs, report, results, study
@@ -74,7 +74,7 @@ def test_nothing_is_trained_before_all_is_read(images, tmp_path, monkeypatch, ca
     monkeypatch.setattr(data, "load", second_fails)
     assert train("--data", images, *CNN, "--out", tmp_path) == 2
     assert capsys.readouterr().err.startswith("error: owner/name: the Hub cannot be reached")
-    assert record_files(tmp_path) == {}
+    assert runs(tmp_path) == []
 
 
 def test_phantoms_have_a_folder_of_their_own(images, tmp_path, capsys):
@@ -101,7 +101,7 @@ def test_without_the_hub_a_study_of_the_projects_films(tmp_path):
     assert "cannot be reached" in said and "going on with the films" in said
     [name] = results.studies(tmp_path / "out" / "results")
     assert name.startswith("films-") and name.endswith("/given")
-    assert len(record_files(tmp_path / "out")) == 1
+    assert len(runs(tmp_path / "out")) == 1
 
 
 def test_larger_films_than_there_are_are_refused(tmp_path, capsys):

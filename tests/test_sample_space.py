@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from samples import noise_images
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from xray import engine, gram, sample_space
-from xray.engine import HISTORY, batch_order, pos_weight
+from xray.engine import HISTORY
 from xray.models import build
 from xray.sample_space import Net, train
 from xray.specs import KNOWN, LEARNING_RATE_SEARCH, MODELS, VARIANTS, trains_in_sample_space
@@ -37,42 +36,24 @@ def livelier(spec, epochs=4):
     return replace(spec, learning_rate=rate, epochs=epochs)
 
 
-def direct(net, images=IMAGES, labels=LABELS):
-    """The plain loop in float32: history, logits and model."""
-    pixels, truth = torch.from_numpy(images) / 255, torch.from_numpy(labels).float()
-    rows = {part: torch.from_numpy(np.asarray(index)) for part, index in net.index.items()}
-    spec, train, validation = net.spec, rows["train"], rows["validation"]
-    model = build(spec, images.shape[-1], net.seed)
-    optimizer = torch.optim.SGD(
-        model.parameters(), spec.learning_rate, weight_decay=spec.weight_decay
-    )
-    weight = torch.tensor(pos_weight(spec, truth[train]))
+def direct(net):
+    """The plain loop, which test_engine.py holds against its definition: history, logits, model."""
+    truth = torch.from_numpy(LABELS).float()
+    parts = {
+        part: (torch.from_numpy(IMAGES[rows]), truth[rows]) for part, rows in net.index.items()
+    }
+    model = build(net.spec, SIZE, net.seed)
+    optimizer = engine.make_optimizer(model, net.spec, net.pixel_step)
     history = {name: [] for name in HISTORY}
-    for epoch in range(spec.epochs):
-        loss_sum = correct = 0
-        for batch in train[batch_order(len(train), net.seed, epoch)].split(spec.batch_size):
-            logits = model(pixels[batch])
-            loss = binary_cross_entropy_with_logits(logits, truth[batch], pos_weight=weight)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.item() * len(batch)
-            correct += ((logits > 0) == (truth[batch] > 0)).sum().item()
-        with torch.no_grad():
-            logits = model(pixels[validation])
-        loss = binary_cross_entropy_with_logits(logits, truth[validation], pos_weight=weight).item()
-        accuracy = ((logits > 0) == (truth[validation] > 0)).float().mean().item()
-        values = loss_sum / len(train), correct / len(train), loss, accuracy
-        if not np.isfinite(values).all():
+    of_training = parts["train"], parts["validation"], net.seed
+    for _ in engine.fit(model, optimizer, net.spec, *of_training, history):
+        if not np.isfinite([values[-1] for values in history.values()]).all():
+            history = {name: values[:-1] for name, values in history.items()}
             break
-        for name, value in zip(HISTORY, values):
-            history[name].append(value)
-    with torch.no_grad():
-        return (
-            history,
-            {part: model(pixels[rows[part]]).numpy() for part in ("validation", "test")},
-            model,
-        )
+    logits = {
+        part: engine.predict(model, parts[part][0]).numpy() for part in ("validation", "test")
+    }
+    return history, logits, model
 
 
 def together(nets, **options):
@@ -160,8 +141,9 @@ def test_a_run_that_diverges_leaves_the_others_alone():
         same_history(result.history, expected, 1e-3)
     for net, result in zip(calm, results[len(wild) :]):
         (alone,) = together([net])
-        assert result.status == "finished" and result.history == alone.history
-        assert all(np.array_equal(result.logits[part], alone.logits[part]) for part in alone.logits)
+        assert result.status == "finished"
+        same_history(result.history, alone.history, 1e-5)
+        np.testing.assert_allclose(result.logits["test"], alone.logits["test"], 1e-5, 1e-6)
 
 
 def test_a_dead_net_stays_dead_and_without_its_last_relu_it_learns():
@@ -183,17 +165,14 @@ def test_a_dead_net_stays_dead_and_without_its_last_relu_it_learns():
 
 
 def test_the_pixel_step_is_each_nets_own():
-    spec = livelier(MODELS["27b"])
-    nets = [Net(spec, 2, make_split(), step, keep_weights=True) for step in (1.0, 4.0)]
+    nets = [
+        Net(replace(livelier(MODELS[name]), weight_decay=decay), 2, make_split(), step, True)
+        for name in ("20", "24", "2")
+        for decay in (0, 0.5)
+        for step in (1.0, 4.0)
+    ]
     for net, result in zip(nets, together(nets)):
-        model = build(spec, SIZE, 2)
-        images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS).float()
-        train, validation = (
-            (images[rows], labels[rows])
-            for rows in (net.index["train"].tolist(), net.index["validation"].tolist())
-        )
-        optimizer = engine.make_optimizer(model, spec, net.pixel_step)
-        *_, history = engine.fit(model, optimizer, spec, train, validation, 2)
+        history, _, model = direct(net)
         same_history(result.history, history, 1e-4)
         for name, tensor in model.state_dict().items():
             torch.testing.assert_close(result.weights[name], tensor, rtol=1e-3, atol=1e-5)

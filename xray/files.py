@@ -104,7 +104,7 @@ def unpacked(found: dict):
         return found
     try:
         content = zlib.decompress(base64.b85decode(found[kind]))
-    except zlib.error as error:
+    except (TypeError, zlib.error) as error:
         raise ValueError(error) from None
     columns = np.frombuffer(content, np.uint8).reshape(np.dtype(kind).itemsize, -1)
     return columns.T.copy().view(kind).ravel()

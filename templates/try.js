@@ -1,4 +1,4 @@
-// Try a film: three models answer on one film of 64×64 pixels, again after each stroke of a brush.
+// Try a film: models answer on one film of 64×64 pixels, again after each stroke of a brush.
 // Pixels are whole greys, 0-255, row by row; a model sees them divided by 255, as in training.
 const tryBox = document.querySelector(".try");
 if (tryBox) {
@@ -9,14 +9,14 @@ if (tryBox) {
   const floats = text => new Float32Array(bytes(text).buffer);
   const signed = value => value.toFixed(2).replace("-", "\u2212");
 
-  // ---- the three models: Float32Array of SIZE × SIZE in 0-1 -> logit
+  // ---- the models: Float32Array of SIZE × SIZE in 0-1 -> logit
 
   // Model 20 has no activation, so its two layers are one weight per pixel.
-  const linear = floats(given.linear.weights);
-  const linearLogit = film => film.reduce((sum, value, i) => sum + value * linear[i], given.linear.bias);
+  const linear = floats(given.models.linear.weights), bias = given.models.linear.bias;
+  const linearLogit = film => film.reduce((sum, value, i) => sum + value * linear[i], bias);
 
   // Logistic regression on the means of CELLS × CELLS squares, in greys; the last number is the bias.
-  const thumbnail = floats(given.thumbnail.weights);
+  const thumbnail = floats(given.models.thumbnail.weights);
   const CELLS = Math.sqrt(thumbnail.length - 1);
   const thumbnailLogit = film => {
     const side = SIZE / CELLS;
@@ -26,9 +26,15 @@ if (tryBox) {
     }, thumbnail[thumbnail.length - 1]);
   };
 
-  // TinyVGG, layer by layer. Values lie channel by channel, each row by row.
-  const tensors = Object.fromEntries(Object.entries(given.cnn.tensors).map(([name, text]) => [name, floats(text)]));
+  // Equal grey levels (xray/equalise.py): each pixel's rank, those of one grey in a scattered order.
+  function equalised(film) {
+    const result = new Float32Array(film.length);
+    const order = [...given.scattered].sort((one, other) => film[one] - film[other]);
+    order.forEach((pixel, rank) => { result[pixel] = Math.floor(rank * 256 / film.length) / 255; });
+    return result;
+  }
 
+  // TinyVGG, layer by layer. Values lie channel by channel, each row by row.
   function convolve(input, channels, size, weight, bias) {  // 3×3, padding 1
     const output = new Float32Array(bias.length * size * size);
     for (let filter = 0; filter < bias.length; filter++) {
@@ -59,7 +65,7 @@ if (tryBox) {
     });
   }
 
-  function cnnLogit(film) {
+  function cnnLogit(film, tensors) {
     let value = film, channels = 1, size = SIZE;
     for (const block of ["block_1", "block_2"]) {
       for (const layer of ["0", "2"]) {
@@ -75,11 +81,17 @@ if (tryBox) {
     return value.reduce((sum, one, i) => sum + one * weights[i], tensors["classifier.1.bias"][0]);
   }
 
-  const models = [
-    { ...given.linear, row: part("linear"), logit: linearLogit },
-    { ...given.cnn, row: part("cnn"), logit: cnnLogit },
-    { ...given.thumbnail, row: part("thumbnail"), logit: thumbnailLogit },
-  ];
+  function cnn({ tensors }) {
+    const found = Object.fromEntries(Object.entries(tensors).map(([name, text]) => [name, floats(text)]));
+    return film => cnnLogit(film, found);
+  }
+
+  const answering = { linear: linearLogit, cnn: cnn(given.models.cnn), thumbnail: thumbnailLogit };
+  if (given.models.equalised) {
+    const twin = cnn(given.models.equalised);
+    answering.equalised = film => twin(equalised(film));
+  }
+  const models = Object.entries(answering).map(([name, logit]) => ({ ...given.models[name], row: part(name), logit }));
 
   // ---- the film, the brush, the answers
 
@@ -109,7 +121,8 @@ if (tryBox) {
       cells.forEach((text, column) => { model.row.cells[column + 1].textContent = text; });
       Object.assign(model.row.dataset, { answer, logit: logits[i] });
     });
-    paint(view, i => [greys[i], greys[i], greys[i]]);
+    const seen = part("equal")?.checked ? equalised(film).map(value => 255 * value) : greys;
+    paint(view, i => [seen[i], seen[i], seen[i]]);
     const shares = linear.map((weight, i) => weight * (greys[i] - mean[i]) / 255);
     const most = shares.reduce((largest, share) => Math.max(largest, Math.abs(share)), 1e-9);
     paint(map, i => {
@@ -229,6 +242,8 @@ if (tryBox) {
     const donor = smaller(await pixelsOf(films.find(film => film.label !== mine).png));
     change(i => edge(i) ? donor[i] : greys[i]);
   });
+  part("darker").addEventListener("click", () => change(i => 0.8 * greys[i]));
+  part("equal")?.addEventListener("change", show);
   part("undo").addEventListener("click", () => {
     greys = earlier.pop();
     show();

@@ -9,16 +9,25 @@ import pytest
 from commands import ROOT
 from samples import encode, gray
 
-from xray import baselines, page, predict, predict_weights, report_films, report_try, study
+from xray import (
+    baselines,
+    equalise,
+    page,
+    predict,
+    predict_weights,
+    report_films,
+    report_try,
+    study,
+)
 
-MODELS = ("linear", "cnn", "thumbnail")
+MODELS = ("linear", "cnn", "equalised", "thumbnail")
 PRESSED = "[data-part=films] button:nth-child({})[aria-pressed=true]"
 
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory):
     """The page's file; the films to pick from, uint8 (12, 64, 64), and their labels; the mean film;
-    logits(pixels) -> what each of the three models says of films, (N, 3)."""
+    logits(pixels) -> what each of the models says of films, (N, 4)."""
     folder, results = tmp_path_factory.mktemp("try"), ROOT / "report" / "results"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XRAY_CACHE", str(folder / "cache"))
@@ -27,13 +36,15 @@ def box(tmp_path_factory):
     text = "# Try a film\n\nA picture.\n\n<!-- page: try -->\n"
     made = page.page(text, {}, {"try": item.html}, item.script)
     (folder / "index.html").write_text(made, encoding="utf-8")
-    linear, cnn, thumbnail, _ = report_try._parts(found)
+    nets, thumbnail, _ = report_try._parts(found)
     names = [path.rpartition("/")[2] for path in films.test.paths]
 
     def logits(pixels):
         means = baselines.thumbnail(pixels, report_try.CELLS)
-        nets = [predict_weights.load_weights(run) for run in (linear, cnn)]
-        of_nets = [predict.logits(net, pixels[:, None]) for net in nets]
+        of_nets = []
+        for name in MODELS[:-1]:
+            seen = equalise.as_seen(nets[name].spec, pixels[:, None])
+            of_nets.append(predict.logits(predict_weights.load_weights(nets[name]), seen))
         weights = thumbnail["weights"]
         return np.stack([*of_nets, means @ weights[:-1] + weights[-1]], axis=1)
 
@@ -95,6 +106,19 @@ def test_a_picture_of_ones_own_is_answered_nearly_so(tab, box, tmp_path):
     tab.locator("[data-part=name]", has_text="not").wait_for()
 
 
+def test_the_film_is_shown_as_it_is_or_equalised(tab, box):
+    def shown():
+        drawn = "canvas => [...canvas.getContext('2d').getImageData(0, 0, 64, 64).data]"
+        return np.array(tab.eval_on_selector("[data-part=film]", drawn)).reshape(64, 64, 4)[..., 0]
+
+    film = box.films(titles(tab))[0]
+    assert (shown() == film).all()
+    tab.check("[data-part=equal]")
+    assert (shown() == equalise.equalise(film)).all()
+    tab.uncheck("[data-part=equal]")
+    assert (shown() == film).all()
+
+
 def test_buttons_paint_and_undo_by_the_keyboard_alone(tab, box):
     def press(what: str):
         for _ in range(60):
@@ -117,6 +141,12 @@ def test_buttons_paint_and_undo_by_the_keyboard_alone(tab, box):
         press("[data-part=undo]")
         assert answers(tab) == whole and tab.is_disabled("[data-part=undo]")
         press("[data-part=films] button:nth-child(3)")
+    press("[data-part=darker]")
+    expected = box.logits((film * 0.8).round().astype(np.uint8)[None])[0]
+    np.testing.assert_allclose(answers(tab), expected, atol=1e-3)
+    moved = dict(zip(MODELS, np.abs(np.subtract(answers(tab), whole))))
+    assert moved["equalised"] < moved["cnn"] / 5
+    press("[data-part=undo]")
     press("[data-part=other-edge]")
     tab.wait_for_selector("[data-part=undo]:not([disabled])")
     assert answers(tab) != whole

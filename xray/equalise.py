@@ -5,6 +5,11 @@ import numpy as np
 AT_ONCE = 1 << 22  # pixels that are sorted together
 
 
+def scattered(pixels: int) -> np.ndarray:
+    """The order of the positions in which pixels of one grey are ranked."""
+    return np.random.default_rng(0).permutation(pixels)
+
+
 def equalise(images: np.ndarray) -> np.ndarray:
     """uint8 (..., S, S) -> uint8 alike, in which every film has the same histogram: of P pixels the
     one with rank r (from 0, darkest first) becomes r · 256 // P.
@@ -15,13 +20,13 @@ def equalise(images: np.ndarray) -> np.ndarray:
     """
     pixels = images.shape[-2] * images.shape[-1]
     flat = images.reshape(-1, pixels)
-    scattered = np.random.default_rng(0).permutation(pixels)
+    places = scattered(pixels)
     levels = (np.arange(pixels) * 256 // pixels).astype(np.uint8)
     made = np.empty_like(flat)
     for start in range(0, len(flat), max(1, AT_ONCE // pixels)):
         part = slice(start, start + max(1, AT_ONCE // pixels))
-        order = np.argsort(flat[part][:, scattered], axis=1, kind="stable")  # by rank: position
-        np.put_along_axis(made[part], scattered[order], levels[None], axis=1)
+        order = np.argsort(flat[part][:, places], axis=1, kind="stable")  # by rank: position
+        np.put_along_axis(made[part], places[order], levels[None], axis=1)
     return made.reshape(images.shape)
 
 

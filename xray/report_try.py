@@ -2,18 +2,20 @@
 picture that stands there without it.
 
 Everything is at 64×64, where the films that come with the project are. Weights are those of the
-record: model 20 as one weight a pixel, model 26b, and logistic regression on a thumbnail.
+record: model 20 as one weight a pixel, model 26b, its twin 40 on equalised films, and logistic
+regression on a thumbnail.
 """
 
 import base64
 import io
+from itertools import chain
 
 import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-from xray import baselines, changes, metrics, predict_weights, report_plots
+from xray import baselines, changes, equalise, metrics, predict_weights, report_plots, results
 from xray.items import Item, item
 from xray.page import TEMPLATES
 from xray.predict import logits
@@ -24,6 +26,13 @@ FILMS = 12  # in the row to pick from, half of each class
 MISSED = 2  # of each class, films that no run classified correctly
 CELLS = 16  # a side of the thumbnail, baselines.CURVE
 CLASSES = ("NORMAL", "PNEUMONIA")
+# rows of the page's table, in order: the model, its name; "equalised" where its weights are there
+ROWS = {
+    "linear": ("20", "Model 20, one weight a pixel"),
+    "cnn": ("26b", "Model 26b, TinyVGG"),
+    "equalised": ("40", "Model 40, as 26b but shown equal grey levels"),
+    "thumbnail": ("", "Baseline, 16×16 means"),
+}
 
 
 def png(film: np.ndarray) -> str:
@@ -76,41 +85,49 @@ def painted(film: np.ndarray, other: np.ndarray, mean: np.ndarray) -> dict[str, 
 
 
 def _parts(study: Study):
-    """The runs of 20 and 26b at 64×64 with weights, and the thumbnail's baseline; None where one
-    of them is not in the record."""
+    """Row of the page -> the run of its model at 64×64 whose weights are there; the thumbnail's
+    baseline; and the validation labels. None where one but model 40 is not in the record."""
     runs = {}
-    for run in study.runs:
-        if run.weights and run.image_size == SIZE and run.spec.id in ("20", "26b"):
+    for run in chain(study.runs, *study.beyond.values()):
+        if run.weights and run.image_size == SIZE and results.weights_path(run).is_file():
             runs.setdefault(run.spec.id, run)
+    nets = {row: runs[model] for row, (model, _) in ROWS.items() if model in runs}
     of_split = baselines.read(study.folder).get(study.split, {})
     found = of_split.get("baselines", {}).get(baselines.CURVE)
-    if len(runs) < 2 or found is None:
+    if "linear" not in nets or "cnn" not in nets or found is None:
         return None
-    return runs["20"], runs["26b"], found, of_split["labels"]["validation"]
+    return nets, found, of_split["labels"]["validation"]
 
 
-def _answering(name: str, temperature: float, threshold: float) -> dict:
-    """How the page turns a logit into a probability and an answer."""
-    limit = 1 / (1 + np.exp(-threshold / temperature))
-    words = {"name": name, "limit": f"{100 * limit:.0f} %"}
-    return words | {"temperature": temperature, "threshold": threshold}
+def _models(parts: tuple) -> dict[str, dict]:
+    """Row of the page -> how its logit comes about, and becomes a probability and an answer."""
+    nets, baseline, labels = parts
+    rules = {row: predict_weights.thresholds(run) for row, run in nets.items()}
+    settings = {row: (rule.temperature, rule.decision.logit) for row, rule in rules.items()}
+    settings["thumbnail"] = metrics.temperature(baseline["validation"], labels), 0.0
+    found = {}
+    for row in (row for row in ROWS if row in settings):
+        temperature, threshold = settings[row]
+        limit = 1 / (1 + np.exp(-threshold / temperature))
+        found[row] = {"name": ROWS[row][1], "limit": f"{100 * limit:.0f} %"}
+        found[row] |= {"temperature": temperature, "threshold": threshold}
+    weights, bias = one_weight_a_pixel(predict_weights.load_weights(nets["linear"]))
+    found["linear"] |= {"weights": as_text(weights), "bias": bias}
+    found["thumbnail"]["weights"] = as_text(baseline["weights"])
+    for row in set(nets) - {"linear"}:
+        tensors = predict_weights.load_weights(nets[row]).state_dict()
+        found[row]["tensors"] = {name: as_text(values) for name, values in tensors.items()}
+    return found
 
 
 def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
     """What templates/try.js reads. films: of the project; rows: of its test split, to pick from;
     missed: whether no run classified each of these correctly; parts: as `_parts` gives them."""
-    linear, cnn, baseline, validation_labels = parts
-    rules = [predict_weights.thresholds(run) for run in (linear, cnn)]
-    settings = [(rule.temperature, rule.decision.logit) for rule in rules]
-    settings.append((metrics.temperature(baseline["validation"], validation_labels), 0.0))
-    weights, bias = one_weight_a_pixel(predict_weights.load_weights(linear))
-    tensors = predict_weights.load_weights(cnn).state_dict()
-    names = ("Model 20, one weight a pixel", "Model 26b, TinyVGG", "Baseline, 16×16 means")
-    answering = [_answering(name, *setting) for name, setting in zip(names, settings)]
     width = round(changes.RING * SIZE)
     test = films.test
     return {
         "size": SIZE,
+        "scattered": equalise.scattered(SIZE * SIZE).tolist(),
         "mean": base64.b64encode(mean_film(films.train.images)).decode(),
         "lungs": [round(share * SIZE) for share in baselines.BOX],
         "inner": [width, SIZE - width, width, SIZE - width],
@@ -123,15 +140,13 @@ def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
             }
             for row, hopeless in zip(rows, missed)
         ],
-        "linear": answering[0] | {"weights": as_text(weights), "bias": bias},
-        "cnn": answering[1] | {"tensors": {name: as_text(one) for name, one in tensors.items()}},
-        "thumbnail": answering[2] | {"weights": as_text(baseline["weights"])},
+        "models": _models(parts),
     }
 
 
 def still(films, rows: list[int], parts: tuple):
     """The picture without the script: a film, painted three times, and what the models answer."""
-    linear, cnn, baseline, _ = parts
+    nets, baseline, _ = parts
     labels = films.test.labels
     other = next(row for row in rows if labels[row] != labels[rows[0]])
     first, second = films.test.images[rows[0], 0], films.test.images[other, 0]
@@ -139,8 +154,8 @@ def still(films, rows: list[int], parts: tuple):
     pixels = np.stack(list(shown.values()))
     means = baselines.thumbnail(pixels, CELLS)
     of_models = {
-        "20": logits(predict_weights.load_weights(linear), pixels[:, None]),
-        "26b": logits(predict_weights.load_weights(cnn), pixels[:, None]),
+        "20": logits(predict_weights.load_weights(nets["linear"]), pixels[:, None]),
+        "26b": logits(predict_weights.load_weights(nets["cnn"]), pixels[:, None]),
         "baseline": means @ baseline["weights"][:-1] + baseline["weights"][-1],
     }
     figure, axes = report_plots.panels(1, len(shown), 2.9)

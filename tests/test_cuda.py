@@ -114,7 +114,8 @@ def test_an_epoch_in_sample_space_asks_the_gpu_for_nothing(monkeypatch):
         gram, labels = (
             torch.zeros(shape, dtype=torch.float64, device="cuda") for shape in ((20, 20), 20)
         )
-        stack = sample_space.Stack(streams, gram, images, labels)
+        starts = sample_space.project_starts(sum(streams, []), images, "cuda")
+        stack = sample_space.Stack(streams, gram, SIZE, labels, starts)
         with Transfers() as transfers:
             history = stack.epoch(0)
     assert history.shape == (4, 8) and history.device.type == "cuda"

@@ -100,7 +100,7 @@ help:
 	@echo "make beyond    Table 3: what the paper left to others, on top of the study; a GPU does it in make all"
 	@echo "make test      the tests, in minutes    make test-all  the slow ones too, as CI does"
 	@echo "make lint      format and style, by ruff"
-	@echo "make bench     the measured ratios the README quotes"
+	@echo "make bench     how fast reading and training are here"
 	@echo "make clean     remove .venv and byte code; records, the report and the image cache stay"
 	@echo
 	@echo "variables, each may be left out:"

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""The ratios that the README quotes, each of two things measured in one run on one machine.
+"""How fast it is: ratios of two things measured in one run on one machine.
 
 python scripts/bench.py                      on phantoms, or --data FOLDER for a real source
-python scripts/bench.py --only space step    some of: read paper space step
+python scripts/bench.py --only space step    some of: read space step
 """
 
-import io
 import multiprocessing
 import os
 import tempfile
@@ -17,18 +16,15 @@ from pathlib import Path
 import options  # first: it says what the Python lacks
 
 # isort: split
-import datasets
 import numpy as np
 import torch
 from options import say
-from PIL import Image
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchvision.transforms.functional import rgb_to_grayscale
 
 from xray import data, engine, gram, machine, models, sample_space
 from xray.specs import MODELS, trains_in_sample_space
 
-MEASURED = ("read", "paper", "space", "step")
+MEASURED = ("read", "space", "step")
 
 
 def row(what: str, *figures: str) -> None:
@@ -72,7 +68,6 @@ def _spin() -> None:
 
 def first_of(split, n: int):
     """The first n images of a split, a third of them normal."""
-
     images = np.ascontiguousarray(split.images[:n])
     return data.Split(images, np.tile([0, 1, 1], n)[: len(images)], split.paths[:n])
 
@@ -93,7 +88,6 @@ def read(args) -> None:
 
 def eager_epoch(spec, batches, size: int, device: str) -> None:
     """The simplest loop over (images, labels): the loss read back at each step."""
-
     model = models.build(spec, size, 0, device)
     optimizer = engine.make_optimizer(model, spec)
     for images, labels in batches:
@@ -107,68 +101,15 @@ def eager_epoch(spec, batches, size: int, device: str) -> None:
 
 def our_epoch(spec, placed, size: int, device: str, precision: str = "fp32") -> None:
     """placed: engine.place of the training images. One image is predicted after the epoch."""
-
     model = models.build(spec, size, 0, device).to(memory_format=torch.channels_last)
     optimizer = engine.make_optimizer(model, spec)
     one = placed[0][:1], placed[1][:1]
     list(engine.fit(model, optimizer, replace(spec, epochs=1), placed, one, 0, None, precision))
 
 
-def papers_loader(split, batch_size: int):
-    """The paper's section 2.2 on JPEG files in RGB: set_format, map in batches of 32 to one channel
-    and to 0-1, DataLoader with shuffling."""
-    datasets.disable_progress_bars()
-
-    def jpeg(pixels):
-        stream = io.BytesIO()
-        Image.fromarray(np.repeat(pixels.transpose(1, 2, 0), 3, 2)).save(stream, "JPEG", quality=90)
-        return {"bytes": stream.getvalue(), "path": None}
-
-    features = datasets.Features({"image": datasets.Image(), "labels": datasets.Value("int64")})
-    content = {"image": [jpeg(film) for film in split.images], "labels": split.labels.tolist()}
-    table = datasets.Dataset.from_dict(content, features=features)
-    table.set_format("torch", columns=["image", "labels"], dtype=torch.float)
-    gray = table.map(
-        lambda batch: {"gray": [rgb_to_grayscale(film).numpy() for film in batch["image"]]},
-        batched=True,
-        batch_size=32,
-        remove_columns="image",
-    )
-    scaled = gray.map(
-        lambda batch: {"gray": [(film / 255).numpy() for film in batch["gray"]]},
-        batched=True,
-        batch_size=32,
-    )
-    scaled.set_format("torch", columns=["gray", "labels"], dtype=torch.float)
-    return torch.utils.data.DataLoader(scaled, batch_size=batch_size, shuffle=True)
-
-
-def paper(found, device: str, n: int = 96) -> None:
-    """An epoch by the paper's pipeline and by our plain loop, scaled up from n images."""
-    size, part = found.image_size, first_of(found.train, n)
-    scale = len(found.train.labels) / len(part.labels)
-    say(f"paper: an epoch at {size}×{size}, measured on {len(part.labels)} images")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HF_DATASETS_CACHE"] = folder
-        loader, placed = papers_loader(part, 32), engine.place(part, device)
-        for spec in (MODELS[name] for name in ("20", "21", "11")):
-
-            def papers(spec=spec):
-                pairs = ((batch["gray"], batch["labels"]) for batch in loader)
-                eager_epoch(spec, pairs, size, device)
-
-            slow = scale * shortest(papers, device, 1)
-            quick = scale * shortest(
-                lambda spec=spec: our_epoch(spec, placed, size, device), device, 2
-            )
-            what = f"model {spec.id} ({spec.family}): the paper's pipeline, ours"
-            row(what, f"{slow:.1f} s", f"{quick:.2f} s", f"{slow / quick:.0f} ×")
-
-
 def space(found, device: str) -> None:
     """K against a float32 product; the 22 models on an idle machine, beside a busy process, and
     against the plain loop."""
-
     n, size, side = len(found.labels), found.image_size, 4096
     say(f"space: {n:,} images at {size}×{size}")
     of_k, matrix = timed(lambda: gram.compute_gram(found.images, device))
@@ -203,7 +144,6 @@ def space(found, device: str) -> None:
 
 def step(found, device: str, size: int = 96) -> None:
     """A CNN's step against the simplest eager loop, and in bf16."""
-
     spec, count = MODELS["22b"], 8
     n = count * spec.batch_size
     pixels = np.random.default_rng(0).integers(0, 256, (n, 1, size, size), dtype=np.uint8)
@@ -221,7 +161,6 @@ def step(found, device: str, size: int = 96) -> None:
 
 
 def bench(args) -> None:
-
     device = machine.pick_device(args.device, say)
     machine.keep_freed_memory()
     name = torch.cuda.get_device_name(device) if device != "cpu" else "CPU"
@@ -230,13 +169,13 @@ def bench(args) -> None:
         read(args)
     args.data = args.data or "phantom"
     found = options.open_source(args)(args.image_size)
-    for name, measure in (("paper", paper), ("space", space), ("step", step)):
+    for name, measure in (("space", space), ("step", step)):
         if name in args.only:
             measure(found, device)
 
 
 def main(argv=None) -> None:
-    parser = options.parser("Measure what the README quotes.")
+    parser = options.parser("Measure how fast reading and training are.")
     options.add_source(parser)
     parser.add_argument("--image-size", type=options.count(4, 4096), default=640, metavar="S")
     parser.add_argument("--device", type=options.device, default="auto", metavar="NAME")

@@ -70,8 +70,8 @@ class Job:
 
 def cost(spec: ModelSpec, image_size: int) -> float:
     """How long a run takes beside others of its engine, in a unit of its own: the work is that of
-    the first convolution or layer on all pixels."""
-    filters = spec.hidden_units * (spec.kernel_size or 1) ** 2
+    the first convolution or layer on all pixels, 16 units at a time, as processors take them."""
+    filters = -(-spec.hidden_units // 16) * (spec.kernel_size or 1) ** 2
     return spec.epochs * image_size**2 * filters / 1e6
 
 

@@ -73,12 +73,6 @@ def own_films(args, name: str, facts: dict):
     at hand; where those in the box are the same, these stand in for them, which is said."""
     from xray import data
 
-    parser = options.parser("")
-    options.add_source(parser)
-
-    def opened(source, *words):
-        return options.open_source(parser.parse_args(["--data", source, *words]))
-
     def names(paths):
         return [path.rsplit("/", 1)[-1] for path in paths]
 
@@ -86,13 +80,13 @@ def own_films(args, name: str, facts: dict):
     def source():
         where = args.source or facts["source"]
         try:
-            load = opened(where, *facts.get("options", []))
+            load = options.reopened(where, facts.get("options", []))
             if load(8).fingerprint == facts["fingerprint"]:
                 return load
             why = f"{where}: not the films of {name}, or changed since"
         except data.DataError as error:
             why = str(error)
-        load = opened("films")
+        load = options.reopened("films", [])
         if args.source or names(load(8).paths) != names(facts["paths"]):
             raise data.DataError(f"{why}; name the study's films by --source")
         say(f"{why}; the films in the box are the same at 64×64 pixels, and stand in for them")

@@ -256,6 +256,13 @@ def open_source(args, alone: bool = True, bar=bar, whole: bool = False):
     return load
 
 
+def reopened(source: str, words):
+    """open_source of a source and of options as records keep them (data's facts)."""
+    made = parser("")
+    add_source(made)
+    return open_source(made.parse_args(["--data", source, *words]))
+
+
 def of_the_box(source: str) -> bool:
     """Whether a source names films that come with the project; a folder of that name wins."""
     return source in ("films", "films:elsewhere") and not Path(source).is_dir()

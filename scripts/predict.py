@@ -175,7 +175,7 @@ def work(args) -> None:
         names = ", ".join(shown(path) for path in files.passed_over[:3])
         names += ", …" if len(files.passed_over) > 3 else ""
         count = f"{len(files.passed_over):,} file{'s' * (len(files.passed_over) > 1)}"
-        print(f"note: passed over, no images: {count} ({names})", file=sys.stderr)
+        print(f"note: passed over, no films: {count} ({names})", file=sys.stderr)
     if not files.images and not args.export:
         if args.json:
             print_json({"error": "no image can be read", "failed": failed})

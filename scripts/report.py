@@ -40,13 +40,9 @@ def arguments(argv=None):
 
 def first_film(study, source: str):
     """The first training image of `source`, the study's data, uint8 (S, S), at the largest size."""
-    from xray import data
-    from xray.data_choices import Choices
-
     about = study.runs[0].data
-    size = max(run.image_size for run in study.runs)
-    choices = Choices.of(about.get("options", []))
-    found = data.load(source, size, bool(about["skipped"]), choices=choices)
+    words = [*about.get("options", []), *["--skip-unreadable"] * bool(about["skipped"])]
+    found = options.reopened(source, words)(max(run.image_size for run in study.runs))
     if found.fingerprint != about["fingerprint"]:
         fail(
             f"--data {source}: its fingerprint is {found.fingerprint[:16]}, the study's "

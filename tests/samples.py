@@ -1,6 +1,8 @@
 """Tiny synthetic images, class folders and parquet files to read."""
 
+import argparse
 import io
+import shlex
 import warnings
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pytest
 from PIL import Image
 
 from xray import data, data_images
-from xray.data_sources import DataError
+from xray.data_choices import Choices, DataError
 
 SPLITS = {"train": (3, 4), "validation": (2, 2), "test": (1, 2)}  # NORMAL, PNEUMONIA
 COUNT = 14
+ANY = Choices(split="image-0")
+TITLES = WELL, ILL = "NORMAL", "PNEUMONIA"
 
 
 def pixels(seed: int, height: int = 24, width: int | None = None) -> np.ndarray:
@@ -85,6 +89,31 @@ def class_folders(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA")) -> P
         folder.mkdir(parents=True, exist_ok=True)
         (folder / title).write_bytes(encoded)
     return root
+
+
+def films(folder: Path, names) -> Path:
+    """Files of these names, every image another."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encode(pixels(number)))
+    return folder
+
+
+def table(folder: Path, header: str, lines, name="labels.csv", eol="\n") -> Path:
+    (folder / name).write_bytes((eol.join([header, *lines]) + eol).encode())
+    return folder
+
+
+def said(text: str) -> Choices:
+    """What the options that a message offers say."""
+    from scripts import options
+
+    words = shlex.split(text)
+    start = next(at for at, word in enumerate(words) if word.startswith("--"))
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    options.add_choices(parser)
+    args, _ = parser.parse_known_args(words[start:])
+    return Choices(args.positive, args.negative, "image-0", args.label, args.image, args.patient)
 
 
 def parquet(

@@ -1,10 +1,12 @@
 """Which class is pneumonia is read from names that say it, else asked for."""
 
-import pytest
-from samples import SPLITS, class_folders, encode, error_of, load, parquet, pixels, rows
+import shlex
+from dataclasses import replace
 
-from xray.data_sources import Choices, DataError
-from xray.data_splits import class_of, in_words, label_mapping, means_healthy
+import pytest
+from samples import SPLITS, class_folders, encode, error_of, load, parquet, pixels, rows, said
+
+from xray.data_choices import Choices, DataError, class_of, in_words, label_mapping, means_healthy
 
 TOLD = [  # the healthy class, the other
     ("NORMAL", "PNEUMONIA"),
@@ -112,7 +114,7 @@ def test_classes_of_a_folder_joined_and_left_out(tmp_path):
     assert found.facts["counts"]["train"] == {"NORMAL": 3, "PNEUMONIA": 4}
     assert found.facts["options"] == ["--positive", "BACTERIA,VIRUS", "--negative", "NORMAL"]
     assert found.notes == ["9 images of other classes are left out: 9 of TB"]
-    assert Choices.of(found.facts["options"]) == choices
+    assert said(shlex.join(found.facts["options"])) == replace(choices, split="image-0")
     other = load(folder, tmp_path, choices=chosen("VIRUS", "NORMAL"))
     assert other.fingerprint != found.fingerprint and len(other.labels) == 15
 
@@ -223,3 +225,66 @@ def test_of_many_classes_left_out_the_rest_is_counted(tmp_path):
     note = load(tmp_path / "set", tmp_path, choices=choices).notes[0]
     assert note.startswith("47 images of other classes are left out: 3 of CLASS 22, 2 of CLASS")
     assert note.endswith("2 of CLASS 18, 6 of 3 others")
+
+
+def test_non_covid_beside_normal_is_not_offered_as_normal():
+    with pytest.raises(DataError) as caught:
+        label_mapping(["COVID-19", "NON-COVID", "NORMAL"])
+    assert "--negative NON-COVID" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ("Normal", "normal", "Pneumonia", "PNEUMONIA"),
+        ("Normal", "Lung Opacity", "Viral Pneumonia"),
+        ("Normal", "Pneumonia, bacterial", "Pneumonia, viral"),
+        ("NORMAL", "-1 bacterial", "-2 viral"),
+        ("Healthy", 'so-called "mild", 1', "it's severe"),
+        ("No Finding", "a,b", "c=d"),
+        ("sick", "ill"),
+        ("Pneumonia", "Covid"),
+        ("normal", "healthy", "Pneumonia"),
+        tuple(f"class {n}" for n in range(9)),
+        ("No Finding", "Pneumonia", *(f"class {n}" for n in range(9))),
+    ],
+)
+def test_options_that_are_offered_work(tmp_path, classes):
+    with pytest.raises(DataError) as caught:
+        label_mapping(list(classes))
+    choices = said(str(caught.value).split("say it with ")[1].split(" (a class named")[0])
+    mapping = label_mapping(list(classes), choices)
+    assert set(mapping.values()) == {0, 1}
+    assert all(not means_healthy(name) for name, label in mapping.items() if label) or (
+        len(classes) == 3
+    )
+    if len(classes) < 7:
+        assert set(mapping) == set(classes)
+    assert said(shlex.join(choices.options)) == choices
+
+
+@pytest.mark.parametrize(
+    "name, healthy",
+    [
+        ("no evidence of pneumonia", True),
+        ("pneumonia negative", True),
+        ("Pneumonia_No", True),
+        ("COVID-negative", True),
+        ("without pneumonia", True),
+        ("normal (no pneumonia)", True),
+        ("test-negative for pneumonia", True),
+        ("PCR-negative pneumonia", False),
+        ("Non-COVID pneumonia", False),
+        ("Culture-negative pneumonia", False),
+        ("non-bacterial pneumonia", False),
+        ("normal or pneumonia", False),
+        ("not healthy", False),
+        ("unhealthy", False),
+        ("un-healthy", False),
+        ("Nicht-COVID Pneumonie", False),
+        ("neumonía no COVID", False),
+        ("clear of nothing", True),
+    ],
+)
+def test_what_means_healthy(name, healthy):
+    assert means_healthy(name) == healthy

@@ -185,3 +185,24 @@ def test_a_user_id_without_a_name_reads_films(tmp_path):
     words = [sys.executable, "-c", code, str(tmp_path / "a.png")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "(8, 8)", done.stderr[-2000:]
+
+
+def test_a_tiff_whose_white_is_zero_is_inverted_in_16_bits_too():
+    from PIL import TiffImagePlugin
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0
+    stored = 65535 - pixels(3).astype(np.uint16) * 257
+    found = data_images.read(encode(Image.fromarray(stored), "TIFF", tiffinfo=tags)).pixels
+    assert np.abs(found.astype(int) - pixels(3)).max() <= 1
+
+
+def test_a_program_fault_is_not_called_a_damaged_image(monkeypatch):
+    """An import that fails inside of decoding (a user without a name: pytorch 140765)."""
+
+    def broken(*_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(data_images, "_gray", broken)
+    with pytest.raises(KeyError):
+        data_images.read(encode(np.zeros((8, 8, 3), np.uint8)))

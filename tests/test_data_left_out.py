@@ -3,9 +3,23 @@
 import numpy as np
 import pytest
 from commands import TINY, train
-from samples import COUNT, SPLITS, class_folders, encode, error_of, gray, load, parquet, pixels
+from samples import (
+    COUNT,
+    ILL,
+    SPLITS,
+    TITLES,
+    WELL,
+    class_folders,
+    encode,
+    error_of,
+    gray,
+    load,
+    parquet,
+    pixels,
+)
 
 from xray import data_images
+from xray.data_choices import Choices
 
 
 def put(path, content=b"x"):
@@ -127,3 +141,29 @@ def test_all_16_bits_are_divided_and_8_bits_left_alone(tmp_path):
     assert np.abs(found.images[row, 0] - full / 257).max() <= 0.5
     assert found.facts["bits"] == 16
     assert found.notes == ["Of images with 16 bits 16 are in use; 14 others have 8 bits"]
+
+
+def film12(seed):
+    return encode(pixels(seed).astype(np.uint16) * 16)
+
+
+def test_films_of_another_hospital_are_stretched_by_their_bits(tmp_path):
+    """The same films as 8 bits and as 12 in files of 16."""
+    for kind, make in (("eight", lambda n: encode(pixels(n))), ("twelve", film12)):
+        for n in range(8):
+            path = tmp_path / kind / (WELL, ILL)[n % 2] / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(make(n))
+    a, b = (load(tmp_path / kind, tmp_path, 24, whole=True).images for kind in ("eight", "twelve"))
+    assert np.abs(a.astype(int) - b).max() <= 70, (a.mean(), b.mean())  # not 16 times as dark
+
+
+def test_several_kinds_of_bits_are_said(tmp_path):
+    folder = tmp_path / "set"
+    for n in range(20):
+        wide = pixels(n).astype(np.uint16) * (16 if n < 10 else 256)
+        path = folder / TITLES[n % 2] / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(wide if n % 4 else pixels(n)))
+    [note] = load(folder, tmp_path, choices=Choices(), whole=True).notes
+    assert "of 12 bits" in note and "of 16 bits" in note and "5 others have 8 bits" in note

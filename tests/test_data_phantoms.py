@@ -48,7 +48,7 @@ def test_as_a_source(tmp_path):
     assert found.facts["splits"] == {"train": 14, "validation": 4, "test": 2}
     assert found.paths[0] == "phantom/train/NORMAL/0001.png" and len(set(found.paths)) == 20
     assert found.facts["patients"]["unnamed"] == 20
-    assert found.facts["audit"]["identical_pixels"]["groups"] == 0
+    assert found.facts["audit"]["identical_pixels"]["surplus"] == 0
     assert (found.images[0, 0] == data_phantoms.draw(0, False, 16)).all()
     assert (found.images[-1, 0] == data_phantoms.draw(19, True, 16)).all()
     other = data.load("phantom:20", 20, cache=tmp_path)

@@ -2,11 +2,28 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import COUNT, SPLITS, class_folders, encode, gray, load, parquet, pixels, rows
+from samples import (
+    ANY,
+    COUNT,
+    ILL,
+    SPLITS,
+    TITLES,
+    WELL,
+    class_folders,
+    encode,
+    error_of,
+    films,
+    gray,
+    load,
+    parquet,
+    pixels,
+    rows,
+)
 
 from xray import data_sources
 from xray.data_sources import HubUnreachable
@@ -162,3 +179,130 @@ def test_an_existing_folder_comes_before_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnreachable, match="cannot be reached .HF_HUB_OFFLINE is set"):
         data_sources.find("owner/other")
+
+
+def test_labels_come_from_inside_of_what_is_named(tmp_path):
+    """A project folder may be called pneumonia."""
+    folder = films(tmp_path / "pneumonia" / "films", ["healthy/a.png", "healthy/b.png"])
+    assert "no images in class folders" in error_of(tmp_path, folder, whole=True)
+    films(folder, ["sick/c.png"])
+    found = load(folder, tmp_path, whole=True)
+    assert found.facts["classes"] == {"HEALTHY": 0, "SICK": 1} and found.labels.tolist() == [
+        0,
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("source", ["~nosuchuser/films"])
+def test_a_home_that_is_not_known_is_told(tmp_path, source):
+    error_of(tmp_path, source)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "train/NORMAL/images/x.png",
+        "train/NORMAL/masks/x.png",
+        "train/NORMAL/Lung Masks/x.png",
+        "train/NORMAL/infection masks/x.png",
+        "train/NORMAL/LungMasks/x.png",
+        "train/lung-masks/x.png",
+        "ground truth masks/train/NORMAL/x.png",
+        "train/NORMAL/segmentation/x.png",
+        "train/NORMAL/IM-0001-0001_mask.png",
+        "train/NORMAL/IM-0001-0001_mask.jpg",
+        "train/NORMAL/Mask_IM-0001-0001.png",
+    ],
+)
+def test_masks_are_counted_and_are_no_films(tmp_path, place):
+    folder = class_folders(tmp_path / "set")
+    films(folder, [place])
+    found = load(folder, tmp_path)
+    if "images" in place:
+        assert len(found.paths) == 15
+    else:
+        assert len(found.paths) == 14
+        assert found.notes == ["1 masks and other drawings beside films are left out"]
+
+
+def test_images_and_masks_in_each_class(tmp_path):
+    """The COVID-19 Radiography Database."""
+    names = [
+        f"{title}/{kind}/{title}-{n}.png"
+        for title in TITLES
+        for kind in ("images", "masks")
+        for n in range(12)
+    ]
+    found = load(films(tmp_path / "set", names), tmp_path, choices=ANY)
+    assert Counter(found.table.title) == {WELL: 12, ILL: 12}
+
+
+@pytest.mark.parametrize("splits", [("train", "val", "test"), ("Training", "Valid", "Testing")])
+def test_class_above_split(tmp_path, splits):
+    names = [f"{title}/{split}/{n}.png" for title in TITLES for split in splits for n in range(4)]
+    found = load(films(tmp_path / "chest" / "set", names), tmp_path)
+    for split in SPLITS:
+        for row in found.index[split]:
+            title, folder, _ = found.paths[row].split("/")
+            assert data_sources.SPLIT_NAMES[folder.lower()] == split
+            assert found.labels[row] == TITLES.index(title)
+    assert len(found.paths) == 24
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("predictions.csv", "image,label\n" + "".join(f"{n}.png,{ILL}\n" for n in range(20))),
+        ("metadata.csv", "file_name,age\n0.png,3\n"),
+        ("train.csv", "file_name,class\n0.png,PNEUMONIA\n"),
+        ("scores.jsonl", '{"image": "0.png", "label": "PNEUMONIA"}\n'),
+        ("labels.tsv", "broken"),
+    ],
+)
+def test_class_folders_come_before_any_table_that_is_not_named(tmp_path, name, content):
+    folder = films(tmp_path / "set", [f"{TITLES[n % 2]}/{n}.png" for n in range(20)])
+    (folder / name).write_text(content)
+    found = load(folder, tmp_path, choices=ANY)
+    assert [int(path.startswith(ILL)) for path in found.paths] == found.labels.tolist()
+    assert "1 tables (class folders say the classes) are left out" in found.notes
+
+
+def test_splits_and_masks_are_never_classes(tmp_path):
+    for names in (
+        ["train/a.png", "val/b.png", "test/c.png"],
+        ["images/a.png", "masks/a.png"],
+        ["train/a.png", "masks/b.png"],
+    ):
+        films(tmp_path / "set", names)
+        text = error_of(tmp_path, tmp_path / "set", choices=ANY)
+        assert "--positive" not in text and "--negative" not in text, text
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    folder, scandir = class_folders(tmp_path / "set"), os.scandir
+
+    def refuse(path):
+        if str(path).endswith("PNEUMONIA"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    text = error_of(tmp_path, folder)
+    assert "PNEUMONIA: cannot be read (Permission denied)" in text
+
+
+def test_the_films_that_come_with_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = load("films", tmp_path, 64)
+    assert found.facts["kind"] == "films" and found.name == "films"
+    assert found.facts["splits"] == {"train": 4077, "validation": 1165, "test": 582}
+    assert "64×64 copies that come with the project" in found.notes[0]
+    assert data_sources.licence("films").startswith("CC BY 4.0")
+    other = load("films:elsewhere", tmp_path, 64, whole=True)
+    assert len(other.paths) == 1000 and other.labels.sum() == 500
+    assert list(other.table.columns[-5:]) == ["age", "sex", "view", "findings", "chexnet_pneumonia"]
+    class_folders(tmp_path / "films")
+    mine = load("films", tmp_path)
+    assert len(mine.paths) == 14 and mine.facts["kind"] == "folders"
+    assert "not the project's own films" in mine.notes[-1]

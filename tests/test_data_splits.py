@@ -1,13 +1,15 @@
 """Splits that a source lacks are made when asked for."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 from commands import TINY, train
-from samples import class_folders, error_of, load, parquet, pixels
+from samples import ILL, WELL, class_folders, error_of, films, load, parquet, pixels
 from samples import encode as as_png
 
-from xray import results, study
-from xray.data_sources import Choices
+from xray import data_splits, results, study
+from xray.data_choices import Choices, DataError
 from xray.data_splits import patient
 from xray.paper import SPLIT_SIZES
 
@@ -139,3 +141,39 @@ def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):
     assert "--split patient --split-seed 3" in study.command(read.runs, ["21"])
     [run] = results.load(out / "results")
     assert run.split == "given" and len(run.labels["validation"]) == round(32 * 0.2222)
+
+
+def test_films_of_version_3_keep_their_patients_together(tmp_path):
+    folder = tmp_path / "set"
+    for number in range(30):
+        for shot in range(1, 3):
+            for title, start in ((WELL, "NORMAL"), (ILL, ("BACTERIA", "VIRUS")[number % 2])):
+                films(folder / title, [f"{start}-{7000 + number}-{shot:04d}.jpeg"])
+    found = load(folder, tmp_path, choices=Choices(split="patient-0"))
+    seen = defaultdict(set)
+    for split, rows in found.index.items():
+        for row in rows:
+            seen[found.paths[row].rsplit("-", 1)[0]].add(split)
+    assert len(seen) == 60 and all(len(splits) == 1 for splits in seen.values())
+    assert found.facts["patients"]["unnamed"] == 0
+
+
+def test_patients_not_known_are_not_counted_as_none_shared(tmp_path):
+    folder = class_folders(tmp_path / "set")
+    for path in folder.rglob("*.png"):
+        path.rename(path.with_name(f"film-{path.stem[-3:]}{len(path.stem)}.png"))
+    found = load(folder, tmp_path)
+    overlap = found.facts["patients"]["overlap"]["test in train"]["all"]
+    assert overlap == {"images": 3, "known": 0, "shared": None, "patients": None}
+    assert found.facts["taken"][-1].startswith("patients: not known")
+    with pytest.raises(DataError, match="no image's patient is known; --split image"):
+        data_splits.resplit(found, "patient", 0)
+
+
+def test_one_class_does_not_block_the_other():
+    labels = np.array([0] * 5 + [0] + [1] * 5)
+    who = ["a"] * 5 + [None] * 6
+    room = np.array([[3, 3], [2, 1], [1, 1]])
+    for seed in range(20):
+        owner = data_splits.deal(who, labels, room, "patient", seed)
+        assert np.bincount(owner[labels == 1], minlength=3).tolist() == [3, 1, 1]

@@ -213,12 +213,6 @@ def test_scores_count_patients_not_films():
     assert threshold["accuracy"][0] == np.mean((logits > 0.5) == labels)
 
 
-def test_pairs_within_patients():
-    logits, labels = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.array([1, 0, 1, 0, 1])
-    share, patients = external.within_patients(logits, labels, ["a", "a", "b", "b", "c"])
-    assert (share, patients) == (0.75, 2)
-
-
 def test_the_brier_score_is_of_the_probability_that_is_printed():
     logits, labels = np.array([4.0, -4.0, 2.0]), np.array([1, 0, 0])
     printed = 1 / (1 + np.exp(-logits / 2.5))

@@ -175,7 +175,7 @@ def test_what_dicom_says_it_is_decides_and_any_overrides_with_a_warning(study, t
     assert code == 2 and "chest: probability" in out and "knee: probability" not in out
     note, line = sorted(err.splitlines(), reverse=True)
     assert line.endswith("knee: no frontal chest film by its tags (Modality MR)")
-    assert note == f"note: passed over, no images: 1 file ({tmp_path / 'notes'})"
+    assert note == f"note: passed over, no films: 1 file ({tmp_path / 'notes'})"
     code, out, err = call(capsys, *words, "--any", tmp_path)
     assert code == 0 and err.startswith("note: passed over")
     assert "warning: no frontal chest film by its tags (Modality MR), read since --any is" in out

@@ -20,30 +20,28 @@ facts, JSON-able, always of the given split:
     notes       what was left out, made or stretched in reading it, a sentence each
     splits      {"train": N, ...}      counts {"train": {"NORMAL": n, "PNEUMONIA": n}, ...}
     paths, labels ("0110..."), both in canonical order
-    digests     {"bytes", "pixels"}: 12 hex digits of the sha256 of each film's file and of its gray
-                pixels at its own size, one after another in canonical order
+    digests     {"bytes", "pixels"}: the first 6 bytes of the sha256 of each film's file and of its
+                gray pixels at its own size, in canonical order, as base64
     sample      the first training image before any change: path, mode, width, height, label
     sizes, modes  {"640x640": n}, {"RGB": n}: images before any change
     skipped     paths of unreadable images that were left out
     audit       missing (rows without an image, count), unreadable [paths], reasons [texts],
                 identical_bytes and identical_pixels (data_splits.copies; the latter at the source's
-                own resolution), conflicting_labels (groups of pixel-identical images that differ
-                in label, [["split: path", ...], ...])
+                own resolution)
     patients    data_splits.patients
     patient_numbers  of each image, where a table tells patients (data_splits.numbered)
 """
 
+import base64
 import errno
 import hashlib
 import json
 import os
 import shutil
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -51,22 +49,24 @@ import numpy as np
 import pandas as pd
 
 from xray import data_images, data_splits, files
-from xray.data_sources import (
+from xray.data_choices import (
     NO_CHOICES,
     SPLITS,
     Choices,
     DataError,
-    HubUnreachable,  # noqa: F401  (also of this module's interface)
-    Source,
-    find,
-    named,
-    shown,
+    in_words,
+    label_mapping,
+    listed,
 )
-from xray.data_splits import CLASSES, given_index, resplit  # noqa: F401  (likewise)
+from xray.data_choices import HubUnreachable as HubUnreachable
+from xray.data_sources import Source, find
+from xray.data_splits import CLASSES, given_index
+from xray.data_splits import resplit as resplit
+from xray.files import shown
 
 FORMAT = 5  # of the cache
 THREADS = 2
-DIGITS = 12  # of a digest that are kept
+DIGITS = 12  # of a digest that are kept, in hexadecimal
 
 
 @dataclass
@@ -139,21 +139,22 @@ def load(
     and choices.split is empty; and where the source does not exist, is not laid out as described,
     has not two classes that can be told, or has unreadable images and they are not to be skipped.
     """
-    if image_size < 1:
-        raise DataError(f"image size {image_size} does not fit: it must be positive")
+    try:
+        return _load(source, image_size, skip_unreadable, cache, progress, choices, whole)
+    except DataError as error:
+        raise type(error)(f"{shown(source).strip() or 'no name'}: {error}") from None
+
+
+def _load(source, size, skip_unreadable, cache, progress, choices, whole) -> Data:
+    if size < 1:
+        raise DataError(f"image size {size} does not fit: it must be positive")
     found = find(source, choices)
-    with named(source):
-        return _load(found, source, image_size, skip_unreadable, cache, progress, choices, whole)
-
-
-def _load(found, source, size, skip_unreadable, cache, progress, choices, whole) -> Data:
     if found.missing and not skip_unreadable:
-        listed = ", ".join(map(shown, found.missing[:6]))
         raise DataError(
-            f"{len(found.missing)} of its files are missing ({listed}); fetch them, or go on "
-            "without them with --skip-unreadable"
+            f"{len(found.missing)} of its files are missing ({listed(found.missing)}); fetch them, "
+            "or go on without them with --skip-unreadable"
         )
-    mapping = data_splits.label_mapping(found.classes, choices)
+    mapping = label_mapping(found.classes, choices)
     films, made, notes, left = data_splits.prepare(found, mapping, choices.split, whole)
     if whole:
         films = films.assign(split="all")
@@ -163,13 +164,11 @@ def _load(found, source, size, skip_unreadable, cache, progress, choices, whole)
     pixels, decoded = _decoded(place, found, films, order, size, progress)
     good = (decoded.reason == "").to_numpy()
     if not good.all() and not skip_unreadable:
-        raise DataError(_list_unreadable(list(films.path[~good]), list(decoded.reason[~good])))
+        raise DataError(_unreadable(films.path[~good], decoded.reason[~good]))
     left = +(found.left_out + left)
     if found.missing:
-        listed = ", ".join(map(shown, found.missing[:20]))
-        left[f"files that are missing: {listed}"] = len(found.missing)
-    facts = _facts(found, films, decoded, mapping)
-    facts |= {
+        left[f"files that are missing: {listed(found.missing, 20)}"] = len(found.missing)
+    facts = {
         "name": found.name,
         "source": shown(source),
         "kind": found.kind,
@@ -179,7 +178,8 @@ def _load(found, source, size, skip_unreadable, cache, progress, choices, whole)
         "made": made,
         "left_out": {what.partition(":")[0]: count for what, count in left.items()},
     }
-    facts["taken"] = _taken(found, facts)
+    facts = _facts(found, films, decoded) | facts
+    facts["taken"] = _taken(found.taken, facts)
     facts["notes"] = [_left_out(what, count) for what, count in left.items()]
     facts["notes"] += [*notes, *_notes_of(decoded[good], facts["bits"])]
     notes = [*facts["notes"], *found.notes, *_check(facts)]
@@ -208,9 +208,13 @@ def _left_out(what: str, count: int) -> str:
     return f"{count:,} {what} are left out{colon}{which}"
 
 
-def sample_image(data: Data) -> np.ndarray:
-    """The given split's first training image, uint8 (S, S), which facts["sample"] describes."""
-    return np.array(data.images[0, 0])
+def _unreadable(paths, reasons) -> str:
+    first = [f"{shown(path)} ({reason})" for path, reason in zip(paths.head(20), reasons)]
+    more = f"; and {len(paths) - 20} more" * (len(paths) > 20)
+    return (
+        f"{len(paths)} unreadable image{'s' * (len(paths) > 1)}: {'; '.join(first)}{more}. "
+        "Mend or remove them, or leave them out with --skip-unreadable"
+    )
 
 
 # ---- decoding, once
@@ -224,26 +228,21 @@ def _decoded(folder, source, films, order, size, progress) -> tuple[np.ndarray, 
     place = folder / hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
     if kept := _kept(place, size):
         return kept
-    with _writing_errors(folder), files.lock(place.with_suffix(".lock")):
-        if kept := _kept(place, size):  # another process may have built it meanwhile
-            return kept
-        writing = folder / f".writing-{place.name}"  # ours alone while the lock is
-        for old in folder.glob(".writing-*"):  # a killed process may have left more
-            if old == writing or time.time() - old.stat().st_mtime > 86_400:
-                shutil.rmtree(old)
-        shutil.rmtree(place, ignore_errors=True)
-        writing.mkdir(parents=True)
-        try:
-            _build(writing, source, films, order, size, progress)
-            os.replace(writing, place)
-        finally:
-            shutil.rmtree(writing, ignore_errors=True)
-        if kept := _kept(place, size):
-            return kept
-        raise DataError(
-            f"{shown(folder)}: what is written there comes back changed; set XRAY_CACHE to another "
-            "folder"
-        )
+    why = "what is written there comes back changed"
+    try:
+        with files.lock(place.with_suffix(".lock")):
+            if kept := _kept(place, size):  # another process may have built it meanwhile
+                return kept
+            files.clear_leftovers(folder)
+            shutil.rmtree(place, ignore_errors=True)
+            with files.writing(place) as writing:
+                writing.mkdir()
+                _build(writing, source, films, order, size, progress)
+            if kept := _kept(place, size):
+                return kept
+    except OSError as error:
+        why = f"the cache cannot be written ({error.strerror or error}); free some space there"
+    raise DataError(f"{shown(folder)}: {why}, or set XRAY_CACHE to another folder")
 
 
 def _kept(place: Path, size: int) -> tuple[np.ndarray, pd.DataFrame] | None:
@@ -259,18 +258,6 @@ def _kept(place: Path, size: int) -> tuple[np.ndarray, pd.DataFrame] | None:
         return np.memmap(place / "pixels.u8", np.uint8, "c", shape=shape), decoded
     except (OSError, ValueError, AttributeError, TypeError):
         return None
-
-
-@contextmanager
-def _writing_errors(folder: Path):
-    """Turns the errors of writing into one DataError."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{shown(folder)}: the cache cannot be written ({error.strerror or error}); free some "
-            "space there, or set XRAY_CACHE to another folder"
-        ) from None
 
 
 def _build(place: Path, source: Source, films, order, size, progress) -> None:
@@ -333,23 +320,22 @@ def _bits(highest) -> int:
 # ---- what is known of it
 
 
-def _facts(found: Source, films, decoded, mapping) -> dict:
+def _facts(found: Source, films: pd.DataFrame, decoded: pd.DataFrame) -> dict:
     """The facts that come from the films, of which the readable ones count."""
     good = (decoded.reason == "").to_numpy()
-    bad, films_, seen = films[~good], films[good], decoded[good]
-    labels, paths = films_.label.to_numpy(), list(films_.path)
+    bad, films, seen = list(films.path[~good]), films[good], decoded[good]
+    labels, paths = films.label.to_numpy(), list(films.path)
     splits = ["all"] if (films.split == "all").all() else SPLITS
-    index = {split: np.flatnonzero(films_.split == split) for split in splits}
+    index = {split: np.flatnonzero(films.split == split) for split in splits}
     fingerprint = hashlib.sha256()
-    for row in zip(films_.split, paths, labels.tolist(), seen.bytes):
+    for row in zip(films.split, paths, labels.tolist(), seen.bytes):
         fingerprint.update(json.dumps(row).encode())
-    numbers = data_splits.numbered(list(films_.patient))
+    numbers = data_splits.numbered(list(films.patient))
     if numbers:  # other patients, other splits by patient
         fingerprint.update(json.dumps(numbers).encode())
-    same_pixels = data_splits.copies(list(seen.pixels), paths, labels, index)
     sizes = seen.width.astype(str) + "x" + seen.height.astype(str)
     sample = None
-    if len(films_):
+    if paths:
         first = seen.iloc[0]
         sample = {"path": paths[0], "mode": first["mode"], "width": int(first.width)}
         sample |= {"height": int(first.height), "label": int(labels[0])}
@@ -364,28 +350,28 @@ def _facts(found: Source, films, decoded, mapping) -> dict:
         "sample": sample,
         "sizes": dict(Counter(sizes).most_common()),
         "modes": dict(Counter(seen["mode"]).most_common()),
-        "skipped": list(bad.path),
+        "skipped": bad,
         "audit": {
             "missing": int((decoded.reason == data_images.MISSING).sum()),
-            "unreadable": list(bad.path),
+            "unreadable": bad,
             "reasons": list(decoded.reason[~good]),
             "identical_bytes": data_splits.copies(list(seen.bytes), paths, labels, index),
-            "identical_pixels": same_pixels,
-            "conflicting_labels": same_pixels["conflicting_examples"],
+            "identical_pixels": data_splits.copies(list(seen.pixels), paths, labels, index),
         },
         "patients": data_splits.patients(paths, labels, index, numbers),
         "patient_numbers": numbers,
         "paths": paths,
         "labels": "".join(map(str, labels.tolist())),
         "digests": {
-            name: "".join(digest[:DIGITS] for digest in seen[name]) for name in ("bytes", "pixels")
+            kind: base64.b64encode(bytes.fromhex("".join(seen[kind].str[:DIGITS]))).decode()
+            for kind in ("bytes", "pixels")
         },
     }
 
 
-def _taken(found: Source, facts: dict) -> list[str]:
+def _taken(taken: dict[str, str], facts: dict) -> list[str]:
     """What was taken for what, a short line each."""
-    taken, patients, made = found.taken, facts["patients"], facts["made"]
+    patients, made = facts["patients"], facts["made"]
     counts = ", ".join(f"{name} {count:,}" for name, count in facts["splits"].items())
     how = taken.get("splits", "all images")
     if made:
@@ -397,7 +383,7 @@ def _taken(found: Source, facts: dict) -> list[str]:
         whence += ["file names"] if known > patients.get("told", 0) else []
         who = f"known of {known:,} of {images:,} images, by {' and '.join(whence)}"
     lines = [f"{name}: {taken[name]}" for name in ("images", "labels") if name in taken]
-    lines.append(f"classes: {data_splits.in_words(facts['classes'])}")
+    lines.append(f"classes: {in_words(facts['classes'])}")
     return [*lines, f"splits: {how}: {counts}", f"patients: {who}"]
 
 
@@ -441,13 +427,3 @@ def _table(films: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
         table[name] = seen[name].str[:DIGITS]
     ours = {*table, "readings", "counted"}
     return table.join(films[[name for name in films if name not in ours]])
-
-
-def _list_unreadable(paths, reasons) -> str:
-    first = list(zip(paths, reasons))[:20]
-    listed = "; ".join(f"{shown(path)} ({reason})" for path, reason in first)
-    more = f"; and {len(paths) - 20} more" if len(paths) > 20 else ""
-    return (
-        f"{len(paths)} unreadable image{'s' * (len(paths) > 1)}: {listed}{more}. "
-        "Mend or remove them, or leave them out with --skip-unreadable"
-    )

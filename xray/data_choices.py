@@ -6,7 +6,7 @@ import io
 import re
 import shlex
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
 SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
 SEVERAL = "|"  # stands between the classes of an image that has several
+NONE_OF = "none of "  # begins the class of an image of which all columns of classes are 0
 
 
 class DataError(UserError):
@@ -52,9 +53,26 @@ def join_names(names) -> str:
     return stream.getvalue()
 
 
-def option(name: str, value: str) -> list[str]:
-    """An option as words of a command; shlex.join makes a line of them that works when pasted."""
-    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+def option_words(said: dict[str, str]) -> list[str]:
+    """Options, those that say something, as the words of a command."""
+    words = []
+    for name, value in said.items():
+        if value:
+            words += [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+    return words
+
+
+def offer(**said) -> str:
+    """Options as a line that works when pasted; a list of names as split_names reads it."""
+    texts = {name: v if isinstance(v, str) else join_names(v) for name, v in said.items()}
+    return shown(shlex.join(option_words(texts)))
+
+
+def listed(names, most: int = 6) -> str:
+    """The first few names, for a message."""
+    names = list(names)
+    more = f" and {len(names) - most:,} more" * (len(names) > most)
+    return (", ".join(map(shown, names[:most])) or "none") + more
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,6 @@ class Choices:
     split: "image-<seed>" or "patient-<seed>", how splits that are missing are made.
     label, image, patient: the columns that hold them; several columns of 0 and 1 as label are the
         classes themselves.
-    keep: columns that a record of films may keep beside those that it needs.
     """
 
     positive: tuple[str, ...] = ()
@@ -74,30 +91,20 @@ class Choices:
     label: str = ""
     image: str = ""
     patient: str = ""
-    keep: tuple[str, ...] = ()
 
     @property
     def options(self) -> list[str]:
         """The same as options of scripts/train.py, a word each."""
-        words = []
-        for name in ("positive", "negative"):
-            words += option(name, join_names(getattr(self, name))) if getattr(self, name) else []
-        for name in ("label", "image", "patient"):
-            words += option(name, getattr(self, name)) if getattr(self, name) else []
-        protocol, _, seed = self.split.partition("-")
-        return words + (["--split", protocol, "--split-seed", seed] if self.split else [])
-
-    @staticmethod
-    def of(options: list[str]) -> "Choices":
-        """What `options` gave."""
-        told, words = {}, list(options)
-        while words:
-            name, equals, value = words.pop(0).removeprefix("--").partition("=")
-            told[name] = value if equals else words.pop(0)
-        split = f"{told['split']}-{told['split-seed']}" if "split" in told else ""
-        names = (split_names(told.get(name, "")) for name in ("positive", "negative"))
-        columns = (told.get(name, "") for name in ("label", "image", "patient"))
-        return Choices(*names, split, *columns)
+        said = {
+            "positive": join_names(self.positive),
+            "negative": join_names(self.negative),
+            "label": self.label,
+            "image": self.image,
+            "patient": self.patient,
+        }
+        if self.split:
+            said["split"], _, said["split-seed"] = self.split.partition("-")
+        return option_words(said)
 
 
 NO_CHOICES = Choices()
@@ -199,56 +206,50 @@ def label_mapping(classes: list[str], choices: Choices = NO_CHOICES) -> dict[str
     healthy = [name for name in classes if means_healthy(name)]
     if len(classes) == 2 and len(healthy) == 1:
         return {name: int(name not in healthy) for name in classes}
-    named = ", ".join(shown(name) for name in classes[:6]) or "none"
-    named += f" and {len(classes) - 6} more" * (len(classes) > 6)
+    what = f"two classes are needed; it has {len(classes)}: {listed(classes)}"
     if len(classes) < 2:
-        raise DataError(
-            f"two classes are needed, NORMAL and PNEUMONIA; it has {len(classes)}: {named}"
-        )
-    what = f"two classes are needed; it has {len(classes)}: {named}"
+        raise DataError(what)
     if len(classes) == 2:
-        what = f"which of the classes {named} is pneumonia cannot be told from their names"
+        what = (
+            f"which of the classes {listed(classes)} is pneumonia cannot be told from their names"
+        )
     raise DataError(
-        f"{what}; say it with {shown(_offered(classes, healthy))} (a class named "
-        "in neither is left out)"
+        f"{what}; say it with {offered(classes)} (a class named in neither is left out)"
     )
 
 
-def _offered(classes: list[str], healthy: list[str]) -> str:
-    """Options that work for these classes, as a line of a command."""
+def offered(classes: list[str]) -> str:
+    """Options that work for these classes, two at least."""
     words = {name: set(re.findall(r"[^\W\d_]+", _plain(name))) for name in classes}
+    none = [name for name in classes if name.startswith(NONE_OF)]
+    healthy = [name for name in classes if means_healthy(name)] or none
     # beside a plain NORMAL, what is healthy for it lacks one thing may be ill of another
     negative = [name for name in healthy if words[name] & HEALTHY] or healthy
-    positive = [name for name in classes if name not in healthy]
-    named = [name for name in positive if any(word.startswith(PNEUMONIA) for word in words[name])]
+    positive = [name for name in classes if name not in healthy + none]
     if len(classes) > 6 or not negative:
+        named = [name for name in positive if any(w.startswith(PNEUMONIA) for w in words[name])]
         positive = named if 0 < len(named) < len(classes) else (positive or classes)[:1]
     positive = positive or [name for name in classes if name not in negative] or classes[:1]
     negative = [name for name in negative or classes if name not in positive]
-    return shlex.join(
-        option("positive", join_names(positive)) + option("negative", join_names(negative))
-    )
+    return offer(positive=positive, negative=negative)
 
 
 def _chosen(classes: list[str], choices: Choices) -> dict[str, int]:
-    known, mapping = defaultdict(list), {}
-    for name in classes:
-        known[_plain(name)].append(name)
-    for label, option_ in ((1, "positive"), (0, "negative")):
-        for name in getattr(choices, option_):
-            if _plain(name) not in known:
-                there = ", ".join(shown(name) for name in classes[:20]) or "none"
-                raise DataError(f"--{option_} {shown(name)}: no such class; there is {there}")
-            for same in known[_plain(name)]:
-                if mapping.setdefault(same, label) != label:
-                    raise DataError(f"{shown(name)} cannot be both --positive and --negative")
+    mapping = {}
+    for label, option in ((1, "positive"), (0, "negative")):
+        for name in getattr(choices, option):
+            same = [one for one in classes if _plain(one) == _plain(name)]
+            if not same:
+                there = listed(classes, 20)
+                raise DataError(f"--{option} {shown(name)}: no such class; there is {there}")
+            if any(mapping.setdefault(one, label) != label for one in same):
+                raise DataError(f"{shown(name)} cannot be both --positive and --negative")
     left = [name for name in classes if name not in mapping]
     labels = set(mapping.values())
     if len(labels) == 1:
-        lacking = "--positive" if labels == {0} else "--negative"
         if len(left) != 1 or len(classes) != 2:
-            named = ", ".join(shown(name) for name in left[:20]) or "none"
-            raise DataError(f"{lacking} is needed too; the other classes: {named}")
+            lacking = "--positive" if labels == {0} else "--negative"
+            raise DataError(f"{lacking} is needed too; the other classes: {listed(left, 20)}")
         mapping[left[0]] = 1 - labels.pop()
     return {name: mapping[name] for name in classes if name in mapping}
 
@@ -271,17 +272,3 @@ def in_words(mapping: dict[str, int]) -> str:
     """ "BACTERIA, VIRUS: pneumonia (1); NORMAL: normal (0)"."""
     names = {label: [shown(name) for name in mapping if mapping[name] == label] for label in (1, 0)}
     return f"{', '.join(names[1])}: pneumonia (1); {', '.join(names[0])}: normal (0)"
-
-
-# ---- columns
-
-PATIENTS = {"patient", "patientid", "subject", "subjectid"}
-
-
-def plain(column: str) -> str:
-    return re.sub(r"[\W_]+", "", str(column)).lower()
-
-
-def names_patients(column: str) -> bool:
-    """Whether a column of that name holds patients: "Patient ID", "subject_id"."""
-    return plain(column) in PATIENTS

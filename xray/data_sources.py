@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,32 +31,17 @@ from xray.data_choices import (  # noqa: F401  (also of this module's interface)
     DataError,
     HubUnreachable,
     Source,
-    SplitsMissing,
+    listed,
     means_healthy,
     shown,
-    split_names,
 )
+from xray.data_files import TABLES, choose_one, identity, walk
 from xray.data_images import is_image
-from xray.data_tables import TABLES, choose_one, identity, walk
-
-
-@contextmanager
-def named(source: str):
-    """Each DataError says first which source it is about."""
-    try:
-        yield
-    except DataError as error:
-        raise type(error)(f"{shown(source).strip() or 'no name'}: {error}") from None
 
 
 def find(text: str, choices: Choices = NO_CHOICES) -> Source:
     """What a source names: phantoms, else a folder or a table, else the films that come with the
-    project, else a Hub data set. Raises DataError."""
-    with named(text):
-        return _find(text, choices)
-
-
-def _find(text: str, choices: Choices) -> Source:
+    project, else a Hub data set. Raises DataError, without the source's name."""
     if data_phantoms.named(text):
         return data_phantoms.source(text)
     try:
@@ -134,16 +120,16 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     of tables; of class folders. Raises DataError."""
     left = Counter()
     files = list(walk(folder, left))
-    tables = [path for path in files if path.suffix.lower() in TABLES]
     if any((folder / name).exists() for name in SAVED):
         return data_tables.source(folder, [folder], left, choices)
+    tables = [path for path in files if path.suffix.lower() in TABLES]
     others = [path for path in files if path.suffix.lower() not in TABLES]
     images = [path for path in others if is_image(path)]
-    found = _class_folders(folder, images, left)
+    films = _class_folders(folder, images, left)
     asked = [name for name in ("label", "image", "patient") if getattr(choices, name)]
-    if tables and (asked or found is None or not _tells(found, choices)):
+    if tables and (asked or films is None or not _tells(films, choices)):
         return data_tables.source(folder, tables, left, choices, images)
-    if found is None:
+    if films is None:
         raise DataError(
             "no images in class folders; it needs the folders train, validation and test with "
             "NORMAL and PNEUMONIA in each of them, or NORMAL and PNEUMONIA alone, or a table of "
@@ -151,24 +137,19 @@ def folder_source(folder: Path, choices: Choices) -> Source:
         )
     if asked:
         raise DataError(f"--{asked[0]} names a column, and there is no table")
-    return _of_class_folders(folder, files, images, found, left)
+    return _of_class_folders(folder, files, tables, images, films, left)
 
 
-def _split_in(parts) -> int | None:
-    """Where in a path's folders the first one stands that is named after a split."""
-    return next((i for i, part in enumerate(parts) if part.lower() in SPLIT_NAMES), None)
-
-
-def _class_folders(folder: Path, images: list[Path], left) -> pd.DataFrame | None:
+def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFrame | None:
     """A row an image that lies in a class folder: path, split, title; None where none does.
 
     Class folders lie in split folders, or split folders in class folders, or class folders alone
-    below the first folder that holds several. Class names are in capitals.
+    below the first folder that holds several.
     """
-    inside = [(path, path.relative_to(folder).parts[:-1]) for path in images]
-    below, above, alone = [], [], []
-    for path, parts in inside:
-        at = _split_in(parts)
+    below, above, alone = [], [], []  # path, folders above both, folder of the split, class
+    for path in images:
+        parts = path.relative_to(folder).parts[:-1]
+        at = next((at for at, part in enumerate(parts) if part.lower() in SPLIT_NAMES), None)
         if at is None:
             alone.append((path, parts))
         elif at + 1 < len(parts):
@@ -177,71 +158,60 @@ def _class_folders(folder: Path, images: list[Path], left) -> pd.DataFrame | Non
             above.append((path, parts[: at - 1], parts[at], parts[at - 1]))
     healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
     if len(alone) == len(images):
-        return _classes_alone(inside)
-    if below and (healthy[0] or not healthy[1]):
-        chosen = below
-    elif healthy[1] and len(above) > len(alone):
-        chosen = above
+        depth = 0
+        while len({parts[depth] for _, parts in alone if len(parts) > depth}) == 1:
+            depth += 1
+        rows = [(path, (), "", parts[depth]) for path, parts in alone if len(parts) > depth]
+    elif healthy[0] or not healthy[1]:
+        rows = below
     else:
+        rows = above if len(above) > len(alone) else []
+    if not rows:
         return None
-    frame = pd.DataFrame(chosen, columns=["path", "root", "folder", "title"])
+    films = pd.DataFrame(rows, columns=["path", "root", "folder", "title"])
     # of nested copies (the well-known archive holds one) the one nearest to the top
-    frame = frame[frame.root.map(len) == frame.root.map(len).min()]
-    frame["root"] = frame.root.map("/".join)
-    frame = frame[frame.root == choose_one(list(frame.root.unique()))]
-    frame["split"] = frame.folder.str.lower().map(SPLIT_NAMES)
-    twice = frame.groupby("split").folder.nunique()
-    if chosen is below and (twice > 1).any():
-        name = twice.idxmax()
-        raise DataError(f"two folders are the {name} split; keep one of them")
-    frame["title"] = frame.title.str.upper()
-    left[NESTED] = len(chosen) - len(frame)
-    return frame[["path", "split", "title"]]
+    films = films[films.root.map(len) == films.root.map(len).min()]
+    places = {"/".join(root): folder.joinpath(*root) for root in films.root.unique()}
+    films = films[films.root.map("/".join) == choose_one(places)]
+    films = films.assign(split=films.folder.str.lower().map(SPLIT_NAMES).fillna(WHOLE))
+    twice = films.groupby("split").folder.nunique()
+    if rows is below and (twice > 1).any():
+        raise DataError(f"two folders are the {twice.idxmax()} split; keep one of them")
+    left[NESTED] = len(rows) - len(films)
+    return films[["path", "split", "title"]]
 
 
-def _classes_alone(inside: list) -> pd.DataFrame | None:
-    depth = 0
-    while len({parts[: depth + 1] for _, parts in inside if len(parts) > depth}) == 1:
-        depth += 1
-    rows = [(path, WHOLE, parts[depth].upper()) for path, parts in inside if len(parts) > depth]
-    return pd.DataFrame(rows, columns=["path", "split", "title"]) if rows else None
-
-
-def _tells(frame: pd.DataFrame, choices: Choices) -> bool:
+def _tells(films: pd.DataFrame, choices: Choices) -> bool:
     """Whether class folders are that: one is healthy by its name, or named in `choices`; else they
     may be patients'."""
-    titles = set(frame.title)
+    titles = set(films.title.str.upper())
     said = {name.upper() for name in choices.positive + choices.negative}
     return len(titles) > 1 and (any(map(means_healthy, titles)) or bool(titles & said))
 
 
-def _of_class_folders(folder: Path, files, images, frame: pd.DataFrame, left: Counter) -> Source:
-    # within a split by class, then in name order
-    frame = frame.sort_values("title", kind="stable", ignore_index=True)
-    paths = list(frame.path)
+def _of_class_folders(folder, files, tables, images, films: pd.DataFrame, left: Counter) -> Source:
+    spelled = films.title.groupby(films.title.str.upper()).unique()
+    alike = [f" ({listed(sorted(names))} are one)" for names in spelled if len(names) > 1]
+    # class names are in capitals; within a split by class, then in name order
+    films = films.assign(title=films.title.str.upper(), patient="")
+    films = films.sort_values("title", kind="stable", ignore_index=True)
+    paths = list(films.path)
+    beside, taken = {path.parent for path in paths}, {*images, *tables}
     left["images outside of class folders"] += len(images) - len(paths) - left[NESTED]
-    left["tables (class folders say the classes)"] += sum(
-        path.suffix.lower() in TABLES for path in files
-    )
-    there = set(images)
-    beside = {path.parent for path in paths}
+    left["tables (class folders say the classes)"] += len(tables)
     left["files that are not taken for images"] += sum(
-        path.parent in beside and path not in there and path.suffix.lower() not in TABLES
-        for path in files
+        path.parent in beside and path not in taken for path in files
     )
-    frame["path"] = [shown(path.relative_to(folder).as_posix()) for path in paths]
-    frame["patient"] = ""
-    taken = {"labels": "the names of class folders"}
-    if (frame.split != WHOLE).any():
-        taken["splits"] = "the names of folders"
+    films["path"] = [shown(path.relative_to(folder).as_posix()) for path in paths]
+    splits = {"splits": "the names of folders"} if (films.split != WHOLE).any() else {}
     return Source(
         name=folder.resolve().name or "data",
         kind="folders",
         identity=identity("folders", folder, paths),
-        films=frame,
+        films=films[["path", "split", "title", "patient"]],
         read=lambda row: paths[row].read_bytes(),
-        classes=sorted(frame.title.unique()),
-        taken=taken,
+        classes=sorted(films.title.unique()),
+        taken={"labels": "the names of class folders" + "".join(alike)} | splits,
         left_out=+left,
     )
 
@@ -293,6 +263,10 @@ def _fetch(given: str, seconds: float) -> tuple[Path, str]:
 
 
 INSTEAD = "; give a local folder, or films (those that come with the project)"
+
+
+def _unreachable(reason: str) -> HubUnreachable:
+    return HubUnreachable(f"the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}")
 
 
 def _endpoint() -> str:
@@ -349,11 +323,8 @@ def _told():
         if code and code != 429 and code < 500:
             why = f"the Hub refuses it: {' '.join(str(error).split())[:150]}"
         else:
-            reason = f"it answers {code}" if code else _reason(error)
-            raise HubUnreachable(
-                f"the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}"
-            ) from None
-    raise DataError(f"{why}") from None
+            raise _unreachable(f"it answers {code}" if code else _reason(error)) from None
+    raise DataError(why) from None
 
 
 def _reason(error: Exception) -> str:
@@ -364,21 +335,16 @@ def _reason(error: Exception) -> str:
 
 def _in_time(ask, seconds: float):
     """ask(), but no longer: a name server's own wait cannot be limited otherwise."""
-    answers = []
+    answer = Future()
 
-    def keep():
+    def wait():
         try:
-            answers.append((ask(), None))
+            answer.set_result(ask())
         except BaseException as error:
-            answers.append((None, error))
+            answer.set_exception(error)
 
-    thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not answers:
-        reason = f"no answer in {seconds:g} s"
-        raise HubUnreachable(f"the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}")
-    answer, error = answers[0]
-    if error:
-        raise error
-    return answer
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        raise _unreachable(f"no answer in {seconds:g} s") from None

@@ -8,17 +8,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from xray.data_choices import (  # noqa: F401  (also of this module's interface)
+from xray.data_choices import (
     SPLITS,
     WHOLE,
     DataError,
     Source,
     SplitsMissing,
     class_of,
-    in_words,
-    label_mapping,
-    means_healthy,
-    names_patients,
+    listed,
     shown,
 )
 from xray.paper import SPLIT_SIZES
@@ -131,28 +128,23 @@ def _by(values, order) -> np.ndarray:
 def _of_interest(films: pd.DataFrame, mapping: dict) -> tuple[pd.DataFrame, Counter]:
     """The films of classes in `mapping`, with the class that they count as and its label; and how
     many are left out, for their class or because their rows contradict each other."""
-    readings = films.readings if "readings" in films else films.title.map(lambda title: [title])
-    left, titles, other, torn = Counter(), [], Counter(), []
-    for path, title, each in zip(films.path, films.title, readings):
-        each = each if isinstance(each, list) else [title]
-        labels = {mapping.get(class_of(one, mapping)) for one in each}
-        name = class_of(title, mapping)
-        if {0, 1} <= labels:
-            torn.append(path)
-            name = None
-        elif name is None:
-            other[title] += 1
-        titles.append(name)
+    readings = films.get("readings", films.title.map(lambda title: [title]))
+    labels = readings.map(lambda each: {mapping.get(class_of(title, mapping)) for title in each})
+    torn = labels.map({0, 1}.issubset).to_numpy(bool)
+    counted = films.title.map(lambda title: class_of(title, mapping))
+    good, left = counted.notna().to_numpy() & ~torn, Counter()
+    other = Counter(films.title[~good & ~torn])
     if other:
-        listed = [f"{n:,} of {shown(title)}" for title, n in other.most_common(LISTED)]
-        if more := other.total() - sum(n for _, n in other.most_common(LISTED)):
-            listed.append(f"{more:,} of {len(other) - LISTED:,} others")
-        left[f"images of other classes: {', '.join(listed)}"] = other.total()
-    if torn:
-        listed = ", ".join(map(shown, torn[:LISTED])) + ", …" * (len(torn) > LISTED)
-        left[f"images whose rows contradict each other: {listed}"] = len(torn)
-    films = films.assign(counted=titles)
-    films = films[films.counted.notna()]
+        most = other.most_common(LISTED)
+        each = [f"{n:,} of {shown(title) or 'no label'}" for title, n in most]
+        if more := other.total() - sum(n for _, n in most):
+            each.append(f"{more:,} of {len(other) - LISTED:,} others")
+        left[f"images of other classes: {', '.join(each)}"] = other.total()
+    if torn.any():
+        left[f"images whose rows contradict each other: {listed(films.path[torn], LISTED)}"] = int(
+            torn.sum()
+        )
+    films = films.assign(counted=counted)[good]
     return films.assign(label=films.counted.map(mapping).astype(np.int64)), left
 
 
@@ -259,23 +251,20 @@ def deal(who: list, labels: np.ndarray, room: np.ndarray, protocol: str, seed: i
 
 # ---- audit: copies, contradictory labels, patients in two splits (section 2.1, claim C02)
 
-EXAMPLES = 20  # how many examples of a finding are kept
+EXAMPLES = 20  # how many sets of images with contradictory labels are named
 
 
 def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[int] = ()) -> dict:
-    """Who is in which split, by `owners`. An image of which no patient is known is its own patient.
+    """Whose images are in which split, by `owners`.
 
     told: images whose patient the source told, left away where it told none. named, unnamed: images
-        of which a patient is and is not known. by_split: distinct patients.
+        of which a patient is and is not known.
     overlap: for "test in train", "test in validation", "test in train or validation" and
     "validation in train", by class and in "all": the images of the first split, of how many of them
     the patient is known, how many show a patient of the second, and how many patients that are;
     the last two None where no patient is known.
-    causes: bacteria, virus and unknown among the PNEUMONIA images, by split.
     """
     names = owners(paths, numbers)
-    keys = [name or f"\0{row}" for row, name in enumerate(names)]
-    by_split = {split: {keys[row] for row in rows} for split, rows in index.items()}
     overlap = {}
     for first, second in (
         ("test", ["train"]),
@@ -285,64 +274,44 @@ def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[in
     ):
         if first not in index:
             continue
-        others = set().union(*(by_split[split] for split in second))
+        others = {names[row] for split in second for row in index[split]}
         found = {}
         for name, wanted in (("NORMAL", (0,)), ("PNEUMONIA", (1,)), ("all", (0, 1))):
             rows = [row for row in index[first] if labels[row] in wanted]
-            known = [row for row in rows if names[row]]
-            shared = [row for row in known if keys[row] in others]
+            known = [names[row] for row in rows if names[row]]
+            shared = [who for who in known if who in others]
             found[name] = {
                 "images": len(rows),
                 "known": len(known),
                 "shared": len(shared) if any(names) else None,
-                "patients": len({keys[row] for row in shared}) if any(names) else None,
+                "patients": len(set(shared)) if any(names) else None,
             }
         overlap[f"{first} in {' or '.join(second)}"] = found
-    causes = {}
-    for split, rows in index.items():
-        found = Counter(cause_of(paths[row]) or "unknown" for row in rows if labels[row] == 1)
-        causes[split] = dict(sorted(found.items()))
     return {
-        "named": sum(name is not None for name in names),
-        "unnamed": sum(name is None for name in names),
-        "by_split": {split: len(keys) for split, keys in by_split.items()},
+        "named": len(names) - names.count(None),
+        "unnamed": names.count(None),
         "overlap": overlap,
-        "causes": causes,
     } | ({"told": sum(number >= 0 for number in numbers)} if numbers else {})
 
 
 def copies(digests: list[str], paths: list[str], labels: np.ndarray, index: dict) -> dict:
     """Images with the same digest.
 
-    groups: sets of identical images; images: images in them; surplus: images that would go if one
-    of each set were kept; within: surplus in each split alone; across: "train/test" -> sets that
-    have an image in both splits;
-    conflicting: sets whose images differ in label; examples, conflicting_examples: lists of "split:
-        path", the first few sets.
+    surplus: images that would go if one of each set were kept; across: "train/test" -> sets that
+    have an image in both splits; conflicting: sets whose images differ in label; examples: the
+    first few of those, lists of "split: path".
     """
-    split_of = {int(row): split for split, rows in index.items() for row in rows}
     films = pd.DataFrame({"digest": digests, "path": paths, "label": labels})
-    films["split"] = films.index.map(split_of)
+    films["split"] = films.index.map({row: name for name, rows in index.items() for row in rows})
     twice = films[films.duplicated("digest", keep=False)]
-    groups = [rows for _, rows in twice.groupby("digest", sort=False)]
-    conflicting = [rows for rows in groups if rows.label.nunique() > 1]
-
-    def examples(sets):
-        return [list(rows.split + ": " + rows.path) for rows in sets[:EXAMPLES]]
-
+    sets = [rows for _, rows in twice.groupby("digest", sort=False)]
+    conflicting = [rows for rows in sets if rows.label.nunique() > 1]
     return {
-        "groups": len(groups),
-        "images": len(twice),
-        "surplus": len(twice) - len(groups),
-        "within": {
-            split: sum(max(0, int((rows.split == split).sum()) - 1) for rows in groups)
-            for split in index
-        },
+        "surplus": len(twice) - len(sets),
         "across": {
-            f"{one}/{other}": sum({one, other} <= set(rows.split) for rows in groups)
+            f"{one}/{other}": sum({one, other} <= set(rows.split) for rows in sets)
             for one, other in combinations(index, 2)
         },
         "conflicting": len(conflicting),
-        "examples": examples(groups),
-        "conflicting_examples": examples(conflicting),
+        "examples": [list(rows.split + ": " + rows.path) for rows in conflicting[:EXAMPLES]],
     }

@@ -7,6 +7,7 @@ Kept are no pixels, no names of files, and of a table's columns only view, sex a
 unless a person names others.
 """
 
+import base64
 import math
 import re
 import unicodedata
@@ -17,6 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from xray import intervals
+from xray.data import DIGITS
 from xray.data_splits import patient
 from xray.files import FORMAT, ResultsError, read_json, write_json
 
@@ -40,9 +42,9 @@ def trained_on(films, facts: dict, split: str) -> dict[str, np.ndarray]:
     known = len(facts["paths"]) - (facts["splits"]["test"] if split == "given" else 0)
     found = {}
     for kind, text in facts.get("digests", {}).items():
-        length = len(text) // len(facts["paths"])
-        digests = {text[row * length : (row + 1) * length] for row in range(known)}
-        found[f"equal {kind}"] = films.table[kind].isin(digests).to_numpy()
+        digests = base64.b64decode(text).hex()
+        there = {digests[row * DIGITS : (row + 1) * DIGITS] for row in range(known)}
+        found[f"equal {kind}"] = films.table[kind].isin(there).to_numpy()
     names = {_telling(path) for path in facts["paths"][:known]} - {""}
     return found | {"equal names": np.array([_telling(path) in names for path in films.paths])}
 
@@ -77,11 +79,8 @@ def columns(table: pd.DataFrame, keep=()) -> dict[str, list]:
 def numbers(patients: pd.Series) -> list[int]:
     """A number a film, the same for all films of a patient ("": not known, so of its own); [] where
     no patient is known."""
-    if not (patients != "").any():
-        return []
-    return pd.factorize(np.array([name or row for row, name in enumerate(patients)], object))[
-        0
-    ].tolist()
+    who = np.array([name or row for row, name in enumerate(patients)], object)
+    return pd.factorize(who)[0].tolist() if (patients != "").any() else []
 
 
 def _numbers(values: list) -> list:
@@ -183,28 +182,15 @@ def scores(logits, labels, threshold: float, owners: list | None, temperature=1.
 
 def area(runs: list, labels, owners: list | None) -> tuple[float, float, float]:
     """The mean AUC of the logits of some runs on the same films, see over_patients."""
-    found = [intervals.influence(logits, labels)["roc_auc"] for logits in runs]
-    value = float(np.mean([value for value, _ in found]))
-    return over_patients(value, np.mean([part for _, part in found], axis=0), owners)
+    return over_patients(*_mean_area(runs, labels), owners)
 
 
 def gain(runs: list, others: list, labels, owners: list | None) -> tuple[float, float, float]:
     """The mean AUC of some runs less that of others on the same films, see over_patients."""
-    found = [
-        [intervals.influence(one, labels)["roc_auc"] for one in side] for side in (runs, others)
-    ]
-    values = [np.mean([value for value, _ in side]) for side in found]
-    parts = [np.mean([part for _, part in side], axis=0) for side in found]
-    return over_patients(float(values[0] - values[1]), parts[0] - parts[1], owners)
+    (value, part), (before, part_before) = (_mean_area(side, labels) for side in (runs, others))
+    return over_patients(value - before, part - part_before, owners)
 
 
-def within_patients(logits, labels, owners: list) -> tuple[float, int]:
-    """Of the patients with films of both classes, the mean share of their pairs in which the film
-    with pneumonia has the higher logit (ties half), and how many they are."""
-    shares = []
-    for rows in pd.Series(0, range(len(owners))).groupby(owners, sort=False).indices.values():
-        positive, negative = logits[rows][labels[rows] == 1], logits[rows][labels[rows] == 0]
-        if len(positive) and len(negative):
-            apart = positive[:, None] - negative[None, :]
-            shares.append(float(np.mean((apart > 0) + (apart == 0) / 2)))
-    return (float(np.mean(shares)) if shares else math.nan), len(shares)
+def _mean_area(runs: list, labels) -> tuple[float, np.ndarray]:
+    values, parts = zip(*(intervals.influence(logits, labels)["roc_auc"] for logits in runs))
+    return float(np.mean(values)), np.mean(parts, axis=0)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from xray import data_images, engine, predict_maps
+from xray.data_files import is_drawn
 from xray.data_images import Unreadable
 from xray.equalise import as_seen
 from xray.files import write_atomically
@@ -29,14 +30,14 @@ COLOURS = ("P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")  # P
 class Files(NamedTuple):
     images: list[Path]  # in order, each once
     problems: list[tuple[str, str]]  # what cannot be used, and why
-    passed_over: list[Path]  # files of folders that are no images by name or content
+    passed_over: list[Path]  # what lies in folders and is no film, by name or content
 
 
 def find(names: list[str], leave_out: Path | None = None) -> Files:
     """Files and folders -> image files.
 
-    A folder stands for the images under it, by path, without hidden files and folders, links to
-    folders, and what lies in `leave_out`.
+    A folder stands for the images under it, by path, without hidden files and folders, masks, links
+    to folders, and what lies in `leave_out`.
     """
     found, problems, passed_over = {}, [], []
     for name in names:
@@ -60,7 +61,7 @@ def find(names: list[str], leave_out: Path | None = None) -> Files:
 
 
 def _walk(top: Path, leave_out: Path | None, problems: list) -> tuple[list[Path], list[Path]]:
-    """The images under a folder, and its other files."""
+    """The images under a folder, and its other files and folders of masks."""
 
     def unreadable(error):
         problems.append((error.filename, f"a folder that cannot be read ({error.strerror})"))
@@ -69,6 +70,8 @@ def _walk(top: Path, leave_out: Path | None, problems: list) -> tuple[list[Path]
     for root, folders, files in os.walk(top, onerror=unreadable):
         root = Path(root)
         shown = sorted(name for name in folders if not name.startswith("."))
+        others += [root / name for name in shown if is_drawn(name)]
+        shown = [name for name in shown if not is_drawn(name)]
         folders[:] = [name for name in shown if (root / name).resolve() != leave_out]
         paths = [root / name for name in sorted(files) if not name.startswith(".")]
         for path in filter(Path.is_file, paths):

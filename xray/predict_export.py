@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from xray import data_phantoms, data_sources, intervals, metrics
 from xray.files import write_atomically
 from xray.paper import REFERENCES
 from xray.predict import make_ready
-from xray.predict_weights import NOTICE, Chosen, PredictError, Thresholds, recalls
+from xray.predict_weights import NOTICE, Chosen, PredictError, Thresholds, altered, recalls
 from xray.study import describe
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
@@ -48,7 +48,11 @@ def write(chosen: Chosen, module, thresholds: Thresholds, paths: list[Path], fil
             )
         worst = max(worst, float((expected - found).abs().max()))
     described = file.with_name(file.stem + "-card.md")
-    write_atomically(described, card(chosen, thresholds, file.name).encode())
+    try:
+        text = card(chosen, thresholds, file.name)
+    except (TemplateError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise altered(chosen.run, error) from None
+    write_atomically(described, text.encode())
     write_atomically(file, content)
     return {
         "file": str(file),

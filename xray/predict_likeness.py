@@ -194,6 +194,16 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
     return found
 
 
+def check(facts: dict) -> None:
+    """Raises ValueError where data.json is of another shape than `learn` and data.load give."""
+    try:
+        unlike(np.zeros((8, 8), np.uint8), 0.0, facts, 8)
+        average_films(facts, 8)
+        _ = facts.get("bits", 16) < 16
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
 def measure(afar: np.ndarray, films: dict) -> dict[str, np.ndarray]:
     """Of images (N, AFAR, AFAR), each (N,): distance, the mean square along the films' axes, in
     their spreads, and what the axes leave, in its median: about 2 for a training film; layout,

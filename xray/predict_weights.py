@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from scipy.special import expit
 
-from xray import metrics, models, results
+from xray import metrics, models, predict_likeness, results
 from xray.files import UserError, shown
 from xray.results import ResultsError, Run
 from xray.specs import KNOWN
@@ -71,9 +71,18 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
     facts = {}
     try:
         facts = facts_of(studies[name])
+        predict_likeness.check(facts)
     except ResultsError as error:
         notes.append(f"{error}; images are not compared with those of the training")
+    except ValueError as error:
+        raise altered(run, error) from None
     return Chosen(run, name, why, facts, notes)
+
+
+def altered(run: Run, error: Exception) -> PredictError:
+    """What to say of a data.json that is not as this version writes it."""
+    file, what = shown(run.file.parent / "data.json"), " ".join(shown(error).split())[:80]
+    return PredictError(f"{file}: altered by hand ({what}); delete it, and train.py makes it anew")
 
 
 def facts_of(file: Path) -> dict:

@@ -314,7 +314,8 @@ def write_facts(file: Path, data: Data, look, note) -> None:
     all studies, which study was worked on last.
 
     look(images, labels) gives what predict.py compares images with (predict_likeness.learn); what
-    an earlier version gave is replaced. note(text): called with what a person should be told.
+    an earlier version gave is replaced, digests that it did not give are added. note(text): called
+    with what a person should be told.
     """
     path, facts, known = file.parent / "data.json", data.facts, {}
     if path.exists():
@@ -322,11 +323,15 @@ def write_facts(file: Path, data: Data, look, note) -> None:
             known = files.read_json(path)
         except files.ResultsError:
             note(f"{path} was damaged and is written again")
+    told = {**(known or facts)}
+    if "digests" in facts:
+        told.setdefault("digests", facts["digests"])
     if "likeness" in known.get("intensity", {"likeness": ""}):  # none, or an earlier version's
         if len(data.index["train"]) >= 1000:  # a moment, which a person may wonder about
             note("what the training images look like is learned once, for predict.py")
-        seen = look(data.train.images, data.train.labels)
-        files.write_json(path, (known or facts) | {"intensity": seen})
+        told["intensity"] = look(data.train.images, data.train.labels)
+    if told != known:
+        files.write_json(path, told)
     folder = file.parent.parent
     name = file.relative_to(folder).with_suffix("")
     files.write_atomically(folder / "latest", f"{name}\n".encode())

@@ -1,0 +1,197 @@
+"""Public data sets in small, with their traps. A person who pastes what each message offers comes
+to the right labels; nothing is guessed on the way."""
+
+import shlex
+
+import pytest
+from samples import TITLES, class_folders, encode, films, load, pixels, table
+
+from scripts import options
+from xray.data_choices import DataError
+
+N = range(24)
+TRUTH = {f"x{n}.png": n % 2 for n in N}
+
+
+def paste(tmp_path, source, *words):
+    """What comes of a source where each option that is offered is given; and the messages."""
+    parser, said, words = options.parser(""), [], ["--split", "image", *words]
+    options.add_source(parser)
+    while len(said) < 5:
+        args = parser.parse_args(["--data", str(source), *words])
+        try:
+            return load(args.data, tmp_path, 24, choices=options.choices(args)), said
+        except DataError as error:
+            said.append(str(error))
+            start = max(said[-1].rfind("such as --") + 8, said[-1].rfind("with --") + 5)
+            words += shlex.split(said[-1][start:].split(" (a class named")[0])
+    raise AssertionError(said)
+
+
+def labels(found) -> dict[str, int]:
+    return {path.split("/")[-1]: int(label) for path, label in zip(found.paths, found.labels)}
+
+
+def test_a_column_a_class_in_each_splits_table(tmp_path):
+    """Roboflow's _classes.csv, with blanks after its commas."""
+    for split in ("train", "valid", "test"):
+        folder = films(tmp_path / "set" / split, [f"{split}_{n}.png" for n in N])
+        lines = [f"{split}_{n}.png, {1 - n % 2}, {n % 2}" for n in N]
+        table(folder, "filename, NORMAL, PNEUMONIA", lines, "_classes.csv")
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert "such as --label NORMAL,PNEUMONIA" in said[0] and len(said) == 1
+    assert {len(rows) for rows in found.index.values()} == {24} and not found.facts["made"]
+    assert all(label == int(name[:-4].split("_")[1]) % 2 for name, label in labels(found).items())
+
+
+def test_two_tables_of_the_same_films_are_asked_for(tmp_path):
+    """RSNA: patientId names the files; what is not normal and has no opacity is not healthy."""
+    folder = films(tmp_path / "set", [f"stage_2_train_images/x{n}.png" for n in N])
+    boxes = [f"x{n},{box},,,,{n % 2}" for n in N for box in range(1 + n % 2)]
+    table(folder, "patientId,x,y,width,height,Target", boxes, "stage_2_train_labels.csv")
+    classes = ("Normal", "Lung Opacity", "No Lung Opacity / Not Normal")
+    lines = [f"x{n},{classes[n % 3]}" for n in N]
+    table(folder, "patientId,class", lines, "stage_2_detailed_class_info.csv")
+    found, said = paste(tmp_path, folder)
+    assert "several tables" in said[0] and "it has 3" in said[1]
+    assert found.facts["classes"] == {classes[1]: 1, classes[2]: 1, classes[0]: 0}
+    found, said = paste(tmp_path, folder / "stage_2_train_labels.csv")
+    assert labels(found) == {f"x{n}": n % 2 for n in N} and said == []
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_whose_names_hold_the_split_in_a_word(tmp_path, suffix):
+    """VinDr-CXR: annotations/image_labels_train.csv, a row a reader, beside train/ and test/."""
+    import pandas as pd
+
+    for split in ("train", "val", "test"):
+        folder = films(tmp_path / "set", [f"{split}/{split}_{n}.png" for n in N]) / "annotations"
+        folder.mkdir(exist_ok=True)
+        rows = [(f"{split}_{n}", f"R{r}", 1 - n % 2, n % 2) for n in N for r in range(2)]
+        frame = pd.DataFrame(rows, columns=["image_id", "rad_id", "No finding", "Pneumonia"])
+        if suffix == "csv":
+            frame.to_csv(folder / f"image_labels_{split}.csv", index=False)
+        else:
+            frame.to_parquet(folder / f"image_labels_{split}.parquet")
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert "such as --label 'No finding,Pneumonia'" in said[0] and len(said) == 1
+    assert found.facts["splits"] == {"train": 24, "validation": 24, "test": 24}
+    for split, start in (("train", "train"), ("validation", "val"), ("test", "test")):
+        assert all(path.startswith(start) for path in found.part(split).paths)
+    assert all(label == int(name.split("_")[1]) % 2 for name, label in labels(found).items())
+
+
+def test_a_test_table_without_labels(tmp_path):
+    """As competitions give it: what has no label is left out when the classes are named."""
+    folder = films(tmp_path / "set", [f"images/x{n}.png" for n in range(36)])
+    table(folder, "image,label", [f"x{n}.png,{TITLES[n % 2]}" for n in N], "train.csv")
+    table(folder, "image", [f"x{n}.png" for n in range(24, 36)], "test.csv")
+    found, said = paste(tmp_path, folder)
+    assert "12 images without a label in column label; fill it in, or leave them out" in said[0]
+    assert labels(found) == TRUTH
+    assert found.notes[0] == "12 images of other classes are left out: 12 of no label"
+
+
+@pytest.mark.parametrize("blank", ["", '""', "  "])
+def test_rows_without_a_label(tmp_path, blank):
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(30)])
+    lines = [f"x{n}.png,{TITLES[n % 2] if n < 24 else blank}" for n in range(30)]
+    found, said = paste(tmp_path, table(folder, "image,label", lines))
+    assert said[0].endswith("leave them out with --positive PNEUMONIA --negative NORMAL")
+    assert labels(found) == TRUTH and "6 of no label" in found.notes[0]
+
+
+def test_uncertain_labels_are_not_negative(tmp_path):
+    """CheXpert: 1, 0, -1 for uncertain, and nothing where the report says nothing."""
+    values = ("1.0,,", ",1.0,", ",-1.0,", ",,1.0")  # No Finding, Pneumonia, Edema
+    start = "CheXpert-v1.0-small/train/patient{n:05d}/study1/view1_frontal.jpg"
+    lines = [f"{start.format(n=n)},F,{n},{values[n % 4]}" for n in range(40)]
+    names = [start.format(n=n).split("/", 1)[1] for n in range(40)]
+    folder = films(tmp_path / "set", names)
+    table(folder, "Path,Sex,Age,No Finding,Pneumonia,Edema", lines, "train.csv")
+    found, said = paste(tmp_path, folder)
+    assert "10 images without a label" in said[1]
+    for path, label in zip(found.paths, found.labels):
+        number = int(path.split("patient")[1][:5])
+        assert number % 4 != 2 and label == (number % 4 > 0)
+    assert found.facts["patients"]["named"] == len(found.paths) == 30
+
+
+def test_class_folders_that_each_split_spells_in_its_own_way(tmp_path):
+    spelled = {"train": ("NORMAL", "PNEUMONIA"), "val": ("Normal", "Pneumonia")}
+    spelled |= {"test": ("normal", "Pneumonia")}
+    for split, names in spelled.items():
+        films(tmp_path / "set" / split, [f"{name}/{n}.png" for name in names for n in range(4)])
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert said == [] and found.labels.tolist() == [0] * 4 + [1] * 4 + ([0] * 4 + [1] * 4) * 2
+    [line] = [line for line in found.facts["taken"] if line.startswith("labels")]
+    assert "(NORMAL, Normal, normal are one) (PNEUMONIA, Pneumonia are one)" in line
+
+
+@pytest.mark.parametrize("of", ["folders", "tables"])
+def test_two_data_sets_in_one_folder(tmp_path, of):
+    for name in ("first one", "second"):
+        if of == "folders":
+            class_folders(tmp_path / "set" / name)
+            continue
+        for split in ("train", "val", "test"):
+            folder = films(tmp_path / "set" / name / split, [f"x{n}.png" for n in N])
+            lines = [f"x{n}.png,{TITLES[n % 2]}" for n in N]
+            table(folder, "file_name,label", lines, "metadata.csv")
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert "several data sets (first one, second)" in said[0] and len(said) == 1
+    assert found.name == "first one" and len(found.paths) == (14 if of == "folders" else 72)
+
+
+def test_a_table_beside_nested_folders_with_a_misspelt_class(tmp_path):
+    """CoronaHack: an index column, further label columns, splits in capitals in a column."""
+    names = [f"chest/chest/{('train', 'test')[n // 18]}/x{n}.jpeg" for n in N]
+    folder = films(tmp_path / "set", names)
+    header = ",X_ray_image_name,Label,Dataset_type,Label_2_Virus_category,Label_1_Virus_category"
+    kinds = ("Normal", "Pnemonia")
+    lines = [f"{n},x{n}.jpeg,{kinds[n % 2]},{('TRAIN', 'TEST')[n // 18]},," for n in N]
+    found, said = paste(tmp_path, table(folder, header, lines, "Chest_xray_Corona_Metadata.csv"))
+    assert said == [] and found.facts["classes"] == {"Pnemonia": 1, "Normal": 0}
+    assert labels(found) == {f"x{n}.jpeg": n % 2 for n in N}
+    assert found.facts["splits"]["test"] == 6 and found.facts["made"]["splits"] == ["validation"]
+
+
+def test_findings_with_paths_of_their_own(tmp_path):
+    """ieee8023's covid-chestxray: classes with slashes, unknown ones, a table of all and sundry."""
+    folder = films(tmp_path / "set", [f"images/x{n}.png" for n in range(30)])
+    kinds = ["No Finding", "Pneumonia/Viral/COVID-19", "Pneumonia", "Pneumonia/Bacterial", "todo"]
+    lines = [f"{n // 2},{n},{kinds[n % 5]},AP,X-ray,x{n}.png,images" for n in range(30)]
+    header = "patientid,offset,finding,view,modality,filename,folder"
+    found, said = paste(tmp_path, table(folder, header, lines, "metadata.csv"))
+    assert "it has 5: " in said[0] and "--negative 'No Finding'" in said[0]
+    assert labels(found) == {f"x{n}.png": int(n % 5 > 0) for n in range(30)}
+    words = ("--positive", ",".join(kinds[1:4]), "--negative", kinds[0])
+    found, said = paste(tmp_path, folder, *words)
+    assert said == [] and "6 of todo" in found.notes[0] and found.facts["patients"]["told"] == 24
+
+
+def test_a_column_of_numbers_that_names_other_films(tmp_path):
+    """An index written along, where films are called by numbers too."""
+    folder = films(tmp_path / "set", [f"{n}.png" for n in N])
+    lines = [f"{n},{(n + 1) % 24}.png,{TITLES[n % 2]}" for n in N]
+    for header, column in ((",film,label", 2), (",image,label", 0)):
+        table(folder, header, lines)
+        found, said = paste(tmp_path, folder, *(["--image", "film"] if column else []))
+        assert said == []
+        for path, label, row in zip(found.paths, found.labels, range(24)):
+            number = int(path[:-4])
+            assert label == (number - 1) % 24 % 2
+            assert (found.images[row, 0] == pixels(number)).all()
+    text = paste(tmp_path, table(folder, ",film,label", lines))[1][0]
+    assert "name different files; say which names the images, such as --image " in text
+
+
+def test_labels_in_words_that_are_no_list_of_classes(tmp_path):
+    """PadChest: labels as the text of a Python list; they are classes as they stand."""
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in N])
+    kinds = ("['normal']", "['pneumonia', 'cardiomegaly']", "['pneumonia']", "['scoliosis']")
+    lines = [f'x{n}.png,"{kinds[n % 4]}"' for n in N]
+    found, said = paste(tmp_path, table(folder, "ImageID,Labels", lines))
+    assert "it has 4" in said[0]
+    assert labels(found) == {f"x{n}.png": int(n % 4 > 0) for n in N}
+    assert encode(pixels(0)) == found.read(list(found.paths).index("x0.png"))

@@ -1,0 +1,175 @@
+"""What lies in a folder: its files without masks and what systems put there, and the files that a
+table names."""
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown
+from xray.data_images import SUFFIXES
+
+TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
+# what systems put beside images: thumbnails, copies, bins
+NOT_THE_PERSONS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs.db", "desktop.ini"}
+HIDDEN = "hidden files and files of other systems (__MACOSX, @eaDir, …)"
+MASKS = "masks and other drawings beside films"
+DRAWN = (
+    "masks? lungmasks? seg segmentations? annotations? groundtruth gt overlays? heatmaps?".split()
+)
+
+
+def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: bool = False):
+    """The files under a folder in name order; `left` takes the number of those left out: hidden
+    ones, those of systems, masks (drawn: whether the folder is of such, where tables may lie too).
+    A link back to a folder above, which would never end, is not followed."""
+    above = above | {os.path.realpath(folder)}
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{shown(folder.name)}: cannot be read ({error.strerror})") from None
+    stems = {Path(entry.name).stem.lower() for entry in entries}
+    for entry in entries:
+        path, name, is_folder = Path(entry.path), entry.name.lower(), os.path.isdir(entry.path)
+        if name.startswith(".") or name in NOT_THE_PERSONS:
+            inside = os.walk(path) if is_folder else [("", [], [name])]
+            left[HIDDEN] += sum(len(names) for _, _, names in inside)
+        elif is_folder:
+            # what this program writes, where --out lies in the folder, is no part of its source
+            ours = (path / "results" / "latest").exists()
+            if not ours and os.path.realpath(path) not in above:
+                yield from walk(path, left, above, drawn or is_drawn(entry.name))
+        elif path.suffix.lower() not in TABLES and (drawn or _film_of(path.stem.lower()) in stems):
+            left[MASKS] += 1
+        # no pipes or devices, which may never end
+        elif path.is_file() or path.is_symlink():
+            yield path
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a folder is named after masks: "masks", "lung masks", "Lung_Mask", "LungMasks"."""
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
+    return any(re.fullmatch(kind, word.lower()) for kind in DRAWN for word in words)
+
+
+def _film_of(stem: str) -> str:
+    """The film that a file is a mask of, by its name: "x_mask", "mask-x" -> "x"; else ""."""
+    word = "(?:masks?|seg|segmentation)"
+    found = re.fullmatch(rf"(.+)[-_ ]{word}|{word}[-_ ](.+)", stem)
+    return (found[1] or found[2]) if found else ""
+
+
+def identity(kind: str, folder: Path, files) -> dict:
+    listing = []
+    for path in files:
+        status = path.stat() if path.exists() else path.lstat()  # lstat: a link that leads nowhere
+        name = shown(os.path.relpath(path, folder))
+        listing.append([name, status.st_size, status.st_mtime_ns])
+    return {"kind": kind, "folder": shown(folder.resolve()), "files": listing}
+
+
+def choose_one(places: dict[str, Path]) -> str:
+    """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's.
+    places: their names and folders."""
+    wanted = list(places) if len(places) == 1 else ["full", "default", ""]
+    for name in wanted:
+        if name in places:
+            return name
+    one = offer(data=str(places[min(places)]))
+    raise DataError(f"holds several data sets ({listed(sorted(places))}); give one, such as {one}")
+
+
+# ---- the files that a table names
+
+
+def split_in_path(path, root: Path) -> str:
+    """The split that a path's folders below the root name, else WHOLE."""
+    text = os.path.relpath(path, root) if isinstance(path, Path) else path
+    parts = text.replace("\\", "/").split("/")[:-1]
+    return next((SPLIT_NAMES[p.lower()] for p in parts if p.lower() in SPLIT_NAMES), WHOLE)
+
+
+def key(name: str) -> str:
+    """Names with one key are one: however composed, in capitals or not."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
+
+
+class Finder:
+    """The files below a folder that a table names, with or without their suffix.
+
+    A name is looked for in the table's own folder, then in the source's. Folders that all names of
+    a column begin with may be none of the source's. A name without any folder may lie in any one
+    place, though not in another split's. Nothing outside of the folder is ever found.
+    """
+
+    def __init__(self, root: Path):
+        self.root, self.lists, self.below_root = root, {}, None
+
+    def __call__(self, names: list[str], base: Path, split="", deep=True) -> list[Path | None]:
+        pieces = [_pieces(name) for name in names]
+        common = os.path.commonprefix([parts[:-1] for parts in pieces if parts])
+        for cut in range(len(common) + 1):
+            found = [
+                self._search(parts, cut, base, split, deep, name.startswith(("/", "\\")))
+                for name, parts in zip(names, pieces)
+            ]
+            if any(found):
+                return found
+        return [None] * len(names)
+
+    def _search(self, parts, cut, base, split, deep, absolute) -> Path | None:
+        rest = parts[cut:]
+        for place in dict.fromkeys([base, self.root]):
+            # of a name with folders one has to be left, or be the place's own
+            told = len(rest) > 1 or not cut or absolute or key(place.name) == key(parts[cut - 1])
+            if rest and told and (found := self._below(place, rest)):
+                return found
+        return self._anywhere(parts[0], base, split) if deep and len(parts) == 1 else None
+
+    def _below(self, folder: Path, parts) -> Path | None:
+        for part in parts:
+            folder = _pick(self._listing(folder).get(key(part), []), part)
+            if folder is None:
+                return None
+        return folder if os.path.isfile(folder) else None
+
+    def _listing(self, folder: Path) -> dict[str, list[Path]]:
+        if folder not in self.lists:
+            try:
+                there = sorted(os.listdir(folder))
+            except OSError:
+                there = []
+            self.lists[folder] = _by_name([folder / name for name in there])
+        return self.lists[folder]
+
+    def _anywhere(self, name: str, base: Path, split: str) -> Path | None:
+        if self.below_root is None:
+            self.below_root = _by_name(walk(self.root, Counter()))
+        found = self.below_root.get(key(name), [])
+        inside = [path for path in found if path.is_relative_to(base)]
+        if own := split or split_in_path(base / name, self.root):
+            found = [path for path in found if split_in_path(path, self.root) in (WHOLE, own)]
+        return _pick(inside, name) or _pick(found, name)
+
+
+def _pieces(name: str) -> tuple[str, ...]:
+    """A name's folders and file; () where it leads out of where it starts."""
+    parts = os.path.normpath(name.replace("\\", "/")).split("/")
+    parts = tuple(part for part in parts if part not in ("", "."))
+    return () if ".." in parts else parts
+
+
+def _by_name(paths) -> dict[str, list[Path]]:
+    """Files and folders by their names, images by those without the suffix too."""
+    found = {}
+    for path in paths:
+        for name in {path.name, path.stem} if path.suffix.lower() in SUFFIXES else {path.name}:
+            found.setdefault(key(name), []).append(path)
+    return found
+
+
+def _pick(paths: list[Path], name: str) -> Path | None:
+    """The one of these; of several the one of exactly that name."""
+    exact = [path for path in paths if path.name == name]
+    return exact[0] if exact else paths[0] if len(paths) == 1 else None

@@ -1,0 +1,278 @@
+"""The tables of a folder, and one of them read: CSV (with commas, semicolons, tabs), JSON lines,
+parquet, and the folders of save_to_disk of `datasets`. No code that comes with a data set is ever
+run."""
+
+import io
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown
+from xray.data_files import TABLES, choose_one
+from xray.data_images import LFS, LFS_POINTER, SUFFIXES
+
+
+@dataclass
+class Table:
+    """One table file, read but for its images."""
+
+    split: str  # after which its file or folder is named, or WHOLE
+    base: Path  # the folder that it lies in
+    frame: pd.DataFrame  # its columns of texts, numbers and lists
+    order: dict[str, list[str]] = field(default_factory=dict)  # column -> its classes, if known
+    image: str = ""  # the column of images in it
+    inside: list = field(default_factory=list)  # the names that those carry, None for none
+    cell: Callable[[int], dict] | None = None  # row -> {"bytes": ..., "path": ...} of that column
+
+
+def plain(column: str) -> str:
+    return re.sub(r"[\W_]+", "", str(column)).lower()
+
+
+# ---- which files
+
+
+SHARD = r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$"  # the end of "train-00000-of-00002"
+
+
+def _split_of(part: str) -> str | None:
+    """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
+    stem = re.sub(r"\.(parquet|csv|tsv|jsonl)$", "", part.lower())
+    return SPLIT_NAMES.get(re.sub(SHARD, "", stem))
+
+
+def _by_word(files: list[Path]) -> dict[str, list[Path]]:
+    """Tables whose names differ by a word alone that is a split ("labels_train.csv"), by split;
+    empty where they do not."""
+    found, others = {}, set()
+    for path in files:
+        words = re.split(r"[-_. ]+", re.sub(SHARD, "", path.stem.lower()))
+        split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+        found.setdefault(split, []).append(path)
+        others.add(tuple(word for word in words if word not in SPLIT_NAMES))
+    return found if None not in found and len(found) > 1 and len(others) == 1 else {}
+
+
+def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]:
+    """The kind of a folder's tables, and those by split of one configuration: `full` and `mini`
+    side by side are two. Parquet files come before others, files named metadata before those."""
+
+    def rank(path):
+        kind = TABLES[path.suffix.lower()]
+        return kind != "parquet", path.stem.lower() != "metadata", kind
+
+    *_, kind = first = min(map(rank, files))
+    found, whole, places = {}, [], {}
+    for path in files:
+        parts = path.relative_to(folder).parts
+        at = next((at for at, part in enumerate(parts) if _split_of(part)), None)
+        if rank(path) == first and at is None:
+            whole.append(path)
+        elif rank(path) == first:
+            name = "/".join(part for part in parts[:at] if part != "data")
+            places[name] = folder.joinpath(*parts[:at])
+            found.setdefault(name, {}).setdefault(_split_of(parts[at]), []).append(path)
+    if found and len(files) > 1:
+        return kind, found[choose_one(places)]
+    if whole and (splits := _by_word(whole)):
+        return kind, splits
+    if len(whole) > 1 and kind != "parquet":
+        names = listed(path.relative_to(folder) for path in whole)
+        one = offer(data=str(whole[0]))
+        raise DataError(f"holds several tables ({names}); give one of them, such as {one}")
+    return kind, {WHOLE: whole} if whole else next(iter(found.values()))
+
+
+def missing_shards(files: list[Path]) -> tuple[str, ...]:
+    """The files that names such as train-00000-of-00003.parquet promise and that are not there."""
+    there, promised = set(), {}
+    for path in files:
+        match = re.match(r"(.*[-_.])(\d+)([-_]of[-_])(\d+)", path.name)
+        if match and int(match[4]) < 100_000:
+            start, number, of, count = match.groups()
+            there.add(match[0])
+            for i in range(int(count)):
+                promised[f"{start}{i:0{len(number)}}{of}{count}"] = path.suffix
+    return tuple(name + end for name, end in promised.items() if name not in there)
+
+
+# ---- one file
+
+
+def _short(error: Exception) -> str:
+    return shown(" ".join(str(error).split())[:150])
+
+
+def _content(path: Path) -> str:
+    """The text of a table."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{shown(path.name)}: cannot be read ({error.strerror})") from None
+    if content.startswith(LFS):
+        raise DataError(f"{shown(path.name)}: {LFS_POINTER}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{shown(path.name)}: its text is not UTF-8; save it as that") from None
+
+
+def _text(path: Path, split: str) -> Table:
+    """A CSV file, all cells as they stand. `pandas` guesses the separator wrongly (it splits the
+    column "image" into "i" and "age"), so it is the one that the header has most of."""
+    text = _content(path)
+    said = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
+    text = text[said.end() :] if said else text
+    header = re.sub(r'"[^"]*"', "", next(filter(str.strip, text.splitlines()), ""))
+    if not header:
+        raise DataError(f"its table {shown(path.name)} is empty")
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=said[1] if said else max(",;\t|", key=header.count),
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"its table {shown(path.name)} cannot be read: {_short(error)}") from None
+    frame = frame.fillna("").map(str.strip)
+    names, body = list(frame.iloc[0]), frame.iloc[1:].reset_index(drop=True)
+    # a header names no image and is no value of its own column
+    if any(
+        Path(name).suffix.lower() in SUFFIXES or (name and (body[at] == name).any())
+        for at, name in enumerate(names)
+    ):
+        body, names = frame, list(map(str, range(1, len(names) + 1)))
+    names = [name or f"column {at}" for at, name in enumerate(names, 1)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"{shown(path.name)}: two columns are called {shown(twice[0])}; rename one of them"
+        )
+    body.columns = names
+    return Table(split, path.parent, body)
+
+
+def _lines(path: Path, split: str) -> Table:
+    text = _content(path)
+    try:
+        frame = pd.DataFrame([json.loads(line) for line in text.splitlines() if line], dtype=object)
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"its table {shown(path.name)} cannot be read: {_short(error)}") from None
+    return Table(split, path.parent, frame)
+
+
+def _parquet(path: Path, split: str) -> Table:
+    """A parquet file; its images are read a row group at once, when they are asked for."""
+    import pyarrow.parquet as parquet
+
+    with open(path, "rb") as stream:
+        if stream.read(len(LFS)) == LFS:
+            raise DataError(f"{shown(path.name)}: {LFS_POINTER}")
+    try:
+        file = parquet.ParquetFile(path)
+        table = _columns(
+            split, path.parent, file.schema_arrow, lambda kept: file.read(columns=kept)
+        )
+    except Exception as error:  # pyarrow raises anything on damaged files
+        why = f"its parquet files cannot be read: {shown(path.name)}: {_short(error)}"
+        raise DataError(f"{why}; fetch that file again") from None
+    groups = range(file.num_row_groups)
+    starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in groups)])
+    lock, held = threading.Lock(), {}
+
+    def cell(row):
+        group = int(np.searchsorted(starts, row, "right")) - 1
+        with lock:
+            if group not in held:
+                held.clear()
+                try:
+                    held[group] = file.read_row_group(group, columns=[table.image]).column(0)
+                except Exception as error:
+                    why = f"its parquet file is damaged: {_short(error)}"
+                    raise OSError(None, why) from None
+            return held[group][row - int(starts[group])].as_py()
+
+    table.cell = cell if table.image else None
+    return table
+
+
+def saved(folder: Path, left: Counter) -> list[Table]:
+    """What save_to_disk wrote."""
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except Exception as error:  # whatever goes wrong inside of it
+        why = "cannot be loaded as a folder of save_to_disk"
+        raise DataError(f"{why}: {_short(error)}") from None
+    tables = []
+    for name, whole in (loaded if isinstance(loaded, dict) else {WHOLE: loaded}).items():
+        split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
+        if split is None or split in {table.split for table in tables}:
+            left[f"images of its split {shown(name)}"] += len(whole)
+            continue
+        raw = whole.with_format("arrow")
+
+        def read(kept, raw=raw):
+            return raw.select_columns([name.removesuffix(".path") for name in kept])[:]
+
+        table = _columns(split, folder, raw.features.arrow_schema, read)
+
+        def cell(row, raw=raw, image=table.image):
+            return raw[row].column(image)[0].as_py()
+
+        table.cell = cell if table.image else None
+        tables.append(table)
+    return tables
+
+
+def _columns(split: str, base: Path, schema, read) -> Table:
+    """A table of Arrow but for `cell`. read(names) gives columns. `datasets` writes names of
+    classes into the schema; importing it takes seconds."""
+    import pyarrow.compute as compute
+
+    about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = about.get("info", {}).get("features", {})
+    order, pictures, kept = {}, [], []
+    for column in schema:
+        feature = features.get(column.name)
+        feature = feature if isinstance(feature, dict) else {}
+        inner = feature.get("feature") if isinstance(feature.get("feature"), dict) else feature
+        if inner.get("_type") == "ClassLabel":
+            order[column.name] = inner["names"]
+        kind = str(column.type)
+        picture = kind.startswith("struct<bytes: ") or kind in ("binary", "large_binary")
+        if feature.get("_type") == "Image":
+            pictures.insert(0, column.name)
+        elif picture and plain(column.name) in ("image", "images", "img"):
+            pictures.append(column.name)
+        elif not picture and not kind.startswith("struct"):
+            kept.append(column.name)
+    image, inside = pictures[0] if pictures else "", []
+    if image and re.search(r"\bpath: ", str(schema.field(image).type)):
+        paths = read([f"{image}.path"]).column(0)
+        inside = compute.struct_field(paths, "path").to_pylist()
+    columns = read(kept) if kept else None
+    frame = pd.DataFrame({name: columns.column(name).to_pylist() for name in kept}, dtype=object)
+    for name, classes in order.items():
+        frame[name] = [_named(value, classes) for value in frame[name]]
+    return Table(split, base, frame, order, image, inside)
+
+
+def _named(value, classes: list[str]):
+    """The class, or classes, that a ClassLabel's numbers stand for; None for no label."""
+    if isinstance(value, list):
+        return [_named(one, classes) for one in value]
+    return classes[value] if isinstance(value, int) and 0 <= value < len(classes) else None
+
+
+READERS = {"parquet": _parquet, "csv": _text, "json": _lines}

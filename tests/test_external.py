@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import samples
-from commands import fails, script
+from commands import fails, script, train
 from PIL import Image
+from predicting import ALL, SIZE
 
 from xray import baselines, carry_over, changes, external, files, results
 
@@ -129,6 +130,17 @@ def test_films_that_a_model_knows_are_left_out(study, records, tmp_path, capsys)
     assert "8 films, 4 with pneumonia" in said
     known = study / "films" / "train"
     fails(run(capsys, "evaluate", "--data", known, "--results", records), "left")
+
+
+def test_digests_that_an_earlier_version_did_not_keep_are_added(study, records, tmp_path):
+    place = beside(records) / "data.json"
+    known = files.read_json(place)
+    digests = known.pop("digests")
+    assert [len(text) for text in digests.values()] == [8 * len(known["paths"])] * 2
+    files.write_json(place, known)
+    words = f"--image-size {SIZE} --epochs 2 --seeds 1 --device cpu --out".split()
+    assert train("--data", study / "films", "--model", *ALL, *words, tmp_path) == 0
+    assert files.read_json(place) == known | {"digests": digests}
 
 
 def test_a_name_tells_where_it_is_no_mere_number():

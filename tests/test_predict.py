@@ -205,6 +205,16 @@ def test_pages_after_the_first_are_told(study, tmp_path, capsys):
     assert both["logit"] == first["logit"]
 
 
+def test_masks_in_a_folder_are_passed_over(tmp_path):
+    for name in ("films", "lung masks"):
+        (tmp_path / name).mkdir()
+        save_film(tmp_path / name / "x.png")
+    found = predict.find([str(tmp_path)])
+    assert found.images == [tmp_path / "films" / "x.png"]
+    assert found.passed_over == [tmp_path / "lung masks"]
+    assert len(predict.find([str(tmp_path / "lung masks")]).images) == 1, "where it is named"
+
+
 # ---- images that cannot be read
 
 

@@ -126,6 +126,36 @@ def test_a_model_without_weights_says_how_to_make_them(records, film, tmp_path, 
     assert code == 2 and "train something first" in err and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"sizes": ["40x40"]},
+        {"sizes": {"large": 3}},
+        {"intensity": [1, 2]},
+        {"intensity": {"brightness": "dark", "contrast": [1, 2, 3]}},
+        {"intensity": {"averages": ["AAAA"], "brightness": [1, 2, 3], "contrast": [1, 2, 3]}},
+        {"bits": "sixteen"},
+        {"bits": None},
+    ],
+)
+def test_a_data_json_altered_by_hand_is_told(records, film, capsys, facts):
+    place = next(records.glob("*/data.json"))
+    files.write_json(place, files.read_json(place) | facts)
+    code, out, err = call(capsys, "--results", records, "--no-map", film)
+    assert (code, out) == (2, "") and len(err.splitlines()) == 1, err
+    assert err.startswith(f"error: {place}: altered by hand") and "train.py makes it anew" in err
+
+
+@pytest.mark.parametrize("facts", [{"classes": ["NORMAL"]}, {"counts": None}, {"patients": [1]}])
+def test_a_card_of_altered_facts_is_told(records, tmp_path, capsys, facts):
+    place = next(records.glob("*/data.json"))
+    files.write_json(place, files.read_json(place) | facts)
+    words = "--results", records, "--model", "20", "--export", tmp_path / "m.pt2"
+    code, _, err = call(capsys, *words)
+    assert code == 2 and f"error: {place}: altered by hand" in err
+    assert not list(tmp_path.glob("m*"))
+
+
 # ---- its weights
 
 

@@ -118,27 +118,6 @@ def test_large_logits_are_ranked_apart():
     logits, labels = np.array([50.0, 60, 70, 80]), np.array([0, 0, 1, 1])
     assert metrics.scores(logits, labels)["roc_auc"] == 1
     assert metrics.scores(-logits, labels)["roc_auc"] == 0
-    curve = metrics.roc_curve(logits, labels)
-    assert curve["thresholds"].tolist() == [math.inf, 80, 70, 60, 50]
-    assert curve["true_positive_rate"].tolist() == [0, 0.5, 1, 1, 1]
-
-
-def test_curves_are_what_their_thresholds_give():
-    random = np.random.default_rng(1)
-    logits, labels = random.normal(size=80).round(1), random.integers(0, 2, 80)
-    roc, pr = metrics.roc_curve(logits, labels), metrics.precision_recall_curve(logits, labels)
-    for i, threshold in enumerate(roc["thresholds"]):
-        assert roc["true_positive_rate"][i] == pytest.approx(
-            (logits[labels == 1] >= threshold).mean()
-        )
-        assert roc["false_positive_rate"][i] == pytest.approx(
-            (logits[labels == 0] >= threshold).mean()
-        )
-    for i, threshold in enumerate(pr["thresholds"]):
-        assert pr["recall"][i] == pytest.approx((logits[labels == 1] >= threshold).mean())
-        assert pr["precision"][i] == pytest.approx(labels[logits >= threshold].mean())
-    with pytest.raises(ValueError):
-        metrics.roc_curve(logits, np.ones(80, int))
 
 
 def test_reliability_adds_up_to_the_calibration_error():

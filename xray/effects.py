@@ -27,10 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from xray import curves
-from xray.intervals import Mean, mean_of, wilson
+from xray.intervals import Mean, mean_of, reach, wilson
 from xray.results import SEEDS, Run
 from xray.study import Study, learned, test_share
 
@@ -300,15 +299,14 @@ def lands(
     for number in evidence.over_splits(model).index:
         runs = evidence.study.resplits[f"image-{number}"][model]
         values.append(value(next(filter(learned, runs))))
-    middle = float(np.mean(values))
-    spread = np.std(values, ddof=1) * math.sqrt(1 + 1 / len(values))
-    reach = stats.t(len(values) - 1).ppf(0.975) * spread
-    low, high = max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+    middle, number = float(np.mean(values)), len(values)
+    half = reach(((1 + 1 / number) * np.var(values, ddof=1), number - 1))
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
     words = f"{name} of {model}: one run lands in {100 * low:.1f}–{100 * high:.1f} % "
-    words += f"({len(values)} re-splits); the paper's {100 * theirs:.1f} %{more}"
+    words += f"({number} re-splits); the paper's {100 * theirs:.1f} %{more}"
     outcome = HOLDS if low - 1e-9 <= theirs <= high + 1e-9 else FAILS
     what = f"{name} of {model}"
-    return Finding(words, outcome, what, "%", middle, low, high, number=len(values))
+    return Finding(words, outcome, what, "%", middle, low, high, number=number)
 
 
 # ---- effects on curves

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, ndtri, stdtr, stdtrit  # the normal's and Student's t, in numbers
 
 from xray.metrics import checked, predictions
 
@@ -91,7 +90,7 @@ def of_model(logits, labels) -> dict[str, tuple[float, float]]:
 
 def wilson(count: float, number: float, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval of a share, `count` of `number`; either may be fractional."""
-    z = stats.norm.ppf((1 + level) / 2)
+    z = ndtri((1 + level) / 2)
     share, more = count / number, z**2 / number
     middle = (share + more / 2) / (1 + more)
     reach = z / (1 + more) * math.sqrt(share * (1 - share) / number + more / (4 * number))
@@ -153,7 +152,7 @@ def reach(*parts: tuple[float, float]) -> float:
     below = sum(variance**2 / free for variance, free in parts)
     if not below:
         return 0.0
-    return float(stats.t(total**2 / below).ppf((1 + LEVEL) / 2)) * math.sqrt(total)
+    return float(stdtrit(total**2 / below, (1 + LEVEL) / 2)) * math.sqrt(total)
 
 
 class Mean(NamedTuple):
@@ -173,7 +172,7 @@ class Mean(NamedTuple):
         """Two-sided p of the mean being `than`; 1 and 0 where nothing varies."""
         if self.error == 0:
             return 1.0 if math.isclose(self.mean, than, abs_tol=1e-12) else 0.0
-        return float(2 * stats.t(self.free).sf(abs(self.mean - than) / self.error))
+        return float(2 * stdtr(self.free, -abs(self.mean - than) / self.error))
 
 
 def mean_of(values, test_share: float = 0.0) -> Mean:
@@ -188,7 +187,7 @@ def mean_of(values, test_share: float = 0.0) -> Mean:
     n, mean = len(values), float(np.mean(values))
     error = math.sqrt((1 / n + test_share) * values.var(ddof=1))
     error = error if error > 1e-12 else 0.0
-    half = float(stats.t(n - 1).ppf((1 + LEVEL) / 2)) * error
+    half = reach((error**2, n - 1))
     return Mean(mean, error, n - 1, mean - half, mean + half)
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from scipy.stats import rankdata
-from sklearn import metrics as sklearn_metrics
 
 SENSITIVITY = 0.95  # of the threshold that finds most of pneumonia
 CALIBRATION_BINS = 15  # equal width, as in Guo et al. 2017
@@ -121,38 +120,6 @@ def count_scores(tp, tn, fp, fn) -> dict:
         "specificity": ratio(tn, tn + fp),
         "npv": ratio(tn, tn + fn),
     }
-
-
-def _ranked(logits, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, each logit's place among the distinct ones, and those: scikit-learn takes no infinite
-    score, and places keep order and ties. ValueError where one class is missing."""
-    logits, labels = checked(logits, labels)
-    if not 0 < labels.sum() < len(labels):
-        raise ValueError("a curve over thresholds needs images of both classes")
-    values, place = np.unique(logits, return_inverse=True)
-    return labels, place, values
-
-
-def roc_curve(logits, labels) -> dict:
-    """false_positive_rate, true_positive_rate, thresholds: arrays (K,), from (0, 0) to (1, 1).
-
-    Point k calls positive what has logit >= thresholds[k]; the first threshold is +inf. ValueError
-    for one class.
-    """
-    labels, place, values = _ranked(logits, labels)
-    fpr, tpr, places = sklearn_metrics.roc_curve(labels, place, drop_intermediate=False)
-    thresholds = np.append(np.inf, values[places[1:].astype(int)])
-    return {"false_positive_rate": fpr, "true_positive_rate": tpr, "thresholds": thresholds}
-
-
-def precision_recall_curve(logits, labels) -> dict:
-    """precision, recall (K + 1,) and thresholds (K,) in rising order; the last point is (1, 0).
-
-    Point k calls positive what has logit >= thresholds[k]. ValueError for one class.
-    """
-    labels, place, values = _ranked(logits, labels)
-    precision, recall, places = sklearn_metrics.precision_recall_curve(labels, place)
-    return {"precision": precision, "recall": recall, "thresholds": values[places]}
 
 
 def reliability(logits, labels, bins: int = CALIBRATION_BINS) -> dict:

@@ -66,7 +66,6 @@ CURVES = {
     22: ["20b", "23b", "21b", "24b", "22b", "25b"],
     26: ["22b", "26b"],
 }
-CONFUSIONS = {18: ["20"]}
 TABLES = {20: list(FIG_20), 23: list(FIG_23), 25: list(FIG_25)}
 BARS = {  # pairs that stand side by side: unweighted and weighted, or without and with L2
     21: [("20", "23"), ("21", "24"), ("22", "25")],

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from xray import claims, comparisons, metrics
 from xray.data_splits import cause_of
@@ -86,11 +87,11 @@ def rate_table(study: Study) -> pd.DataFrame:
 
 def _rates(run, grid) -> tuple[np.ndarray, np.ndarray]:
     logits, labels = run.logits["test"], run.labels["test"]
-    roc = metrics.roc_curve(logits, labels)
-    sensitivity = np.interp(grid, roc["false_positive_rate"], roc["true_positive_rate"])
-    curve = metrics.precision_recall_curve(logits, labels)
-    best = np.maximum.accumulate(curve["precision"])
-    return sensitivity, np.interp(grid, curve["recall"][::-1], best[::-1])
+    false_positives, sensitivity, _ = roc_curve(labels, logits, drop_intermediate=False)
+    precision, recall, _ = precision_recall_curve(labels, logits)
+    best = np.maximum.accumulate(precision)
+    at_recall = np.interp(grid, recall[::-1], best[::-1])
+    return np.interp(grid, false_positives, sensitivity), at_recall
 
 
 @item("ranking", "How well the models rank films")

@@ -392,7 +392,6 @@ def elsewhere_table(study: Study) -> pd.DataFrame:
 
         for one in first_seeds(films["models"]):
             about = one["model"], MODEL, one["image_size"]
-            there = external.scores(one["logits"], labels, one["cut"], owners)
             if run := run_of(study, one):
                 add(about, "here", external.scores(run.logits["test"], run.labels["test"], 0.0, []))
             runs = learned_runs(study, one["model"], "patient")

@@ -80,7 +80,9 @@ def both(films):
     brighter = images.copy()
     brighter[labels == 0] = (brighter[labels == 0] * 0.6).astype(np.uint8)
     owners = [row // 2 for row in range(COUNT)]
-    found = carry_over.both_ways(darker, labels, INDEX, brighter[::-1], labels[::-1], owners)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(carry_over, "CELLS", (8,))
+        found = carry_over.both_ways(darker, labels, INDEX, brighter[::-1], labels[::-1], owners)
     test = labels[INDEX["test"]]
     return carry_over.areas(found, test, [], labels[::-1], owners).set_index(
         ["learned", "cells", "equalised"]
@@ -96,7 +98,8 @@ def test_equal_greys_take_a_planted_shortcut_away(both):
         assert plain.gain == 0
 
 
-def test_what_was_learned_elsewhere_is_judged_on_other_patients():
+def test_what_was_learned_elsewhere_is_judged_on_other_patients(monkeypatch):
+    monkeypatch.setattr(carry_over, "CELLS", (4, 32))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (120, 64, 64)).astype(np.uint8)
     labels = np.repeat(np.arange(60) % 2, 2)

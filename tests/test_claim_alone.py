@@ -69,6 +69,3 @@ def test_all_claims_lie_beside_the_report(tmp_path):
     by_id = {row["id"]: row for row in content["claims"]}
     assert by_id["C31"]["alone"] == "does not hold" and by_id["C31"]["findings"][0]["number"] == 6
     assert {claim for claim, row in by_id.items() if row["primary"]} == set(PRIMARY)
-    first = (tmp_path / "claims.json").read_bytes()
-    report.write(found, tmp_path)
-    assert (tmp_path / "claims.json").read_bytes() == first

@@ -26,13 +26,19 @@ from xray.effects import FAILS, HOLDS, NOISE, NOT_RUN, NOT_TESTED
 from xray.specs import LEARNING_RATE_SEARCH
 
 
-@pytest.fixture(autouse=True)
-def quick_scores(monkeypatch):
-    monkeypatch.setattr(metrics, "scores", remembered)
+@pytest.fixture(scope="module", autouse=True)
+def quick_scores():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "scores", remembered)
+        yield
 
 
-def test_a_study_in_which_all_claims_hold():
-    verdicts = judged()
+@pytest.fixture(scope="module")
+def verdicts():
+    return judged()
+
+
+def test_a_study_in_which_all_claims_hold(verdicts):
     assert list(verdicts) == [claim.id for claim in CLAIMS]
     assert {one.id: one.figures for one in verdicts.values() if one.verdict != HOLDS} == {}
     assert all(one.figures and one.rule and one.link and not one.note for one in verdicts.values())
@@ -242,24 +248,22 @@ def test_the_family_of_seven_does_not_shrink_to_what_was_run():
     assert found.p == pytest.approx(7 * p) and p < 0.05 < 7 * p and found.verdict == NOISE
 
 
-def test_two_studies_are_compared():
-    first, second = (
-        {"claims": claims.as_json(judged(changes, number=number).values())}
-        for changes, number in (({}, 5), ({"14": dict(validation=0.94)}, 0))
-    )
+def test_two_studies_are_compared(verdicts):
+    other = judged({"14": dict(validation=0.94)}, number=0)
+    first, second = ({"claims": claims.as_json(one.values())} for one in (verdicts, other))
     assert claims.compare(first, first) == ([claim.id for claim in CLAIMS], {})
     same, differ = claims.compare(first, second)
     assert differ["C14"] == (HOLDS, FAILS) and differ["C31"] == (HOLDS, NOT_RUN)
     assert len(same) + len(differ) == 37 and "C06" in same
 
 
-def test_verdicts_as_data_are_the_same_each_time():
+def test_verdicts_as_data_are_the_same_each_time(verdicts):
     first = json.dumps(claims.as_json(judged().values()))
+    assert first == json.dumps(claims.as_json(verdicts.values()))
     row = {one["id"]: one for one in json.loads(first)}["C31"]
     assert row["verdict"] == HOLDS and row["findings"][0]["number"] == 5
     assert row["findings"][0]["mean"] == pytest.approx(542 / 582 - 0.92, abs=1e-6)
-    missing = json.loads(json.dumps(claims.as_json(judged(seeds=1).values())))
-    assert "3 are needed" in missing[5]["reason"]
+    assert "3 are needed" in claims.as_json([alone("C06", seeds=1)])[0]["reason"]
 
 
 def test_notes_say_what_is_not_the_papers_study():

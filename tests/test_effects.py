@@ -12,9 +12,11 @@ from xray.effects import FAILS, HOLDS, NOISE
 from xray.intervals import mean_of
 
 
-@pytest.fixture(autouse=True)
-def quick_scores(monkeypatch):
-    monkeypatch.setattr(metrics, "scores", remembered)
+@pytest.fixture(scope="module", autouse=True)
+def quick_scores():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "scores", remembered)
+        yield
 
 
 def one_of_five(good, bad):

@@ -45,6 +45,12 @@ def elsewhere(tmp_path_factory):
     return samples.parquet(folder, {"test": (24, 24)}, change=with_columns)
 
 
+@pytest.fixture(autouse=True)
+def one_thumbnail(monkeypatch):
+    """What carries over is asked of one size: eighty regressions a time are seconds."""
+    monkeypatch.setattr(carry_over, "CELLS", (4,))
+
+
 def beside(results_folder):
     """The folder of the one study there."""
     [file] = results.studies(results_folder).values()
@@ -195,10 +201,11 @@ def test_baselines_and_changed_films_are_made_once(records, capsys, monkeypatch)
 
 def test_what_carries_over_is_said_and_kept(elsewhere, records, capsys, monkeypatch):
     monkeypatch.setattr(carry_over, "SIZE", 32)
+    monkeypatch.setattr(carry_over, "CELLS", (4, 32))
     said = evaluated(capsys, "--data", elsewhere, "--results", records, "--record", "there")
     assert "learned here, 4×4" in said and "learned there, 32×32" in said
     found = external.read(beside(records))[0]["carry_over"]
-    assert [one["cells"] for one in found] == [4, 8, 16, 32] * 2
+    assert [one["cells"] for one in found] == [4, 32] * 2
     assert all(len(one["elsewhere"]) == len(one["own"]) == 48 for one in found)
 
 

@@ -1,4 +1,4 @@
-"""Floors and changed films find a shortcut that is planted in phantoms, and none where none is."""
+"""Baselines and changed films find a shortcut planted in phantoms, and none where none is."""
 
 import io
 
@@ -38,7 +38,7 @@ def with_darker_border(films, labels):
 
 
 def area(name, films, labels):
-    """Test AUC of a floor, and its 95 % interval."""
+    """Test AUC of a baseline, and its 95 % interval."""
     found = baselines.fit(baselines.BASELINES[name](films), labels, INDEX)
     value = intervals.influence(found["test"], labels[TEST])["roc_auc"][0]
     return value, *intervals.of_model(found["test"], labels[TEST])["roc_auc"]

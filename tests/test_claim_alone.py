@@ -1,6 +1,9 @@
 """One claim from the command line, and all of them as claims.json."""
 
+import io
 import json
+import os
+import sys
 
 import pytest
 import records
@@ -48,6 +51,26 @@ def test_a_claim_alone(tmp_path, capsys):
     code, out, _ = ask("C30", tmp_path, capsys)
     assert code == 5 and "--model 26b" in out
     assert not (tmp_path.parent / "report").exists()
+
+
+def test_where_a_terminal_lacks_its_signs_the_exit_code_stays(tmp_path, monkeypatch):
+    study_of_twenty(tmp_path)
+    told = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(told, encoding="cp1252"))
+    with pytest.raises(SystemExit) as stop:
+        script("report").main(["--claim", "C31", "--results", str(tmp_path)])
+    assert stop.value.code == 3 and b"verdict:   within noise" in told.getvalue()
+
+
+def test_a_reader_who_is_gone_is_no_error(tmp_path, monkeypatch, capsys):
+    study_of_twenty(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(sys, "stdout", open(writing, "w", encoding="utf-8"))
+    with pytest.raises(SystemExit) as stop:
+        script("report").main(["--claim", "C31", "--results", str(tmp_path)])
+    sys.stdout.close()
+    assert stop.value.code == 141 and "roken" not in capsys.readouterr().err
 
 
 def test_an_unknown_claim_is_told(tmp_path, capsys):

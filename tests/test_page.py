@@ -143,7 +143,7 @@ def test_an_item_is_computed_once_a_study_and_only_where_it_is_asked_for():
         assert made_up("one") is made_up("one") and asked == ["one"]
         assert items.TITLES["made-up"] == "A title"
     finally:
-        del items.ITEMS["made-up"], items.TITLES["made-up"]
+        del items.ITEMS["made-up"], items.TITLES["made-up"], items.AGAIN["made-up"]
 
 
 def test_the_same_figure_gives_the_same_bytes_without_a_date():

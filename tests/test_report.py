@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import records
 
-from xray import claims, items, report, study
+from xray import claims, items, report, report_verdicts, study
 from xray.page import TEMPLATES
 from xray.specs import LEARNING_RATE_SEARCH, MODELS
 
@@ -127,6 +127,24 @@ def test_what_an_earlier_report_left_goes_and_a_persons_own_stays(tmp_path):
     assert report.shown_in(found.folder) == found.name and 'href="figures/' not in beside
 
 
+def test_a_report_that_cannot_be_written_leaves_what_the_earlier_one_shows(tmp_path, monkeypatch):
+    records.save(tmp_path / "results", records.run("20"))
+    found, write = read(tmp_path / "results"), report.write_atomically
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "old.csv").write_text("a")
+    (tmp_path / "report.md").write_text("[CSV](figures/old.csv)")
+
+    def no_room(path, content):
+        if path.name == "index.html":
+            raise OSError(28, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(report, "write_atomically", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        report.write(found, tmp_path)
+    assert (tmp_path / "figures" / "old.csv").exists()
+
+
 def test_records_in_a_place_that_cannot_be_written_to_are_no_error(tmp_path, monkeypatch):
     records.save(tmp_path / "results", records.run("20"))
     found = read(tmp_path / "results")
@@ -175,7 +193,7 @@ def test_a_report_of_phantoms_starts_without_findings(tmp_path, phantom):
         records.save(tmp_path, records.run("20", seed, data=records.DATA | {"phantom": phantom}))
     top = text_of(read(tmp_path), "0-summary.md")
     assert ("The images are synthetic" in top) == phantom
-    assert ("Ten linear units classify" in top) != phantom
+    assert ("A net of ten linear units classifies" in top) != phantom
 
 
 @pytest.mark.parametrize(
@@ -291,24 +309,19 @@ def test_the_paper_value_is_inside_or_outside_our_interval(tmp_path):
 
 
 def test_a_verdict_says_what_decided_it(tmp_path):
-    from xray import report_verdicts
-
     finding = claims.Finding(
-        words="accuracy, 22 − 20: +1.2 points (95 %: +0.2 to +2.3; given split −0.4)",
+        words="accuracy, 22 − 20: +1.2 points (95 %: +0.2 to +2.3; 6 re-splits; given split −0.4)",
         outcome=claims.FAILS,
-        what="accuracy, 22 − 20",
-        unit="points",
-        mean=0.012,
-        low=0.002,
-        high=0.023,
         p=0.03,
     )
+    share = claims.Finding("runs of 26b that converged: 5 of 5 (57–100 %)", claims.HOLDS)
     alone = claims.judge_alone(claims.CLAIMS[30], with_resplits(tmp_path, LINEAR, LINEAR))
-    other = finding._replace(outcome=claims.HOLDS)
-    verdict = alone._replace(findings=(finding, other, other), verdict=claims.FAILS, p=0.01)
+    verdict = alone._replace(findings=(finding, share, share), verdict=claims.FAILS, p=0.01)
     assert report_verdicts.conditions(verdict) == (
-        "1 ✗ 2 ✓: ✗ accuracy, 22 − 20 +1.2 points (0.2 to 2.3)"
+        "1 ✗ 2 ✓: ✗ accuracy, 22 − 20: +1.2 points (+0.2 to +2.3)"
     )
+    only = alone._replace(findings=(share,), verdict=claims.HOLDS)
+    assert report_verdicts.conditions(only) == f"✓ {share.words}"
     kept = verdict._replace(alone=claims.HOLDS, verdict=claims.NOISE, primary=True, p=0.087)
     said = "By itself it holds; with the other primary claims p = 0.087 (Holm)."
     assert report_verdicts.adjusted(kept) == said

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from xray import report_plots as plots
-from xray.report_plots import Bar, Line, Mark
+from xray.report_plots import Line, Mark
 
 
 def epochs(**accuracies) -> pd.DataFrame:
@@ -58,34 +58,35 @@ def test_dots_stand_in_the_order_of_their_rows_and_nan_is_left_out():
     assert [text.get_text() for text in figure.legends[0].texts] == ["mean", "chance"]
 
 
-def test_bars_start_at_their_base_and_say_both_values():
-    bar = Bar("20", 91.12, "linear", 89, 93, 93.1)
-    figure = plots.bars([("Accuracy", [[bar]])], base=[70.6])
-    (axis,) = figure.axes
-    assert axis.patches[0].get_y() == 70.6
-    assert axis.patches[0].get_y() + axis.patches[0].get_height() == pytest.approx(91.12)
-    assert {"91.1", "93.1"} <= {text.get_text() for text in axis.texts}
-    empty = plots.bars([("Accuracy", [[Bar("20", math.nan, "linear", paper=93.1)]])], base=[70.6])
-    assert "–" in {text.get_text() for text in empty.axes[0].texts}
+def test_bars_start_at_their_base_and_strokes_stand_at_their_values():
+    marks = [Mark("20", 91.1, 89, 93, kind="bar"), Mark("20", 93.1, kind="|", lane=0.2)]
+    (axis,) = plots.dots(marks, ("Accuracy",), {}, base=[70.6]).axes
+    (bar,) = axis.patches
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((70.6, 91.1))
+    interval, stroke = axis.lines
+    assert interval.get_xdata()[:2].tolist() == [89, 93]
+    assert stroke.get_xdata()[:2].tolist() == [93.1, 93.1]
+    assert np.mean(stroke.get_ydata()[:2]) == pytest.approx(0.2)
 
 
 def test_lines_share_a_legend_and_may_have_a_band():
     series = [Line([1, 2, 4], [3, 4, 5], words="a", low=[2, 3, 4], high=[4, 5, 6])]
     series += [Line([1, 2, 4], [1, 1, 1], words="a", panel=1)]
+    series += [Line([1], [2], label="here", panel=1)]
     figure = plots.lines(series, ("A", "B"), "x", "y", log=2, ticks=[1, 2, 4], references={"r": 3})
+    assert [text.get_text() for text in figure.axes[1].texts] == ["here"]
     assert [text.get_text() for text in figure.legends[0].texts] == ["a", "r"]
     assert len(figure.axes[0].collections) == 1
     assert [text.get_text() for text in figure.axes[1].get_xticklabels()] == ["1", "2", "4"]
 
 
-@pytest.mark.parametrize("shape", ["curves", "dots", "bars", "lines"])
+@pytest.mark.parametrize("shape", ["curves", "dots", "lines"])
 def test_no_text_is_under_eleven_pixels_and_none_lies_outside(shape):
     figure = {
         "curves": lambda: plots.curves(epochs(a=[0.8, 0.9]), [("Model 0", [("0", "mlp")])]),
         "dots": lambda: plots.dots(
             [Mark("a long name of a row that takes two lines or more", 1)], ("A",), {}
         ),
-        "bars": lambda: plots.bars([("A", [[Bar("20\nMLP\n12/20", 1, "mlp")]])]),
         "lines": lambda: plots.lines([Line([1, 2], [3, 4])], ("A",), "x", "y"),
     }[shape]()
     svg = plots.save(figure).decode()

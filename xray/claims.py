@@ -13,7 +13,7 @@ import numpy as np
 
 from xray import curves, metrics, paper
 from xray.comparisons import printed, timed_alike
-from xray.data_sources import PAPER
+from xray.data_choices import PAPER
 from xray.effects import (
     ERROR,
     FAILS,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from xray import curves, paper
 from xray.intervals import reach
@@ -86,15 +87,15 @@ def corrected_test(first, second, test_share: float) -> dict:
         p = 1.0 if gap == 0 else 0.0
         return {"gap": gap, "error": 0.0, "low": gap, "high": gap, "p": p, "detectable": 0.0}
     below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second)))
-    student = stats.t(sum(parts) ** 2 / below)
-    reach = float(student.ppf(0.975) * error)
+    free = sum(parts) ** 2 / below
+    reach = float(stdtrit(free, 0.975) * error)
     return {
         "gap": gap,
         "error": error,
         "low": gap - reach,
         "high": gap + reach,
-        "p": float(2 * student.sf(abs(gap) / error)),
-        "detectable": float((student.ppf(0.975) + student.ppf(0.8)) * error),
+        "p": float(2 * stdtr(free, -abs(gap) / error)),
+        "detectable": float((stdtrit(free, 0.975) + stdtrit(free, 0.8)) * error),
     }
 
 

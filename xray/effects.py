@@ -132,7 +132,8 @@ class Evidence:
         numbers = there.index[there.all(axis=1)]
         if len(numbers) < SPLITS:
             few = [model for model in models if there[model].sum() < SPLITS] or models
-            why = f"{len(numbers)} re-splits by image on which all learned, {SPLITS} are needed"
+            one = "re-split" if len(numbers) == 1 else "re-splits"
+            why = f"{len(numbers)} {one} by image on which all learned, {SPLITS} are needed"
             raise NotRun(few, why, f"--resplits {2 * SPLITS}")
         scores = self.study.scores
         on_these = (scores.kind == "image") & scores.number.isin(numbers)
@@ -272,7 +273,7 @@ def at_least(evidence: Evidence, model: str, score: str, target: float, rule=abo
     values = evidence.over_splits(model)[score][model]
     given = _on_given_split(evidence, score)
     name = f"{SCORE_NAMES[score]} of {model} is {100 * values.mean():.1f} %, "
-    name += f"from {100 * target:g} %"
+    name += f"against {100 * target:g} %"
     more = _given(given.get(model, math.nan) - target)
     return effect(name, values - target, "points", rule, test_share(evidence.study), more)
 

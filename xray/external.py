@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from xray import intervals
 from xray.data import DIGITS
@@ -163,7 +163,7 @@ def over_patients(value: float, influence: np.ndarray, owners) -> tuple[float, f
     known = owners is not None and len(owners)
     number = np.unique(owners, return_inverse=True)[1] if known else np.arange(films)
     sums = np.bincount(number, influence)
-    reach = stats.norm.ppf((1 + intervals.LEVEL) / 2) * math.sqrt((sums**2).sum()) / films
+    reach = float(ndtri((1 + intervals.LEVEL) / 2)) * math.sqrt((sums**2).sum()) / films
     return value, float(value - reach), float(value + reach)
 
 

@@ -12,6 +12,12 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from xray.specs import KNOWN
+from xray.study import EVALUATED, Study
+
+FAMILIES = {"Linear": "Linear", "Linear+ReLU": "MLP", "CNN": "CNN"}  # as they are called in prose
+ALL = "python scripts/train.py --all"
+
 
 @dataclass(frozen=True)
 class Item:
@@ -20,40 +26,38 @@ class Item:
     picture: a chart (SVG) or a PNG's bytes (films, weights: never inverted). alt: what it shows, in
     words. table: what is shown, each cell as it stands; its first column heads the row. A cell of
     Markup is Markdown; give a list of dicts then, or a frame of dtype=object. caption: a
-    sentence over the table. fold: the words under which a long table is folded away. listing:
-    preformatted text. data: the numbers for the CSV, where they are not the table's. numbers: what
-    the prose around the item says, `numbers("fig-21")` in the chapter.
+    sentence over the table. listing: preformatted text. data: the numbers for the CSV, where they
+    are not the table's. numbers: what the prose around the item says, `numbers("fig-21")` there.
 
-    models: those shown; one without a run is said to be missing. again: the script that makes the
-    records again, where it is not `train.py --model` of these models. missing: what is not there,
-    where it is something else than models. html, script: what stands in the page alone.
+    models: those shown; one without a run is said to be missing. missing: what is not there, where
+    it is something else than models. html, script: what stands in the page alone.
     """
 
     picture: Figure | bytes | None = None
     alt: str = ""
     table: pd.DataFrame | list[dict] | None = None
     caption: str = ""
-    fold: str = ""
     listing: str = ""
     data: pd.DataFrame | None = None
     numbers: dict = field(default_factory=dict)
     models: tuple[str, ...] = ()
-    again: str = ""
     missing: str = ""
     html: str = ""
     script: str = ""
 
 
 TITLES = {}  # id -> title, without its label
-ITEMS = {}  # id -> function(study) -> Item
+AGAIN = {}  # id -> the command that makes the records it shows; empty for train.py --model of these
+ITEMS = {}  # id -> function(study) -> Item, or None where those records are not there
 NUMBERS = {}  # name -> function(study) -> dict
 
 
-def item(name: str, title: str):
-    """Registers a function(study) -> Item. `name` is its anchor and the name of its files."""
+def item(name: str, title: str, again: str = ""):
+    """Registers a function(study) -> Item or None. `name` is its anchor and the name of its files;
+    again: see AGAIN."""
 
     def register(function):
-        TITLES[name] = title
+        TITLES[name], AGAIN[name] = title, again
         ITEMS[name] = lru_cache(maxsize=1)(function)
         return ITEMS[name]
 
@@ -128,3 +132,36 @@ def listed(words) -> str:
     """Words in a row: "20, 21 and 22"."""
     words = list(map(str, words))
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+# ---- the models of a study
+
+
+def what_it_is(model: str) -> str:
+    """A model in few words: "CNN, weighted, L2"."""
+    spec = KNOWN[model]
+    words = FAMILIES[spec.family] + ", weighted" * spec.class_weight
+    return words + ", L2" * (spec.weight_decay > 0)
+
+
+def tested(study: Study, what: str = "learned") -> list[str]:
+    """The models of Figs 20, 23 and 25 of which a run learned, or "finished"."""
+    there = study.models.index[study.models[what] > 0]
+    return [model for model in EVALUATED if model in there]
+
+
+@lru_cache(maxsize=1)
+def _learned(study: Study) -> dict:
+    scores = study.scores
+    good = scores[scores.chosen & scores.learned]
+    return dict(iter(good.groupby(["model", "kind"], sort=False)))
+
+
+def learned_rows(study: Study, model: str, kind: str = "given") -> pd.DataFrame:
+    """The rows of study.scores of a model's runs shown that learned, on the given split or on
+    re-splits of a kind."""
+    return _learned(study).get((model, kind), study.scores.iloc[:0])
+
+
+def learned_runs(study: Study, model: str, kind: str = "given") -> list:
+    return list(learned_rows(study, model, kind).run)

@@ -145,12 +145,14 @@ def _cells(tokens: list[Token], start: int) -> None:
 def _picture(token: Token, files: dict[str, bytes]) -> None:
     """A picture that the page carries with it, in a box that scrolls where it is too wide."""
     name = token.attrGet("src")
-    kind = KINDS[Path(name).suffix]
-    address = f"data:{kind};base64,{base64.b64encode(files[name]).decode()}"
+    content, kind = files[name], KINDS[Path(name).suffix]
+    address = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     alt = html.escape("".join(part.content for part in token.children), quote=True)
-    shape = "chart" if kind.startswith("image/svg") else "film"
+    shape = 'class="chart"'
+    if kind == "image/png":  # of 144 dots an inch, where a page has 96
+        shape = f'class="film" width="{round(int.from_bytes(content[16:20], "big") * 96 / 144)}"'
     token.type = "html_inline"
     token.content = (
         f'<span class="scroll picture" role="group" tabindex="0">'
-        f'<img class="{shape}" src="{address}" alt="{alt}"></span>'
+        f'<img {shape} src="{address}" alt="{alt}"></span>'
     )

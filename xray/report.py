@@ -59,7 +59,6 @@ CHAPTERS = (
     "7-beyond.md",
     "appendices.md",
 )
-BESIDE_MODELS = "python scripts/train.py --model "
 
 
 class Report:
@@ -75,11 +74,15 @@ class Report:
         """What the function of that name, or the item, has to say in prose."""
         if name in items.NUMBERS:
             return items.NUMBERS[name](self.study)
-        return items.ITEMS[name](self.study).numbers
+        return self._item(name).numbers
+
+    def _item(self, name: str) -> items.Item:
+        missing = f"Not made yet: {items.AGAIN[name]}"
+        return items.ITEMS[name](self.study) or items.Item(missing=missing)
 
     def show(self, name: str) -> Markup:
         """An item as Markdown: heading, picture, table, listing, how it is made."""
-        one, label = items.ITEMS[name](self.study), items.label(name)
+        one, label = self._item(name), items.label(name)
         title = f"{label}. {items.TITLES[name]}" if label else items.TITLES[name]
         parts = [f'#### <a id="{name}"></a>{items.escape(title)}']
         if one.listing:
@@ -91,12 +94,8 @@ class Report:
             self.scripts += one.script
             parts.append(f"<!-- page: {name} -->")
         if one.table is not None and len(one.table):
-            parts += [f"*{items.escape(one.caption)}*"] if one.caption and not one.fold else []
-            table = as_markdown(pd.DataFrame(one.table, dtype=object))
-            folded = (
-                f"<details><summary>{items.escape(one.fold)}</summary>\n\n{table}\n\n</details>"
-            )
-            parts.append(folded if one.fold else table)
+            parts += [f"*{items.escape(one.caption)}*"] if one.caption else []
+            parts.append(as_markdown(pd.DataFrame(one.table, dtype=object)))
         lost = [model for model in one.models if model not in self.study.chosen]
         missing = one.missing or (f"Not trained yet: {', '.join(lost)}." if lost else "")
         parts += [f"> {items.escape(missing)}"] if missing else []
@@ -116,8 +115,10 @@ class Report:
 
     def _origin(self, name: str, one: items.Item) -> str:
         """The line under an item: the command whose records it shows, and its numbers."""
-        again = one.again or (BESIDE_MODELS + " ".join(one.models) if one.models else "")
-        words = [f"<code>{again}</code>"] if again else []
+        again = items.AGAIN[name]
+        if one.models and not again:
+            again = f"python scripts/train.py --model {' '.join(one.models)}"
+        words = [f"<code>{again}</code>"] if again not in one.missing else []
         frame = one.table if one.data is None else one.data
         if frame is not None and len(frame):
             file = f"figures/{name}.csv"

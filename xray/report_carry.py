@@ -3,13 +3,13 @@
 from functools import lru_cache
 from itertools import chain
 
-import numpy as np
 import pandas as pd
 
-from xray import baselines, carry_over, changes, external, intervals, results
+from xray import carry_over, changes, external, intervals, results
 from xray.data_splits import patient
 from xray.items import Item, item, percent, points
-from xray.report_plots import COLOURS, colour, panels
+from xray.report_plots import Line, colour, lines
+from xray.report_shortcuts import EVALUATE, baselines_of, changes_of, films_elsewhere
 from xray.specs import KNOWN, PLAIN
 from xray.study import Study, finished, test_share
 
@@ -24,8 +24,8 @@ def carry_table(study: Study) -> pd.DataFrame:
     """A row a source of films elsewhere, place of learning, model or thumbnail, and kind of film:
     films, learned, what, family ("" of thumbnails), equalised, runs, and the columns of
     carry_over.areas."""
-    tables = [_of_thumbnails(study, films) for films in external.read(study.folder)]
-    tables += [_of_models(study, films) for films in external.read(study.folder)]
+    tables = [_of_thumbnails(study, films) for films in films_elsewhere(study)]
+    tables += [_of_models(study, films) for films in films_elsewhere(study)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -35,7 +35,7 @@ def _groups(films: dict) -> dict:
 
 
 def _of_thumbnails(study: Study, films: dict) -> pd.DataFrame:
-    given = baselines.read(study.folder).get(study.split)
+    given = baselines_of(study)
     if not given or not films.get("carry_over"):
         return pd.DataFrame()
     here, there = (given["labels"]["test"], _owners(study)), (films["labels"], films["patients"])
@@ -83,41 +83,39 @@ def _of_models(study: Study, films: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@item("carry-over", "AUC at home and elsewhere, films as they are and with equal grey levels")
-def _carry_over(study: Study) -> Item:
+@item(
+    "carry-over", "AUC at home and elsewhere, films as they are and with equal grey levels", AGAIN
+)
+def _carry_over(study: Study) -> Item | None:
     table = carry_table(study)
     if table.empty:
-        return Item(missing=f"Not made yet: {AGAIN}")
-    figure, axes = panels(1, 2, 3.6, sharey=True)
-    for axis, (learned, words) in zip(axes[0], WHERE.items()):
-        axis.axhline(50, color=COLOURS["quiet"], linewidth=1)
-        for (_, what), pair in table[table.learned == learned].groupby(
-            ["films", "what"], sort=False
-        ):
-            plain, equal = pair[~pair.equalised].iloc[0], pair[pair.equalised].iloc[0]
-            hue = COLOURS[colour(KNOWN[what[6:]]) if plain.family else "none"]
-            x, y = (
-                100 * np.array([plain.home, equal.home]),
-                100 * np.array([plain.away, equal.away]),
-            )
-            axis.plot(x, y, color=hue, linewidth=1.2)
-            axis.plot(x[0], y[0], "o", color=hue, markerfacecolor="none", markersize=4.5)
-            axis.plot(x[1], y[1], "o", color=hue, markersize=4.5)
-            name = what.removeprefix("thumbnail ").removeprefix("model ")
-            place = (5, -8) if name == "32×32" else (3, 4)
-            axis.annotate(name, (x[1], y[1]), xytext=place, textcoords="offset points", size=8)
-        axis.set(title=f"Learned on {words}", xlabel="AUC where it was learned, %")
-        axis.margins(x=0.12)
-    axes[0][0].set_ylabel("AUC at the other place, %")
+        return None
+    series = []
+    pairs = table.groupby(["learned", "films", "what"], sort=False)
+    for (learned, _, what), pair in pairs:
+        pair = pair.sort_values("equalised")
+        look = {"panel": list(WHERE).index(learned)}
+        look["colour"] = colour(KNOWN[what[6:]]) if pair.family.iloc[0] else "none"
+        x, y = list(100 * pair.home), list(100 * pair.away)
+        series.append(Line(x, y, **look))
+        series.append(Line(x[:1], y[:1], dash="", marker="o", filled=False, **look))
+        name = what.removeprefix("thumbnail ").removeprefix("model ")
+        series.append(Line(x[1:], y[1:], dash="", marker="o", label=name, **look))
     return Item(
-        picture=figure,
+        picture=lines(
+            series,
+            tuple(f"Learned on {words}" for words in WHERE.values()),
+            x="AUC where it was learned, %",
+            y="AUC at the other place, %",
+            references={"a coin": 50},
+            height=3.3,
+        ),
         alt="AUC where it was learned against AUC at the other place, a line from films as they "
         "are (hollow) to equalised films (full) for each model and thumbnail.",
         table=_shown(table),
         caption="AUC in percent, films as they are (hollow) → equalised (full; 95 % interval over "
         "patients); here: this study's films, there: the other hospital's",
         data=table,
-        again=AGAIN,
         numbers=_numbers(table) | {"apart": _apart(study)},
     )
 
@@ -184,15 +182,15 @@ def _numbers(table: pd.DataFrame) -> dict:
     return found
 
 
-@item("carry-changes", "What still moves models on equalised films")
-def _carry_changes(study: Study) -> Item:
+@item("carry-changes", "What still moves models on equalised films", again=EVALUATE)
+def _carry_changes(study: Study) -> Item | None:
     """The changes of section 6.2 on models on equalised films and their twins; of TOLD in words."""
-    found = changes.read(study.folder).get(study.split, {"models": []})
-    logits = {one["model"]: one["logits"] for one in found["models"]}
+    found = changes_of(study)
+    logits = {one["model"]: one["logits"] for one in found.get("models", ())}
     shown = [pair for pair in PLAIN.items() if pair[0] in logits]
     models = [model for pair in shown for model in reversed(pair) if model in logits]
     if not shown:
-        return Item(missing="Not made yet: python scripts/evaluate.py")
+        return None
     rows = []
     for change in logits[models[0]]:
         for model in models:
@@ -213,5 +211,4 @@ def _carry_changes(study: Study) -> Item:
         caption="Change in AUC on this study's test films, points (95 % interval over films); the "
         "CSV has all changes",
         data=frame[frame.change != changes.UNCHANGED],
-        again="python scripts/evaluate.py",
     )

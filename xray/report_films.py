@@ -4,13 +4,12 @@ changed on purpose, films that all runs miss."""
 from functools import lru_cache
 
 import numpy as np
-import torch
 
-from xray import baselines, changes, data, predict_weights
+from xray import baselines, changes, data, data_phantoms, predict_weights
 from xray.data_sources import CHILDREN, licence
 from xray.items import Item, item, numbers
 from xray.report_more import missed_table
-from xray.report_plots import panels, save
+from xray.report_plots import enlarged, films, panels, png, save
 from xray.study import Study
 
 SIZE = 64  # pixels a side of the films in the box
@@ -37,16 +36,37 @@ def _about(study: Study) -> dict:
     }
 
 
-def _draw(pictures: list[tuple], columns: int, side: float = 1.12):
-    """Gray films, each with words over it, in rows: bytes of a PNG. pictures: (words, film)."""
-    rows = -(-len(pictures) // columns)
-    figure, axes = panels(rows, columns, 0.15 + rows * (side + 0.28))
-    for axis in axes.ravel():
-        axis.set_axis_off()
-    for axis, (words, film) in zip(axes.ravel(), pictures):
-        axis.imshow(film, cmap="gray", vmin=0, vmax=255)
-        axis.set_title(words, fontsize=8.5, fontweight="normal", loc="center", wrap=True)
-    return save(figure, "png")
+def _first_film(study: Study) -> tuple[np.ndarray, str]:
+    """The training split's first film, uint8 (S, S), where it may be shown, else a phantom; and
+    what it is, in words."""
+    if "film" in study.told:  # by a person who has the data
+        return study.told["film"], "The film of that record."
+    boxed = films_of(study)
+    if boxed is not None:
+        words = "The film of that record, CC BY 4.0 (Kermany et al.), brought to 64×64."
+        return boxed.train.images[0, 0], words
+    words = "A phantom, drawn in place of the film: its licence is not known. With --data SOURCE "
+    return data_phantoms.draw(0, False, 320), words + "scripts/report.py shows the film itself."
+
+
+@item("fig-2", "The image of that record")
+def _its_image(study: Study) -> Item:
+    film, words = _first_film(study)
+    picture = png(enlarged(film, max(1, 320 // len(film))))
+    return Item(picture=picture, alt=words, numbers={"shown": words})
+
+
+@item("fig-4", "The image after preparation")
+def _prepared_image(study: Study) -> Item:
+    film, words = _first_film(study)
+    sizes = sorted({run.image_size for run in study.runs}, reverse=True)
+    about = {
+        "size": film.shape[0],
+        "lowest": film.min() / 255,
+        "highest": film.max() / 255,
+        "sizes": [f"{size}×{size}" for size in sizes],
+    }
+    return Item(picture=_its_image(study).picture, alt=words, numbers=about)
 
 
 def mean_film(images: np.ndarray) -> np.ndarray:
@@ -59,22 +79,19 @@ def mean_film(images: np.ndarray) -> np.ndarray:
 
 @item("regions", "What the baselines see")
 def _regions(study: Study) -> Item:
-    mean = mean_film(films_of(study).train.images)
-    film = np.kron(mean, np.ones((2, 2), np.uint8))  # at the size that baselines are given
+    film = enlarged(mean_film(films_of(study).train.images), 2)  # the size that baselines are given
     size = len(film)
-    box = baselines.box_mask(size)
     masks = {
         "1 % ring": baselines.ring_mask(size, 0.01),
         "corners": baselines.corners_mask(size),
-        "outside the lung box": ~box,
-        "lung box alone": box,
+        "outside the lung box": ~baselines.box_mask(size),
+        "lung box alone": baselines.box_mask(size),
     }
-    pictures = [("the mean film", film)]
-    pictures += [(words, np.where(mask, film, 255)) for words, mask in masks.items()]
-    small = baselines.averaged(film[None], 16)[0]
-    pictures.append(("thumbnail 16×16", np.kron(small, np.ones((size // 16, size // 16)))))
+    pictures = [("the mean film", film, "")]
+    pictures += [(words, np.where(mask, film, 255), "") for words, mask in masks.items()]
+    pictures.append(("thumbnail 16×16", baselines.averaged(film[None], 16)[0], ""))
     return Item(
-        picture=_draw(pictures, len(pictures)),
+        picture=films(pictures, len(pictures)),
         alt="The mean training film, and what of it five baselines see: the outermost 1 %, the "
         "corners, what lies outside of the lung box, the box alone, and 16×16 pixels of it all.",
     )
@@ -83,52 +100,55 @@ def _regions(study: Study) -> Item:
 # ---- what a linear net sees
 
 
+def one_weight_a_pixel(module) -> tuple[np.ndarray, float]:
+    """A net of two Linear layers without activation as one: weights float64 (S²,) of pixels in 0-1,
+    and the bias."""
+    first, last = (layer for layer in module.modules() if hasattr(layer, "in_features"))
+    outer = last.weight.detach().double()
+    weights = outer @ first.weight.detach().double()
+    bias = outer @ first.bias.detach().double() + last.bias.detach().double()
+    return weights[0].numpy(), float(bias)
+
+
 def _weights_of_20(study: Study) -> np.ndarray | None:
     """What model 20 multiplies each pixel with, (S, S), of the smallest run with weights."""
     scores = study.scores
     runs = scores.run[(scores.model == "20") & (scores.kind == "given")]
     for run in sorted((run for run in runs if run.weights), key=lambda run: run.image_size):
         try:
-            net = predict_weights.load_weights(run)
+            weights, _ = one_weight_a_pixel(predict_weights.load_weights(run))
         except predict_weights.PredictError:
             continue
-        first, last = (layer for layer in net.modules() if isinstance(layer, torch.nn.Linear))
-        weights = (last.weight @ first.weight).detach().numpy()
         return weights.reshape(run.image_size, run.image_size)
     return None
 
 
 @item("linear-view", "What a linear net sees")
 def _linear_view(study: Study) -> Item:
-    weights, shown = _weights_of_20(study), films_of(study) is not None
+    weights, boxed = _weights_of_20(study), films_of(study)
     if weights is None:
         return Item(missing="No weights of model 20 were kept beside this study's records.")
-    figure, axes = panels(1, 4 if shown else 1, 2.8)
-    signed, bar = [], {"orientation": "horizontal", "shrink": 0.9}
-    if shown:
-        train = films_of(study).train
-        means = [train.images[train.labels == label, 0].mean(0) for label in (0, 1)]
-        for axis, mean, words in zip(axes[0], means, ("mean normal film", "mean with pneumonia")):
-            drawn = axis.imshow(mean, cmap="gray", vmin=0, vmax=255)
-            axis.set_title(words)
-            figure.colorbar(drawn, ax=axis, **bar, label="grey levels")
-        signed.append((axes[0][2], means[1] - means[0], "their difference", "grey levels"))
-    signed.append((axes[0][-1], weights, "weights of model 20", "logit, black to white"))
-    for axis, values, words, unit in signed:
+    shown = [("weights of model 20", "logit, black to white", weights)]
+    if boxed is not None:
+        normal, ill = (boxed.train.images[boxed.train.labels == n, 0].mean(0) for n in (0, 1))
+        means = [("mean normal film", "", normal), ("mean with pneumonia", "", ill)]
+        shown = [*means, ("their difference", "grey levels", ill - normal), *shown]
+    figure, axes = panels(1, len(shown), 2.8)
+    for axis, (words, unit, values) in zip(axes[0], shown):
         limit = np.percentile(np.abs(values), 99.5)
-        drawn = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        drawn = axis.imshow(values, **look if unit else {"cmap": "gray", "vmin": 0, "vmax": 255})
         axis.set_title(words)
-        figure.colorbar(drawn, ax=axis, **bar, label=unit)
-    for axis in axes[0]:
         axis.set_axis_off()
+        bar = {"orientation": "horizontal", "shrink": 0.9}
+        figure.colorbar(drawn, ax=axis, **bar, label=unit or "grey levels")
     edge = round(0.1 * len(weights))
     inner = np.abs(weights[edge:-edge, edge:-edge]).sum() / np.abs(weights).sum()
+    beside = ", beside the mean normal film, the mean film with pneumonia and their difference."
     return Item(
         picture=save(figure, "png"),
-        alt="The weight that model 20 gives each pixel"
-        + ", beside the mean normal film, the mean film with pneumonia and their difference."
-        * shown,
-        numbers={"frame": 1 - inner, "size": len(weights), "films": shown},
+        alt="The weight that model 20 gives each pixel" + (beside if len(shown) > 1 else "."),
+        numbers={"frame": 1 - inner, "size": len(weights), "films": boxed is not None},
     )
 
 
@@ -137,15 +157,18 @@ def _linear_view(study: Study) -> Item:
 
 @item("changed-films", "One film under each change")
 def _changed_films(study: Study) -> Item:
-    films = films_of(study)
-    test, mean = films.test, mean_film(films.train.images)
-    made = changes.every(test.images[:, 0], test.labels, mean)
+    test, mean = films_of(study).test, mean_film(films_of(study).train.images)
     first = int(np.flatnonzero(test.labels)[0])
-    pictures = [(words, change()[first]) for words, change in made.items()]
+    every = changes.every(test.images[:, 0], test.labels, mean)
+    alone = changes.every(test.images[[first], 0], test.labels[[first]], mean)
+    # a swap draws among all films
+    made = {
+        words: every[words]()[first] if "class" in words else alone[words]()[0] for words in every
+    }
     return Item(
-        picture=_draw([(_broken(words), film) for words, film in pictures], 7, side=1.25),
+        picture=films([(_broken(words), film, "") for words, film in made.items()], 7),
         alt=f"The test film {test.paths[first].split('/')[-1]}, with pneumonia, unchanged and "
-        f"under {len(pictures) - 1} changes.",
+        f"under {len(made) - 1} changes.",
     )
 
 
@@ -158,12 +181,12 @@ def _broken(words: str) -> str:
 
 @item("always-missed", "Films that every run misses")
 def _always_missed(study: Study) -> Item:
-    films, table = films_of(study), missed_table(study)
+    boxed, table = films_of(study), missed_table(study)
     always = table[table.missed == table.runs].sort_values("sure", ascending=False).head(MOST)
-    pictures = [(row.shown, films.test.images[row.Index, 0]) for row in always.itertuples()]
+    pictures = [(row.shown, boxed.test.images[row.Index, 0], "") for row in always.itertuples()]
     names = [path.split("/")[-1] for path in always.path]
     return Item(
-        picture=_draw(pictures, 7, side=1.2) if pictures else None,
+        picture=films(pictures, 7) if pictures else None,
         alt=f"Test films that all runs of the tested models misclassify, with their true class: "
         f"{', '.join(names)}.",
         missing="" if pictures else "There is no such film.",

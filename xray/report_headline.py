@@ -9,12 +9,11 @@ import pandas as pd
 
 from xray import curves, paper
 from xray.comparisons import printed
-from xray.data_sources import PAPER
+from xray.data_choices import PAPER
 from xray.effects import ERROR, SPLITS, Evidence, NotRun, better
 from xray.intervals import wilson
-from xray.items import Item, item, listed, numbers
-from xray.report_paper import FAMILIES, colour_of, runs_that_learned, tested
-from xray.report_plots import Mark, dots
+from xray.items import FAMILIES, Item, item, learned_rows, listed, numbers, tested, what_it_is
+from xray.report_plots import Mark, colour_of, dots
 from xray.report_shortcuts import elsewhere_table
 from xray.report_table_3 import resplit_table
 from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS
@@ -93,7 +92,7 @@ def headline(study: Study) -> dict:
         "moved": _moved(study),
         "span": max(exact) - min(exact),
         "stand_in": study.runs[0].data["source"] != PAPER,
-        "smallest": min(run.image_size for runs in study.chosen.values() for run in runs),
+        "small_cnns": _small_cnns(study),
         "best": _best_of_ours(study),
     }
 
@@ -106,9 +105,16 @@ def over_images(study: Study) -> dict[str, np.ndarray]:
     return {model: values.to_numpy() for model, values in means if len(values) >= SPLITS}
 
 
+def _small_cnns(study: Study) -> int:
+    """The image size at which the paper's CNNs are shown, where it is not the paper's, else 0."""
+    cnns = study.models[(study.models.family == "CNN") & study.models.index.isin(MODELS)]
+    smallest = cnns.image_size.min() if len(cnns) else IMAGE_SIZE
+    return int(smallest) if smallest < IMAGE_SIZE else 0
+
+
 def _simplest(study: Study) -> dict | None:
     """How often model 20 is right: over re-splits where there are some, else over its runs."""
-    given, found = runs_that_learned(study, "20").accuracy, over_images(study).get("20")
+    given, found = learned_rows(study, "20").accuracy, over_images(study).get("20")
     values = given if found is None else found
     if not len(values):
         return None
@@ -193,47 +199,45 @@ def _moved(study: Study) -> dict:
 def _best_of_ours(study: Study) -> dict | None:
     """Table 3's model that is most accurate by patient, and how it ranks the films elsewhere."""
     over = resplit_table(study)
-    if over.empty:
+    ours = [row for row in over.itertuples() if row.model not in MODELS]
+    if not ours:
         return None
-    ours = over[~over.model.isin(MODELS)]
-    if ours.empty:
-        return None
-    one = max(ours.itertuples(), key=lambda row: row.accuracy[0])
+    one = max(ours, key=lambda row: row.accuracy[0])
     there = elsewhere_table(study)
-    if not there.empty:
-        there = there[
-            (there.name == one.model) & (there["where"] == "there") & (there.score == "roc_auc")
-        ]
-    areas = [(row.films, row.value) for row in there.itertuples(index=False, name="Row")]
-    return {"model": one.model, "accuracy": one.accuracy[0], "elsewhere": areas}
+    there = there[(there.name == one.model) & (there["where"] == "there")]
+    areas = there[there.score == "roc_auc"]
+    elsewhere = list(zip(areas.films, areas.value))
+    return {"model": one.model, "accuracy": one.accuracy[0], "elsewhere": elsewhere}
 
 
-@item("glance", "Test scores of the 15 models that the paper tests")
+@item(
+    "glance",
+    "Test scores of the 15 models that the paper tests",
+    again="python scripts/train.py --seeds 0-4 --resplits 30",
+)
 def glance(study: Study) -> Item:
     """A row a model: runs as dots, image re-splits as strokes, the paper's value."""
-    there = tested(study)
+    there = tested(study, "finished")
     if not there:
         return Item(models=EVALUATED)
     there.sort(key=lambda model: list(FAMILIES).index(MODELS[model].family))
-    scores = study.scores[study.scores.model.isin(there) & study.scores.learned]
     marks, notes, rows = [], {}, []
     for model in there:
-        spec, about = MODELS[model], study.models.loc[model]
-        what = ", weighted" * spec.class_weight + ", L2" * (spec.weight_decay > 0)
-        row = f"{model} · {FAMILIES[spec.family]}, {spec.batch_size}{what}"
+        about = study.models.loc[model]
+        family, *more = what_it_is(model).split(", ")
+        name = f"{model} · {', '.join([family, str(MODELS[model].batch_size), *more])}"
         if about.lost:
-            notes[row] = f"{about.learned} of {about.finished} learned"
-        of_model = scores[scores.model == model]
-        runs = of_model[(of_model.kind == "given") & of_model.chosen]
-        splits = of_model[of_model.kind == "image"].groupby("split")[list(SCORES)].mean()
+            notes[name] = f"{about.learned} of {about.finished} learned"
+        runs = learned_rows(study, model)
+        splits = learned_rows(study, model, "image").groupby("split")[list(SCORES)].mean()
         for panel, score in enumerate(SCORES):
-            about_mark = {"row": row, "colour": colour_of(model), "panel": panel}
-            marks += [Mark(value=100 * v, lane=0.2, kind="|", **about_mark) for v in splits[score]]
-            marks += [Mark(value=100 * v, lane=-0.2, faint=True, **about_mark) for v in runs[score]]
+            look = {"row": name, "colour": colour_of(model), "panel": panel}
+            marks += [Mark(value=100 * v, lane=0.2, kind="|", **look) for v in splits[score]]
+            marks += [Mark(value=100 * v, lane=-0.2, faint=True, **look) for v in runs[score]]
             theirs = 100 * printed(model, score)
-            marks.append(Mark(row, theirs, colour="paper", kind="D", filled=False, panel=panel))
-        rows += [[model, "given", *values] for values in runs[["seed", *SCORES]].to_numpy()]
-        rows += [[model, split, math.nan, *v] for split, v in zip(splits.index, splits.to_numpy())]
+            marks.append(Mark(name, theirs, colour="paper", kind="D", filled=False, panel=panel))
+        rows.append(runs[["model", "split", "seed", *SCORES]])
+        rows.append(splits.reset_index().assign(model=model))
     legend = {
         "a run on the given split": Mark("", 0, faint=True, colour="quiet"),
         "a re-split of the images": Mark("", 0, kind="|", colour="quiet"),
@@ -242,6 +246,5 @@ def glance(study: Study) -> Item:
     return Item(
         picture=dots(marks, ("Accuracy, %", "F1, %"), legend, notes=notes),
         alt="Accuracy and F1 of each run and re-split; the means stand in Figures 20, 23 and 25.",
-        data=pd.DataFrame(rows, columns=["model", "split", "seed", *SCORES]),
-        again="python scripts/train.py --seeds 0-4 --resplits 30",
+        data=pd.concat(rows),
     )

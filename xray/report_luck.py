@@ -6,13 +6,13 @@ import pandas as pd
 
 from xray import comparisons, experiments
 from xray.intervals import mean_of, wilson
-from xray.items import Item, item, numbers, percent, plus_minus, signed
+from xray.items import ALL, Item, item, numbers, percent, plus_minus, signed
 from xray.report_plots import Line, Mark, colour, dots, lines
-from xray.report_shortcuts import ALL, ends, mark
+from xray.report_shortcuts import ends, mark
 from xray.specs import IMAGE_SIZE, MODELS
 from xray.study import Study, is_dead, learned, on_test
 
-COMMAND = "python scripts/train.py --experiments"
+EXPERIMENTS = "python scripts/train.py --experiments"
 STILL = 1e-5  # by which a loss that never moves may differ from epoch to epoch, in float32
 TONES = ("mlp-2", "mlp", "ink")  # from the smallest image size up
 PLAIN, WEIGHTED = ("21", "21b"), ("24", "24b")  # alike but for the loss
@@ -22,11 +22,11 @@ UNBOUNDED = "21@no-last-relu"
 # ---- 6.4 why MLPs die
 
 
-@item("dead-starts", "Starts that are dead for good, by layers and units")
-def _dead_starts(study: Study) -> Item:
+@item("dead-starts", "Starts that are dead for good, by layers and units", again=EXPERIMENTS)
+def _dead_starts(study: Study) -> Item | None:
     starts = experiments.starts(study.folder)
     if starts.empty:
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     groups = starts.assign(dead=starts.above == 0).groupby(["layers", "units", "image_size"])
     table = groups.dead.agg(seeds="size", dead="sum").reset_index()
     table["value"] = table.dead / table.seeds
@@ -54,7 +54,6 @@ def _dead_starts(study: Study) -> Item:
         f"% interval after Wilson): {percent(table.value.min(), 0)} to "
         f"{percent(table.value.max(), 0)} %, more with more layers and with fewer units.",
         data=table,
-        again=COMMAND,
         numbers={
             "size": full,
             "one_layer": (one.value, one.low, one.high),
@@ -114,11 +113,11 @@ def experiment_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-@item("last-relu", "Model 21 with and without its last ReLU")
-def _control(study: Study) -> Item:
+@item("last-relu", "Model 21 with and without its last ReLU", again=EXPERIMENTS)
+def _control(study: Study) -> Item | None:
     table = experiment_table(study)
     if not (table.model == "21").any():
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     size = table.image_size[table.model == "21"].iloc[0]
     table = table[(table.image_size == size) & table.matched]
     kept, without = (
@@ -142,7 +141,6 @@ def _control(study: Study) -> Item:
         table=pd.DataFrame(cells),
         caption="Mean ± standard deviation over the seeds that learned",
         data=table,
-        again=COMMAND,
         numbers={
             "size": size,
             "seeds": len(kept),
@@ -156,13 +154,13 @@ def _control(study: Study) -> Item:
 # ---- 6.5 the image size
 
 
-@item("size-steps", "From thumbnails to the paper's size")
-def _size_steps(study: Study) -> Item:
+@item("size-steps", "From thumbnails to the paper's size", again=EXPERIMENTS)
+def _size_steps(study: Study) -> Item | None:
     table = experiment_table(study)
     seeds = table.seed[table.model == "20"].unique()
     table = table[table.model.isin(["20", UNBOUNDED]) & table.seed.isin(seeds)]
     if table.empty:
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     full = table[table.image_size == IMAGE_SIZE]  # matched or not is the same there
     table = pd.concat([table, full.assign(matched=~full.matched)])
     sizes, series, cells = sorted(table.image_size.unique()), [], []
@@ -203,7 +201,6 @@ def _size_steps(study: Study) -> Item:
         caption="Test accuracy in percent, mean ± standard deviation over the seeds that learned "
         "(how many, where some did not)",
         data=table,
-        again=COMMAND,
         numbers={
             "smallest": sizes[0],
             "largest": sizes[-1],
@@ -223,7 +220,7 @@ def _mean_of_learned(runs: pd.DataFrame) -> str:
 # ---- 6.6 the last epoch
 
 
-@item("swings", "How far accuracy varies over epochs, seeds and splits")
+@item("swings", "How far accuracy varies over epochs, seeds and splits", again=ALL)
 def _variation(study: Study) -> Item:
     table = comparisons.swings(study)
     if table.empty:
@@ -253,14 +250,13 @@ def _variation(study: Study) -> Item:
         f"{percent(table.epochs.min())} to {percent(table.epochs.max())} points, over seeds "
         f"{percent(table.seeds.min())} to {percent(table.seeds.max())}.",
         data=table,
-        again=ALL,
         numbers={"cnn": ends(table.epochs[cnn]), "others": ends(table.epochs[~cnn])}
         if cnn.any() and not cnn.all()
         else {},
     )
 
 
-@item("paper-differences", "The paper's differences that are larger than luck")
+@item("paper-differences", "The paper's differences that are larger than luck", again=ALL)
 def _differences(study: Study) -> Item:
     table = comparisons.differences(comparisons.swings(study))
     if table.empty:
@@ -278,7 +274,6 @@ def _differences(study: Study) -> Item:
         table=pd.DataFrame(columns),
         caption=f"Exact accuracies; the other pairs of {len(table)} are in the CSV",
         data=table,
-        again=ALL,
         numbers={
             "pairs": len(table),
             "beyond_epochs": int(epochs.sum()),

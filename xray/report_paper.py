@@ -6,18 +6,28 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from xray import comparisons, curves, data_phantoms, models, paper, report_plots
+from xray import comparisons, curves, models, paper, report_plots
 from xray.comparisons import printed
-from xray.data_sources import SPLITS
+from xray.data_choices import SPLITS
 from xray.intervals import wilson_of_groups
-from xray.items import Item, item, listed, numbers, percent, plus_minus, span
-from xray.report_films import films_of
-from xray.report_plots import COLOURS, Bar, Line
-from xray.specs import IMAGE_SIZE, KNOWN, LEARNING_RATE_SEARCH, MODELS, TABLE_1, TABLE_2
-from xray.study import EVALUATED, Study
+from xray.items import (
+    FAMILIES,
+    Item,
+    item,
+    learned_rows,
+    listed,
+    numbers,
+    percent,
+    plus_minus,
+    span,
+    tested,
+    what_it_is,
+)
+from xray.report_plots import Line, Mark, colour_of, dots
+from xray.specs import IMAGE_SIZE, LEARNING_RATE_SEARCH, MODELS, TABLE_1, TABLE_2
+from xray.study import EVALUATED, Study, seconds_of
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
-FAMILIES = {"Linear": "Linear", "Linear+ReLU": "MLP", "CNN": "CNN"}  # as they are called in prose
 ADAM = ("17", "18", "19")
 RATES = ("1e-1", "1e-2", "1e-3", "1e-4", "1e-5")
 NO_FACTS = "The description of the data (data.json) does not lie beside these records."
@@ -59,33 +69,6 @@ def one_record(study: Study) -> Item:
     return Item(listing="\n".join(listing))
 
 
-@item("fig-2", "The image of that record")
-def its_image(study: Study) -> Item:
-    film, words = _first_film(study)
-    return Item(picture=_png(film), alt=words, numbers={"shown": words})
-
-
-def _first_film(study: Study) -> tuple[np.ndarray, str]:
-    """The training split's first film, uint8 (S, S), where it may be shown, else a phantom; and
-    what it is, in words."""
-    if "film" in study.told:  # by a person who has the data
-        return study.told["film"], "The film of that record."
-    boxed = films_of(study)
-    if boxed is not None:
-        words = "The film of that record, CC BY 4.0 (Kermany et al.), brought to 64×64."
-        return boxed.train.images[0, 0], words
-    words = "A phantom, drawn in place of the film: its licence is not known. With --data SOURCE "
-    return data_phantoms.draw(0, False, 320), words + "scripts/report.py shows the film itself."
-
-
-def _png(film: np.ndarray) -> bytes:
-    figure = report_plots.Figure(figsize=(2.4, 2.4))
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.imshow(film, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_axis_off()
-    return report_plots.save(figure, "png")
-
-
 @numbers("audit")
 def audit(study: Study) -> dict:
     """What the audit of the images found, in words, each with its number; those that are not 0."""
@@ -110,41 +93,26 @@ def audit(study: Study) -> dict:
 def class_shares(study: Study) -> Item:
     if "counts" not in study.facts:
         return Item(missing=NO_FACTS)
-    rows, groups = [], []
+    rows, marks = [], []
     for part in SPLITS:
         counts = [study.facts["counts"][part].get(name, 0) for name in CLASS_NAMES]
-        shares = [100 * count / max(sum(counts), 1) for count in counts]
-        names = ("normal", "pneumonia")
-        hues = ("linear-2", "linear") if part == "train" else ("none", "quiet")
-        groups.append(
-            [Bar(f"{n}\n{part}", share, hue) for n, share, hue in zip(names, shares, hues)]
-        )
-        rows += [[part, *row] for row in zip(CLASS_NAMES, counts, shares)]
-    data = pd.DataFrame(rows, columns=["split", "class", "images", "percent"])
+        for panel, (name, count) in enumerate(zip(CLASS_NAMES, counts)):
+            share = 100 * count / max(sum(counts), 1)
+            rows.append([part, name, count, share])
+            hue = ("linear-2", "linear")[panel]
+            marks.append(Mark(part, share, colour=hue, kind="bar", panel=panel))
     words = "; ".join(f"{part}: {count:,} {name}" for part, name, count, _ in rows)
     normal, sick = (row[2] for row in rows[:2])
+    titles = ("normal, % of the split", "pneumonia, % of the split")
     return Item(
-        picture=report_plots.bars([("Share of the split's images, %", groups)], height=2.4),
+        picture=dots(marks, titles, {}, limits={panel: (0, 100) for panel in (0, 1)}),
         alt=f"Share of each class by split. {words}.",
-        data=data,
+        data=pd.DataFrame(rows, columns=["split", "class", "images", "percent"]),
         numbers={"pneumonia": sick / max(normal + sick, 1), "ratio": normal / max(sick, 1)},
     )
 
 
-# ---- 2.2 Preparation
-
-
-@item("fig-4", "The image after preparation")
-def prepared_image(study: Study) -> Item:
-    film, words = _first_film(study)
-    sizes = sorted({run.image_size for run in study.runs}, reverse=True)
-    about = {
-        "size": film.shape[0],
-        "lowest": film.min() / 255,
-        "highest": film.max() / 255,
-        "sizes": [f"{size}×{size}" for size in sizes],
-    }
-    return Item(picture=_png(film), alt=words, numbers=about)
+# ---- 2.2 Preparation (Fig 4: report_films)
 
 
 @item("fig-5", "Batches of each split")
@@ -168,7 +136,11 @@ def batches(study: Study) -> Item:
 # ---- 2.3 The experiment
 
 
-@item("sizes", "CNNs at 640×640 and at the smaller size, with matched steps")
+@item(
+    "sizes",
+    "CNNs at 640×640 and at the smaller size, with matched steps",
+    again="python scripts/train.py --model 26b --image-size 640",
+)
 def sizes(study: Study) -> Item:
     found = comparisons.sizes_compared(study)
     if not found:
@@ -183,17 +155,20 @@ def sizes(study: Study) -> Item:
                 style = {"colour": hue, "words": words, "faint": hue == "cnn", "panel": panel}
                 series.append(Line(epochs, values, **style))
         rows.append(_size_row(study, one, small))
-    titles = tuple(f"Model {one.model}" for one in found)
-    axes = {"x": "epoch", "y": "validation accuracy, %"}
-    names = " ".join(one.model for one in found)
     agreement = "; ".join(f"model {one.model}: {one.agreement:.2f}" for one in found)
     return Item(
-        picture=report_plots.lines(series, titles, **axes, columns=4, height=1.8),
+        picture=report_plots.lines(
+            series,
+            tuple(f"Model {one.model}" for one in found),
+            x="epoch",
+            y="validation accuracy, %",
+            columns=4,
+            height=1.8,
+        ),
         alt=f"Validation accuracy by epoch at both sizes, one panel a CNN. Agreement: {agreement}.",
         table=pd.DataFrame(rows),
-        caption="Accuracies in percent; of test accuracy and level, mean ± standard deviation of "
-        "the runs that learned.",
-        again=f"python scripts/train.py --model {names} --image-size 640",
+        caption=f"First what the runs at 640×640 give, then those at {small} that learned: mean ± "
+        "standard deviation, accuracies in percent",
         numbers={"models": len(found), "small": small},
     )
 
@@ -208,10 +183,9 @@ def _size_row(study: Study, one, small: str) -> dict:
         levels = [100 * curves.level(run.history["validation_accuracy"]) for run in good.run]
         epochs = sorted(epoch for epoch in left if epoch)
         never = ["never"] * (len(left) - len(epochs))
-        row[f"Leaves the plateau in epoch, {size}"] = ", ".join(map(str, epochs + never))
-        row[f"Level, {size}"] = plus_minus(levels)
-        row[f"Test accuracy, {size}"] = plus_minus(100 * good.accuracy)
-        row[f"Learned, {size}"] = f"{len(good)} of {len(mine)}"
+        row[f"{size}: leaves the plateau in epoch"] = ", ".join(map(str, epochs + never))
+        row[f"{size}: level"] = plus_minus(levels)
+        row[f"{size}: test accuracy"] = plus_minus(100 * good.accuracy)
     row["Agreement"] = "–" if math.isnan(one.agreement) else f"{one.agreement:.2f}"
     return row
 
@@ -283,7 +257,9 @@ def learned_on(study: Study) -> dict:
     return {"on_test": int(counts.get("test", 0)), "runs": int(counts.sum())}
 
 
-@item("deaths", "Runs that learned nothing")
+@item(
+    "deaths", "Runs that learned nothing", again="python scripts/train.py --model 21 --seeds 0-19"
+)
 def deaths(study: Study) -> Item:
     """The MLPs, and each other model with such a run; the rest of each class together."""
     scores = study.scores
@@ -301,7 +277,6 @@ def deaths(study: Study) -> Item:
         table=pd.DataFrame(rows),
         caption="Finished runs that did not learn, with Wilson's interval of their share; models "
         "of one structure share their starts, which count once",
-        again="python scripts/train.py --model 21 --seeds 0-19",
         numbers={
             "mlps": (runs.lost[tested & is_mlp].sum(), (tested & is_mlp).sum()),
             "others": (runs.lost[tested & ~is_mlp].sum(), (tested & ~is_mlp).sum()),
@@ -342,25 +317,27 @@ CURVE_FIGURES = {
 
 
 def curve_figure(study: Study, number: int) -> Item:
-    title, words = CURVE_FIGURES[number]
-    shown = paper.CURVES[number]
+    shown, words = paper.CURVES[number], CURVE_FIGURES[number][1]
     there = [model for model in shown if model in study.chosen]
     if not there:
         return Item(models=tuple(shown))
-    hue = {model: colour_of(model) for model in shown}
     columns = [
-        (f"Model {model}: {what}", [(model, hue[model])]) for model, what in zip(shown, words)
+        (f"Model {model}: {what}", [(model, colour_of(model))]) for model, what in zip(shown, words)
     ]
-    for family in FAMILIES if not words else ():
+    for family, name in FAMILIES.items() if not words else ():
         group = [model for model in shown if MODELS[model].family == family]
-        columns.append((f"{FAMILIES[family]}: {' and '.join(group)}", [(m, hue[m]) for m in group]))
-    ends = last_epochs(study, there)
+        heading = f"{name}: {' and '.join(group)}"
+        columns.append((heading, [(model, colour_of(model)) for model in group]))
+    epochs = study.epochs[study.epochs.model.isin(there)]
+    ends = epochs[epochs.learned].groupby(["model", "seed"]).validation_accuracy.last()
+    ends = ends.groupby("model").mean()
+    said = [f"{model} {percent(ends[model])} %" for model in there if model in ends.index]
     return Item(
         picture=report_plots.curves(study.epochs, columns),
-        alt=f"Loss and accuracy by epoch of models {listed(there)}.",
-        data=study.epochs[study.epochs.model.isin(there)].drop(columns=["family", "seconds"]),
+        alt=f"Loss and accuracy by epoch of models {listed(there)}. Validation accuracy at the "
+        f"end: {', '.join(said) or 'none learned'}.",
+        data=epochs.drop(columns=["family", "seconds"]),
         models=tuple(shown),
-        numbers={"ends": ends.set_index("model").validation_accuracy.to_dict()},
     )
 
 
@@ -368,25 +345,11 @@ for _number, (_title, _) in CURVE_FIGURES.items():
     item(f"fig-{_number}", _title)(lambda study, number=_number: curve_figure(study, number))
 
 
-def colour_of(model: str) -> str:
-    spec = KNOWN[model]
-    return report_plots.colour(spec, light=spec.class_weight)
-
-
-def last_epochs(study: Study, wanted) -> pd.DataFrame:
-    """A row a model: the means of the four curves after the last epoch, over the runs that
-    learned; epochs, learned, runs."""
-    rows = []
-    for model in wanted:
-        last = study.epochs[study.epochs.model == model].groupby("seed").last()
-        good = last[last.learned]
-        means = good[["validation_accuracy", "train_accuracy", "validation_loss", "train_loss"]]
-        counts = {"epochs": last.epoch.max(), "learned": len(good), "runs": len(last)}
-        rows.append({"model": model} | means.mean().to_dict() | counts)
-    return pd.DataFrame(rows)
-
-
-@item("learning-rates", "Models 6 and 7 at five learning rates")
+@item(
+    "learning-rates",
+    "Models 6 and 7 at five learning rates",
+    again="python scripts/train.py --model 6 7 6@1e-1 6@1e-2 … --seeds 0-29",
+)
 def learning_rates(study: Study) -> Item:
     rows = []
     for model in ("6", "7"):
@@ -396,11 +359,10 @@ def learning_rates(study: Study) -> Item:
             rows.append({"Model": model, "Learning rate": rate} | _tried(study, name))
     learned = [row["Learned"] for row in rows]
     return Item(
-        table=pd.DataFrame(rows),
+        table=pd.DataFrame(rows, dtype=object).fillna("–"),
         caption="MLPs with 2 and 3 hidden layers; epochs and all else as in Table 1. Mean ± "
         "standard deviation of the runs that learned.",
         models=tuple(LEARNING_RATE_SEARCH),
-        again="python scripts/train.py --model 6 7 6@1e-1 6@1e-2 … --seeds 0-29",
         numbers={"none": sum(words.startswith("0 ") for words in learned), "settings": len(rows)},
     )
 
@@ -408,9 +370,7 @@ def learning_rates(study: Study) -> Item:
 def _tried(study: Study, model: str) -> dict:
     """Of a model whose runs may not learn: how many did, where those end, the others."""
     if model not in study.chosen:
-        return dict.fromkeys(
-            ["Learned", "Validation accuracy, %", "Training loss", "Dead", "Diverged"], "–"
-        )
+        return {"Learned": "–"}
     about = study.models.loc[model]
     last = study.epochs[(study.epochs.model == model) & study.epochs.learned]
     last = last.groupby("seed").last()
@@ -431,74 +391,41 @@ def adam(study: Study) -> Item:
         highest = of_model.groupby("seed").validation_loss.max()
         row = {"Model": model, "Class": FAMILIES[MODELS[model].family]} | _tried(study, model)
         rows.append(row | {"Highest validation loss": plus_minus(highest, 3)})
-    return Item(table=pd.DataFrame(rows), models=ADAM)
+    return Item(table=pd.DataFrame(rows, dtype=object).fillna("–"), models=ADAM)
 
 
 # ---- test scores
 
 
-def tested(study: Study) -> list[str]:
-    """The models that the paper tests, those with a finished run."""
-    there = study.models.index[study.models.finished > 0]
-    return [model for model in EVALUATED if model in there]
-
-
-def runs_that_learned(study: Study, model: str) -> pd.DataFrame:
-    """The rows of study.scores of a model's runs that are shown and learned."""
-    scores = study.scores
-    mine = (scores.model == model) & (scores.kind == "given")
-    return scores[mine & scores.chosen & scores.learned]
-
-
 @item("fig-18", "Confusion matrix of model 20 on the test split")
 def confusion_20(study: Study) -> Item:
-    cells = {"tn": "cleared", "fp": "false alarms", "fn": "missed", "tp": "found"}  # row by row
-    if "20" not in study.models.index or not study.models.loc["20"].learned:
+    good = learned_rows(study, "20")
+    if good.empty:
         return Item(models=("20",))
-    scores = study.scores
-    good = scores[
-        (scores.model == "20") & (scores.kind == "given") & scores.chosen & scores.learned
-    ]
-    ours = {cell: plus_minus(good[cell]) for cell in cells}
-    theirs = {cell: str(paper.CONFUSION_20[cell]) for cell in cells}
-    figure, axes = report_plots.panels(1, 2, 2.7)
-    means = good[list(cells)].mean()
-    sides = ((f"This study, mean of {len(good)} runs", means, ours), ("The paper", None, theirs))
-    for axis, (title, values, shown) in zip(axes[0], sides):
-        values = [paper.CONFUSION_20[cell] for cell in cells] if values is None else values
-        _matrix(axis, title, list(values), list(shown.values()), list(cells.values()))
-    data = pd.DataFrame(
-        [[cell, means[cell], good[cell].std(), paper.CONFUSION_20[cell]] for cell in cells],
-        columns=["count", "mean", "standard_deviation", "paper"],
-    )
-    said = ", ".join(
-        f"{ours[cell]} {words} (paper {theirs[cell]})" for cell, words in cells.items()
-    )
-    tested = int(means.sum().round())
+    words = {"tn": "cleared", "fp": "false alarms", "fn": "missed", "tp": "found"}
+    said = {
+        cell: f"{plus_minus(good[cell])} {what} (the paper: {paper.CONFUSION_20[cell]})"
+        for cell, what in words.items()
+    }
+    data = good[list(words)].agg(["mean", "std"]).T.assign(paper=pd.Series(paper.CONFUSION_20))
     return Item(
-        picture=figure,
-        alt=f"Confusion matrix of model 20: {said}.",
-        data=data,
+        table=[
+            {"True class": "normal", "Called normal": said["tn"], "Called pneumonia": said["fp"]},
+            {
+                "True class": "pneumonia",
+                "Called normal": said["fn"],
+                "Called pneumonia": said["tp"],
+            },
+        ],
+        caption=f"Counts of test images: mean ± standard deviation of {len(good)} runs; the paper "
+        "has one run",
+        data=data.rename_axis("count").reset_index(),
         models=("20",),
-        numbers={"tested": tested, "of_paper": sum(paper.CONFUSION_20.values())},
+        numbers={
+            "tested": int(data["mean"].sum().round()),
+            "of_paper": sum(paper.CONFUSION_20.values()),
+        },
     )
-
-
-def _matrix(axis, title: str, values: list, shown: list, words: list) -> None:
-    for place, (value, number, what) in enumerate(zip(values, shown, words)):
-        row, column = divmod(place, 2)
-        box = [column, column + 1], 1 - row, 2 - row
-        depth = 0.06 + 0.34 * value / max(values)
-        axis.fill_between(*box, linewidth=0, color=COLOURS["linear"], alpha=depth)
-        middle = {"ha": "center", "va": "center"}
-        x, y = column + 0.5, 1.5 - row
-        axis.text(x, y + 0.1, number, fontsize=12, fontweight="bold", **middle)
-        axis.text(x, y - 0.2, what, color=COLOURS["quiet"], **middle)
-    axis.set(xlim=(0, 2), ylim=(0, 2), xlabel="predicted", ylabel="true", title=title)
-    axis.set_xticks([0.5, 1.5], ["normal", "pneumonia"])
-    axis.set_yticks([1.5, 0.5], ["normal", "pneumonia"], rotation=90, va="center")
-    axis.grid(visible=False)
-    axis.spines[:].set_visible(False)
 
 
 SCORE_FIGURES = {
@@ -517,15 +444,13 @@ SCORE_NAMES = {
 
 def score_figure(study: Study, number: int) -> Item:
     """Our row, the interval in brackets, above the paper's, sorted by our F1."""
-    there = [model for model in paper.TABLES[number] if model in tested(study)]
+    there = [model for model in paper.TABLES[number] if model in tested(study, "finished")]
     f1 = {model: np.nan_to_num(study.summary.loc[model, "f1"]["mean"]) for model in there}
     order = sorted(there, key=f1.get, reverse=True)
     rows = []
     for model in order:
-        about, spec = study.models.loc[model], MODELS[model]
-        what = FAMILIES[spec.family] + ", weighted" * spec.class_weight
-        what += ", L2" * (spec.weight_decay > 0)
-        ours = {"Model": f"{model} · {what}"}
+        about = study.models.loc[model]
+        ours = {"Model": f"{model} · {what_it_is(model)}"}
         theirs = {"Model": "the paper's"}
         for score, name in SCORE_NAMES.items():
             row = study.summary.loc[model, score]
@@ -567,27 +492,31 @@ BAR_FIGURES = {
 
 def bar_figure(study: Study, number: int) -> Item:
     title, first, second = BAR_FIGURES[number]
-    pairs = paper.BARS[number]
-    shown = [model for pair in pairs for model in pair]
-    there = [model for model in shown if model in tested(study)]
+    shown = [model for pair in paper.BARS[number] for model in pair]
+    there = [model for model in shown if model in tested(study, "finished")]
     if not there:
         return Item(models=tuple(shown))
-    columns = []
-    for score, heading in (("accuracy", "Accuracy, %"), ("f1", "F1, %")):
-        groups = [
-            [_bar(study, model, score, light=model == pair[1]) for model in pair] for pair in pairs
-        ]
-        always = percent(study.baseline[score])
-        columns.append((f"{heading} (always pneumonia: {always})", groups))
+    marks, scores = [], ("accuracy", "f1")
+    for place, model in enumerate(shown):
+        name = f"{model} · {what_it_is(model)}"
+        hue = report_plots.colour(MODELS[model], light=bool(place % 2))
+        for panel, score in enumerate(scores):
+            if model in there:
+                three = 100 * study.summary.loc[(model, score), ["mean", "low", "high"]]
+                marks.append(Mark(name, *three, colour=hue, kind="bar", panel=panel))
+            theirs = 100 * printed(model, score)
+            marks.append(Mark(name, theirs, colour="paper", kind="D", filled=False, panel=panel))
+    legend = {
+        f"{first} (line: 95 % interval)": Mark("", 0, colour="linear", kind="bar"),
+        second: Mark("", 0, colour="linear-2", kind="bar"),
+        "the paper": Mark("", 0, colour="paper", kind="D", filled=False),
+    }
     data = study.summary.loc[there].reset_index()
-    data = data[data.score.isin(["accuracy", "f1"])]
-    hues = {first: "linear", second: "linear-2"}
+    always = [100 * study.baseline[score] for score in scores]
     return Item(
-        picture=report_plots.bars(
-            columns, base=[100 * study.baseline[s] for s in ("accuracy", "f1")], legend=hues
-        ),
+        picture=dots(marks, ("Accuracy, %", "F1, %"), legend, base=always),
         alt=f"{title}; the values stand in the tables of test scores.",
-        data=data,
+        data=data[data.score.isin(scores)],
         models=tuple(shown),
     )
 
@@ -596,59 +525,51 @@ for _number, (_title, *_) in BAR_FIGURES.items():
     item(f"fig-{_number}", _title)(lambda study, number=_number: bar_figure(study, number))
 
 
-def _bar(study: Study, model: str, score: str, light: bool) -> Bar:
-    spec = MODELS[model]
-    theirs = 100 * printed(model, score)
-    hue = report_plots.colour(spec, light)
-    if model not in tested(study):
-        return Bar(f"{model}\nnot run", math.nan, hue, paper=theirs)
-    about, row = study.models.loc[model], 100 * study.summary.loc[model, score]
-    lost = f"{about.learned}/{about.finished}" if about.lost else ""
-    words = f"{model}\n{FAMILIES[spec.family]}\n{lost}"
-    return Bar(words, row["mean"], hue, row["low"], row["high"], theirs)
-
-
-@item("fig-28", "Training time with 60 epochs, batches of 64 and L2")
+@item(
+    "fig-28",
+    "Training time with 60 epochs, batches of 64 and L2",
+    again="python scripts/train.py --model 26b 27b 28b --engine direct",
+)
 def durations(study: Study) -> Item:
     runs = comparisons.timed_alike(study.runs)
     shown = paper.DURATIONS[28]
     there = [model for model in shown if runs.get(model)]
-    again = "python scripts/train.py --model 26b 27b 28b --engine direct"
     if not there:
-        return Item(models=tuple(shown), again=again, missing="Not timed yet, all three alike.")
-    table = study.scores.set_index(study.scores.run.map(id))
-    seconds = {
-        model: [float(table.loc[id(run), "seconds"]) for run in runs[model]] for model in there
-    }
+        return Item(models=tuple(shown), missing="Not timed yet, all three alike.")
+    seconds = {model: [seconds_of(run) for run in runs[model]] for model in there}
     means = {model: float(np.mean(values)) for model, values in seconds.items()}
-    bars = [
-        Bar(f"{m}\n{FAMILIES[MODELS[m].family]}", means[m], colour_of(m), each=tuple(seconds[m]))
-        for m in there
-    ]
-    first = runs[there[0]][0]
-    ratios = [(m, means["26b"] / means[m]) for m in there if m != "26b" and "26b" in means]
-    exact = []
+    marks = []
+    for model, values in seconds.items():
+        name = f"{model} · {what_it_is(model)}"
+        marks.append(Mark(name, means[model], colour=colour_of(model), kind="bar"))
+        marks += [Mark(name, value, faint=True) for value in values]
+    exact = []  # those of the other figures
     for model in ("27b", "28b"):
         fast = [run for run in study.chosen.get(model, []) if run.engine == "gram"]
         if fast:
-            mean = np.mean([run.environment["seconds"] for run in fast])
-            exact.append((model, float(mean), fast[0].image_size))
+            mean = float(np.mean([run.environment["seconds"] for run in fast]))
+            exact.append((model, mean, fast[0].image_size))
     said = "; ".join(f"model {model} {mean:.1f} s" for model, mean in means.items())
     missing = [model for model in shown if model not in there]
+    first = runs[there[0]][0]
     return Item(
-        picture=report_plots.bars([("Seconds of training", [[bar] for bar in bars])], height=2.6),
+        picture=dots(marks, ("seconds of training",), {"a run": Mark("", 0, faint=True)}),
         alt=f"Training time of the three classes: {said}.",
         data=pd.DataFrame(
-            [[m, value] for m in there for value in seconds[m]], columns=["model", "seconds"]
+            [[model, value] for model in there for value in seconds[model]],
+            columns=["model", "seconds"],
         ),
-        again=again,
         missing=f"Not timed yet: {', '.join(missing)}." if missing else "",
         numbers={
             "size": first.image_size,
             "precision": first.precision,
             "threads": first.environment.get("threads", "?"),
             "epochs": first.spec.epochs,
-            "ratios": ratios,
+            "ratios": [
+                (model, means["26b"] / mean)
+                for model, mean in means.items()
+                if model != "26b" and "26b" in means
+            ],
             "exact": exact,
         },
     )

@@ -1,4 +1,4 @@
-"""The few shapes that all pictures have: rows of dots, lines, training curves, bars.
+"""The few shapes that all pictures have: rows of dots or bars, lines, training curves.
 
 A caller says what is drawn in plain values; numbers are as they stand on the axis (percent, not
 fractions). Colours are the names of COLOURS: one hue a model class, its lighter tone the variant.
@@ -16,6 +16,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from PIL import Image
+
+from xray.specs import KNOWN
 
 # Okabe and Ito's hues for the classes, safe for the colour-blind
 COLOURS = {
@@ -33,6 +36,7 @@ COLOURS = {
 }
 HUES = {"Linear": "linear", "Linear+ReLU": "mlp", "CNN": "cnn"}
 WIDTH = 7.6  # inches, 730 pixels: the smallest text, 8.5 points, is 11 pixels or more on a desktop
+DPI = 144  # of films: dots an inch
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",  # the same picture gives the same bytes
@@ -75,11 +79,16 @@ def colour(spec, light: bool = False) -> str:
     return f"{hue}-2" if light and hue != "ink" else hue
 
 
+def colour_of(model: str) -> str:
+    """The same, lighter where the model's loss is weighted."""
+    return colour(KNOWN[model], light=KNOWN[model].class_weight)
+
+
 def save(figure: Figure, kind: str = "svg") -> bytes:
     """A figure as a file, "svg" or, where it shows films, "png". No time stands in it."""
     stream = io.BytesIO()
     if kind == "png":
-        figure.savefig(stream, format="png", dpi=144, metadata={"Software": None})
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
         return stream.getvalue()
     nothing = {"Date": None, "Creator": None}
     figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
@@ -87,10 +96,45 @@ def save(figure: Figure, kind: str = "svg") -> bytes:
     return re.sub(rb"(\.\d\d)\d+", rb"\1", stream.getvalue())
 
 
+def png(film: np.ndarray) -> bytes:
+    """uint8 (S, S) as a file that keeps each grey."""
+    stream = io.BytesIO()
+    Image.fromarray(film).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def enlarged(film: np.ndarray, times: int) -> np.ndarray:
+    """Each pixel as a square of so many a side."""
+    return np.kron(film, np.ones((times, times), film.dtype))
+
+
+def films(pictures: list[tuple[str, np.ndarray, str]], columns: int) -> bytes:
+    """Gray films in rows, words over and beneath each: a PNG."""
+    side, gap, line = WIDTH / columns, 0.04, 0.14  # inches
+    over, under = (
+        line * max(len(picture[place].splitlines()) for picture in pictures) for place in (0, 2)
+    )
+    high = over + side + under + 2 * gap
+    figure = Figure(figsize=(WIDTH, high * -(-len(pictures) // columns)))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    for n, (above, film, beneath) in enumerate(pictures):
+        left, top = n % columns * side, n // columns * high + over + gap
+        box = left + gap, left + side - gap, top + side - gap, top + gap
+        axis.imshow(film, cmap="gray", vmin=0, vmax=255, extent=box)
+        axis.text(left + side / 2, top, above, ha="center", va="bottom")
+        axis.text(left + side / 2, top + side, beneath, ha="center", va="top")
+    axis.set(xlim=(0, WIDTH), ylim=(figure.get_figheight(), 0))
+    return save(figure, "png")
+
+
 def panels(rows: int, columns: int, height: float, layout="constrained", **shared):
     """An empty figure of WIDTH and its axes, (rows, columns)."""
     figure = Figure(figsize=(WIDTH, height), layout=layout)
-    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared)
+    for axis in axes.flat:
+        axis.locator_params(nbins=5)  # a picture's time goes into its ticks
+    return figure, axes
 
 
 def _place(figure, legend: dict, left, right, top, bottom, across=0.2, down=0.6) -> None:
@@ -114,6 +158,18 @@ def _place(figure, legend: dict, left, right, top, bottom, across=0.2, down=0.6)
     figure.legend(marks, list(legend), ncols=4, columnspacing=1.4, handlelength=1.8, **style)
 
 
+def _plain_numbers(axis) -> None:
+    """A logarithmic axis is marked with plain numbers."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _pieces(axis, x, y, **style) -> None:
+    """Lines of which none goes on to the next, as one path: x, y are (lines, points)."""
+    gap = np.full((len(x), 1), np.nan)
+    axis.plot(np.hstack([x, gap]).ravel(), np.hstack([y, gap]).ravel(), **style)
+
+
 # ---- rows of dots
 
 
@@ -121,8 +177,8 @@ def _place(figure, legend: dict, left, right, top, bottom, across=0.2, down=0.6)
 class Mark:
     """One value in a row: a dot, with its interval where low and high are given.
 
-    kind: matplotlib's marker, "|" for a stroke. lane: how far below its row's middle, in rows.
-    panel: the number of the panel. faint: one of many.
+    kind: matplotlib's marker, "|" for a stroke, or "bar". lane: how far below its row's middle, in
+    rows. panel: the number of the panel. faint: one of many.
     """
 
     row: str
@@ -141,7 +197,7 @@ class Mark:
         size = 3 if self.faint else 5
         return {
             "color": hue,
-            "marker": self.kind,
+            "marker": "s" if self.kind == "bar" else self.kind,
             "linestyle": "none",
             "markersize": 8 if self.kind == "|" else size,
             "markeredgewidth": 1.0 if self.kind == "|" or not self.filled else 0,
@@ -157,36 +213,33 @@ def dots(
     references: dict[str, list[float]] | None = None,
     limits: dict[int, tuple] | None = None,
     notes: dict[str, str] | None = None,
-    log: bool = False,
     high: float = 0.24,
+    base: list[float] | None = None,
 ) -> Figure:
     """A chart of rows, in the order in which the marks first name them, a panel beside the other.
 
     titles: what each panel's axis is. legend: words -> a mark of that look. references: words -> a
     value for each panel, a vertical line. limits: panel -> (low, high). notes: row -> words at its
-    right. high: inches a row.
+    right. high: inches a row. base: where the bars of each panel start.
     """
+    references, notes, limits = references or {}, notes or {}, limits or {}
     rows = list(dict.fromkeys(mark.row for mark in marks))
     names = [fill(row, 46 if len(titles) == 1 else 34) for row in rows]
     height = 0.9 + high * len(rows) + 0.12 * sum("\n" in name for name in names)
     figure, axes = panels(1, len(titles), height, layout=None, sharey=True)
-    dashes = dict(zip(references or {}, ("-", "--", ":", "-.")))
-    alike = defaultdict(list)  # all marks of one look are one path
+    dashes = dict(zip(references, ("-", "--", ":", "-.")))
+    alike = defaultdict(list)  # all marks of one look are drawn at once
     for mark in marks:
         if not math.isnan(mark.value):
-            alike[mark.panel, tuple(mark.style().items())].append(mark)
-    for (panel, style), group in alike.items():
-        axis, places = axes[0][panel], [rows.index(mark.row) + mark.lane for mark in group]
-        ends = [mark.low for mark in group], [mark.high for mark in group]
-        axis.hlines(places, *ends, colors=COLOURS[group[0].colour], linewidth=1.2)
-        axis.plot([mark.value for mark in group], places, **dict(style))
+            look = mark.colour, mark.kind, mark.filled, mark.faint
+            alike[mark.panel, look].append(mark)
+    for (panel, _), group in alike.items():
+        places = np.array([rows.index(mark.row) + mark.lane for mark in group])
+        _marks(axes[0][panel], group, places, base[panel] if base else 0)
     for panel, (axis, title) in enumerate(zip(axes[0], titles)):
-        if limits and panel in limits:
+        if panel in limits:
             axis.set_xlim(*limits[panel])
-        if log:
-            axis.set_xscale("log")
-            _numbers(axis.xaxis)
-        for words, values in (references or {}).items():
+        for words, values in references.items():
             axis.axvline(values[panel], color=COLOURS["quiet"], linestyle=dashes[words], zorder=1)
         axis.set_xlabel(title)
         axis.grid(axis="y", visible=False)
@@ -194,21 +247,32 @@ def dots(
     first.set_yticks(range(len(rows)), names)
     first.tick_params(axis="y", labelcolor=COLOURS["ink"])
     first.set_ylim(len(rows) - 0.4, -0.6)
-    for row, words in (notes or {}).items():
+    for row, words in notes.items():
         place = {"xycoords": ("axes fraction", "data"), "va": "center", "color": COLOURS["quiet"]}
         last.annotate(f" {words}", (1, rows.index(row)), **place)
     entries = {words: mark.style() for words, mark in legend.items()}
     entries |= {word: {"color": COLOURS["quiet"], "linestyle": d} for word, d in dashes.items()}
     longest = max(len(line) for name in names for line in name.split("\n"))
-    noted = max(map(len, (notes or {}).values()), default=0)
+    noted = max(map(len, notes.values()), default=0)
     _place(figure, entries, 0.15 + 0.075 * longest, 0.15 + 0.075 * noted, 0.1, 0.5)
     return figure
 
 
-def _numbers(axis) -> None:
-    """A logarithmic axis is marked with plain numbers."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axis.set_minor_formatter(NullFormatter())
+def _marks(axis, group: list[Mark], places: np.ndarray, base: float) -> None:
+    """Marks of one look, each at its place, with their intervals."""
+    values, style, kind = np.array([mark.value for mark in group]), group[0].style(), group[0].kind
+    line = {"color": style["color"], "alpha": style["alpha"]}
+    if kind == "bar":
+        axis.barh(places, values - base, 0.62, base, linewidth=0, **line)
+        line["color"] = COLOURS["ink"]
+    elif kind == "|":
+        heights = np.stack([places - 0.14, places + 0.14], 1)
+        _pieces(axis, np.stack([values, values], 1), heights, linewidth=1, **line)
+    else:
+        axis.plot(values, places, **style)
+    ends = np.array([[mark.low, mark.high] for mark in group])
+    if not np.isnan(ends).all():
+        _pieces(axis, ends, np.stack([places, places], 1), linewidth=1.2, **line)
 
 
 # ---- lines
@@ -217,7 +281,7 @@ def _numbers(axis) -> None:
 @dataclass(frozen=True)
 class Line:
     """One line of a panel: y over x; low, high: the band around it. words: its name in the legend,
-    which names each once. marker: at each point. faint: one of many."""
+    which names each once. marker: at each point. faint: one of many. label: words at its end."""
 
     x: list
     y: list
@@ -230,6 +294,7 @@ class Line:
     low: list | None = None
     high: list | None = None
     panel: int = 0
+    label: str = ""
 
     def style(self) -> dict:
         hue = COLOURS[self.colour]
@@ -252,7 +317,6 @@ def lines(
     log: int = 0,
     ticks: list | None = None,
     references: dict[str, float] | None = None,
-    labels: list[tuple] = (),
     limits: dict[int, tuple] | None = None,
     columns: int = 0,
     height: float = 2.9,
@@ -260,32 +324,28 @@ def lines(
 ) -> Figure:
     """Lines, a panel beside the other. titles: one a panel. x, y: what the axes are, for all or one
     a panel. log: the base of a logarithmic x. ticks: where x is marked. references: words -> a
-    horizontal line in every panel. labels: (x, y, words) in the first. limits: panel -> (x low, x
-    high, y low, y high). columns: panels in a row. height: inches a row of panels. square: both
-    axes in the same scale."""
-    columns = columns or len(titles)
+    horizontal line in every panel. limits: panel -> (x low, x high, y low, y high). columns: panels
+    in a row. height: inches a row of panels. square: both axes in the same scale."""
+    references, limits, columns = references or {}, limits or {}, columns or len(titles)
     rows = -(-len(titles) // columns)
     alone = isinstance(y, str)
     figure, axes = panels(rows, columns, 0.3 + height * rows, layout=None, sharey=alone)
     axes = axes.ravel()
-    dashes = dict(zip(references or {}, ("--", ":", "-.")))
+    dashes = dict(zip(references, ("--", ":", "-.")))
+    for line in series:
+        _line(axes[line.panel], line)
     for panel, (axis, title) in enumerate(zip(axes, titles)):
         axis.set_title(title)
-        for line in (line for line in series if line.panel == panel):
-            if line.low is not None:
-                band = {"color": COLOURS[line.colour], "alpha": 0.13, "linewidth": 0}
-                axis.fill_between(line.x, line.low, line.high, **band)
-            axis.plot(line.x, line.y, **line.style())
-        for words, value in (references or {}).items():
+        for words, value in references.items():
             axis.axhline(value, color=COLOURS["quiet"], linestyle=dashes[words], linewidth=1.2)
         if log:
             axis.set_xscale("log", base=log)
-            _numbers(axis.xaxis) if log == 10 else axis.minorticks_off()
+            axis.minorticks_off()
         if ticks:
             axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        elif not log:
+        else:
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        if limits and panel in limits:
+        if panel in limits:
             axis.set_xlim(limits[panel][:2])
             axis.set_ylim(limits[panel][2:])
         if square:
@@ -295,16 +355,26 @@ def lines(
             axis.set_ylabel(y if alone else y[panel])
     for axis in axes[len(titles) :]:
         axis.set_visible(False)
-    for across, up, words in labels:
-        beside = {"xytext": (4, 3), "textcoords": "offset points", "color": COLOURS["quiet"]}
-        axes[0].annotate(words, (across, up), **beside)
     entries = {line.words: line.style() for line in series if line.words}
     entries |= {word: {"color": COLOURS["quiet"], "linestyle": d} for word, d in dashes.items()}
     _place(figure, entries, 0.6, 0.15, 0.3, 0.5, across=0.2 if alone else 0.65, down=0.8)
     return figure
 
 
+def _line(axis, line: Line) -> None:
+    if line.low is not None:
+        band = {"color": COLOURS[line.colour], "alpha": 0.13, "linewidth": 0}
+        axis.fill_between(line.x, line.low, line.high, **band)
+    axis.plot(line.x, line.y, **line.style())
+    if line.label:
+        beside = {"xytext": (4, 3), "textcoords": "offset points", "color": COLOURS["quiet"]}
+        axis.annotate(line.label, (line.x[-1], line.y[-1]), **beside)
+
+
 # ---- training by epoch
+
+QUANTITIES = {"loss": 1, "accuracy": 100}  # what they are multiplied by
+DASHES = {"train": "-", "validation": (0, (3.2, 1.8))}
 
 
 def curves(epochs, columns: list[tuple[str, list[tuple[str, str]]]]) -> Figure:
@@ -317,153 +387,55 @@ def curves(epochs, columns: list[tuple[str, list[tuple[str, str]]]]) -> Figure:
     """
     figure, axes = panels(2, len(columns), 4.0, layout=None, sharex="col", sharey="row")
     shown = epochs[epochs["model"].isin([model for _, group in columns for model, _ in group])]
+    by_model = dict(iter(shown.groupby("model", sort=False)))
     losses = shown[["train_loss", "validation_loss"]].to_numpy().ravel()
     losses = losses[np.isfinite(losses) & (losses > 0)]
     for (heading, group), upper, lower in zip(columns, *axes):
-        for model, hue in group:
-            of_model = shown[shown["model"] == model]
-            for axis, quantity, factor in ((upper, "loss", 1), (lower, "accuracy", 100)):
-                for part, dash in (("train", "-"), ("validation", (0, (3.2, 1.8)))):
-                    _runs(axis, of_model, f"{part}_{quantity}", factor, COLOURS[hue], dash)
+        there = {model: hue for model, hue in group if model in by_model}
+        for model, hue in there.items():
+            parts = [f"{part}_{quantity}" for quantity in QUANTITIES for part in DASHES]
+            runs = by_model[model].pivot(index="epoch", columns="seed", values=parts)
+            ends = by_model[model].groupby("seed")[["learned", "diverged"]].last()
+            for axis, (quantity, factor) in zip((upper, lower), QUANTITIES.items()):
+                for part, dash in DASHES.items():
+                    _runs(axis, factor * runs[f"{part}_{quantity}"], ends, COLOURS[hue], dash)
         upper.set_title(heading)
         lower.set_xlabel("epoch")
         lower.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        runs = shown[shown["model"].isin([model for model, _ in group])]
-        runs = runs.drop_duplicates(["model", "seed"])
-        if not runs["learned"].all():
-            words = ", ".join(
-                f"{of['learned'].sum()}/{len(of)}" for _, of in runs.groupby("model", sort=False)
-            )
+        counts = [by_model[model].groupby("seed").learned.last() for model in there]
+        if not all(learned.all() for learned in counts):
+            words = ", ".join(f"{learned.sum()}/{len(learned)}" for learned in counts)
             style = {"loc": "right", "fontweight": "normal", "fontsize": 8.5}
             lower.set_title(f"{words} learned", color=COLOURS["quiet"], **style)
-        if runs.empty:
+        if not there:
             upper.text(0.5, 0.5, "not trained yet", ha="center", transform=upper.transAxes)
     logarithmic = len(losses) > 0 and losses.max() > 12 * np.median(losses)
     if logarithmic:
         axes[0][0].set_yscale("log")
-        _numbers(axes[0][0].yaxis)
+        _plain_numbers(axes[0][0].yaxis)
     axes[0][0].set_ylabel("loss (log scale)" if logarithmic else "loss")
     axes[1][0].set_ylabel("accuracy, %")
     ink = {"color": COLOURS["ink"]}
-    entries = {"training": ink, "validation": ink | {"linestyle": (0, (3.2, 1.8))}}
+    entries = {"training": ink, "validation": ink | {"linestyle": DASHES["validation"]}}
     if not shown.empty and not shown["learned"].all():
         entries["did not learn"] = {"color": COLOURS["none"], "linewidth": 0.8}
     _place(figure, entries, 0.6, 0.1, 0.25, 0.5, across=0.15, down=0.3)
     return figure
 
 
-def _runs(axis, of_model, quantity: str, factor: float, hue: str, dash) -> None:
-    """The runs of one model: those that did not learn, those that did, the mean of these."""
-    table = of_model.pivot(index="epoch", columns="seed", values=quantity) * factor
-    if table.empty:
-        return
-    last = of_model.groupby("seed").last()
-    good = table.loc[:, last["learned"]]
-    kinds = [(table.loc[:, ~last["learned"]], COLOURS["none"], 0.6, 1)]
+def _runs(axis, table, ends, hue: str, dash) -> None:
+    """One quantity of a model's runs, a column a seed: those that did not learn, those that did,
+    the mean of these. ends: learned, diverged, by seed."""
+    good = table.loc[:, ends["learned"]]
+    kinds = [(table.loc[:, ~ends["learned"]], COLOURS["none"], 0.6, 1)]
     if good.shape[1] > 1:
         kinds.append((good, hue, *((0.5, 0.5) if good.shape[1] < 10 else (0.4, 0.25))))
     for runs, tone, width, alpha in kinds:
-        # all runs as one path, with a gap after each
-        x = np.tile(np.append(runs.index, np.nan), runs.shape[1])
-        y = np.vstack([runs, np.full(runs.shape[1], np.nan)]).T.ravel()
-        axis.plot(x, y, color=tone, linewidth=width, alpha=alpha)
+        x = np.tile(runs.index.to_numpy(float), (runs.shape[1], 1))
+        _pieces(axis, x, runs.to_numpy().T, color=tone, linewidth=width, alpha=alpha)
     mean = good.mean(axis=1).dropna()
     marker = "o" if len(mean) == 1 else None
     axis.plot(mean.index, mean, color=hue, linestyle=dash, linewidth=1.7, marker=marker)
-    for seed in last.index[last["diverged"]]:
+    for seed in ends.index[ends["diverged"]]:
         run = table[seed].dropna()
         axis.plot(run.index[-1:], run[-1:], "x", color=COLOURS["none"], markersize=5)
-
-
-# ---- bars
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar: its value, interval and the paper's value; words: what stands beneath it."""
-
-    words: str
-    value: float
-    colour: str
-    low: float = math.nan
-    high: float = math.nan
-    paper: float = math.nan
-    each: tuple = ()  # a dot each
-
-
-def bars(
-    columns: list[tuple[str, list[list[Bar]]]],
-    base: list[float] | None = None,
-    legend: dict[str, str] | None = None,
-    digits: int = 1,
-    log: bool = False,
-    height: float = 3.3,
-) -> Figure:
-    """Bars in groups, a panel beside the other: (heading, groups of bars). base: where the bars of
-    each panel start. legend: words -> a colour. Our value and the paper's stand over each bar."""
-    figure, axes = panels(1, len(columns), height, layout=None)
-    for panel, (axis, (heading, groups)) in enumerate(zip(axes[0], columns)):
-        bottom = base[panel] if base else 0
-        ticks, reached = {}, [bottom]
-        for place, group in enumerate(groups):
-            for step, bar in enumerate(group):
-                x = place + (step - (len(group) - 1) / 2) * 0.8 / len(group)
-                ticks[x] = bar.words
-                values = [bar.value, bar.low, bar.high, bar.paper, *bar.each]
-                reached += [value for value in values if not math.isnan(value)]
-                _bar(axis, x, 0.7 / len(group), bar, bottom, digits)
-        reach = max(reached) - min(reached) or 1
-        if log:
-            axis.set_yscale("log")
-            _numbers(axis.yaxis)
-            axis.set_ylim(min(reached[1:]) / 3, max(reached) * 3)
-        else:
-            room = (
-                0.3 if any(not math.isnan(bar.paper) for group in groups for bar in group) else 0.15
-            )
-            axis.set_ylim(min(reached) - 0.04 * reach * (bottom > 0), max(reached) + room * reach)
-        axis.set_xticks(list(ticks), list(ticks.values()))
-        axis.tick_params(axis="x", labelcolor=COLOURS["ink"], length=0)
-        axis.grid(axis="x", visible=False)
-        axis.set_title(heading)
-    entries = {words: _patch(hue) for words, hue in (legend or {}).items()}
-    every = [bar for _, groups in columns for group in groups for bar in group]
-    if any(not math.isnan(bar.low) for bar in every):
-        entries["95 % interval"] = {"color": COLOURS["ink"]}
-    if any(not math.isnan(bar.paper) for bar in every):
-        entries["the paper"] = PAPER
-    beneath = 0.15 * max(bar.words.count("\n") + 1 for bar in every)
-    _place(figure, entries, 0.5, 0.1, 0.25, 0.15 + beneath, across=0.5)
-    return figure
-
-
-PAPER = {
-    "marker": "D",
-    "linestyle": "none",
-    "markersize": 4.6,
-    "markerfacecolor": "white",
-    "markeredgecolor": COLOURS["paper"],
-}
-
-
-def _patch(hue: str) -> dict:
-    return {"marker": "s", "linestyle": "none", "color": COLOURS[hue], "markersize": 8}
-
-
-def _bar(axis, x: float, width: float, bar: Bar, bottom: float, digits: int) -> None:
-    over = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
-    over["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 1}  # no line of the grid behind it
-    said = "–" if math.isnan(bar.value) else f"{bar.value:,.{digits}f}"
-    axis.annotate(said, (x, 1), xytext=(0, -9), fontweight="bold", **over)
-    if not math.isnan(bar.paper):
-        theirs = f"{bar.paper:,.{digits}f}"
-        axis.annotate(theirs, (x, 1), xytext=(0, -20), color=COLOURS["paper"], **over)
-        axis.plot(x + width / 4, bar.paper, **PAPER, zorder=5)
-    if math.isnan(bar.value):
-        return
-    axis.bar(x, bar.value - bottom, width, bottom=bottom, color=COLOURS[bar.colour], linewidth=0)
-    if not math.isnan(bar.low):
-        axis.plot([x - width / 4] * 2, [bar.low, bar.high], color=COLOURS["ink"], linewidth=1)
-    if len(bar.each) > 1:
-        dot = {"color": COLOURS["ink"], "alpha": 0.6, "markeredgewidth": 0}
-        axis.plot([x] * len(bar.each), bar.each, "o", markersize=3, **dot)

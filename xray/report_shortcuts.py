@@ -4,7 +4,6 @@ another hospital.
 Frames here have a row a value: value, low, high are fractions, the ends those of a 95 % interval.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,18 +11,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xray import baselines, changes, external, intervals
-from xray.items import Item, decimals, item, listed, percent, signed, span
+from xray.items import (
+    Item,
+    decimals,
+    item,
+    learned_runs,
+    listed,
+    percent,
+    signed,
+    span,
+    tested,
+)
 from xray.report_plots import Line, Mark, colour, dots, lines
-from xray.results import Run
 from xray.specs import KNOWN, MODELS
-from xray.study import EVALUATED, Study, test_share
+from xray.study import Study, test_share
 
 LUNGLESS, SOME_LUNG, MODEL, OTHER = "no lung", "some lung", "model", "another's model"
 HUES = {LUNGLESS: "paper", SOME_LUNG: "none", OTHER: "ink"}  # models have their class's
 THUMBNAIL = baselines.CURVE
-ALL = "python scripts/train.py --all"
-COMMAND = "python scripts/evaluate.py"
-ELSEWHERE = f"{COMMAND} --data FOLDER --record NAME"
+EVALUATE = "python scripts/evaluate.py"
+ELSEWHERE = f"{EVALUATE} --data FOLDER --record NAME"
 MARKS = "osD^vP*Xh<>"
 EDGE_OF_OTHER = "outer 10 % of the other class"
 BOX_OF_OTHER = "lung box of the other class"
@@ -40,10 +47,6 @@ def mark(row, name: str, **look) -> Mark:
     return Mark(name, 100 * row.value, 100 * row.low, 100 * row.high, **look)
 
 
-def cell(row) -> str:
-    return span(row.value, row.low, row.high)
-
-
 def ends(values: pd.Series) -> tuple[float, float]:
     return values.min(), values.max()
 
@@ -52,26 +55,31 @@ def in_points(low: float, high: float) -> str:
     return f"{signed(100 * low)} to {signed(100 * high)}"
 
 
-def learned_runs(study: Study, model: str, kind: str = "given") -> list[Run]:
-    """A model's runs shown that learned, on the given split or on re-splits of a kind."""
-    scores = study.scores
-    rows = scores[(scores.model == model) & (scores.kind == kind) & scores.chosen & scores.learned]
-    return list(rows.run)
-
-
-def tested(study: Study) -> list[str]:
-    """The models of Figs 20, 23 and 25 of which a run learned."""
-    there = study.models[study.models.learned > 0].index
-    return [model for model in EVALUATED if model in there]
-
-
-# ---- 6.1 baselines
+# ---- what lies beside the study's runs, each read once
 
 
 @lru_cache(maxsize=1)
+def baselines_by_split(study: Study) -> dict[str, dict]:
+    return baselines.read(study.folder)
+
+
 def baselines_of(study: Study) -> dict:
-    """Those of the study's own split (baselines.read): labels, baselines, curve; {} without."""
-    return baselines.read(study.folder).get(study.split, {})
+    """Those of the study's own split: labels, baselines, curve; {} without."""
+    return baselines_by_split(study).get(study.split, {})
+
+
+@lru_cache(maxsize=1)
+def changes_of(study: Study) -> dict:
+    """Changed films of the study's own split (changes.read): labels, models; {} without."""
+    return changes.read(study.folder).get(study.split, {})
+
+
+@lru_cache(maxsize=1)
+def films_elsewhere(study: Study) -> list[dict]:
+    return external.read(study.folder)
+
+
+# ---- 6.1 baselines
 
 
 def sees(baseline: str) -> str:
@@ -116,11 +124,11 @@ def baseline_table(study: Study) -> pd.DataFrame:
     return frame(rows, "name sees numbers score value low high")
 
 
-@item("baselines", "Baselines beside the models")
-def _baselines(study: Study) -> Item:
+@item("baselines", "Baselines beside the models", again=EVALUATE)
+def _baselines(study: Study) -> Item | None:
     table, found = baseline_table(study), baselines_of(study)
     if table.empty:
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     panels = {"accuracy": 0, "roc_auc": 1}
     marks = [
         mark(row, row_name(row), colour=hue(row), panel=panels[row.score])
@@ -140,7 +148,6 @@ def _baselines(study: Study) -> Item:
         alt=f"Accuracy and AUC of {names} baselines and of the models, with 95 % intervals; the "
         f"highest accuracy: {leader['name']}, {percent(leader.value)} %.",
         data=table,
-        again=COMMAND,
         numbers=_baseline_numbers(table, found),
     )
 
@@ -188,8 +195,8 @@ def margin_table(study: Study) -> pd.DataFrame:
 
 def _margins_over_splits(study: Study, baseline: str) -> list[tuple]:
     """Rows of `margin_table` of all kinds with two re-splits or more."""
-    every, rows = baselines.read(study.folder), []
-    found = {split: one for split, one in every.items() if baseline in one["baselines"]}
+    rows, every = [], baselines_by_split(study).items()
+    found = {split: one for split, one in every if baseline in one["baselines"]}
     means = study.means.accuracy.reset_index()
     means = means.assign(split=means.kind + "-" + means.number.astype(str))
     means = means[means.split.isin(found) & means.model.isin(tested(study))]
@@ -201,11 +208,11 @@ def _margins_over_splits(study: Study, baseline: str) -> list[tuple]:
     return rows
 
 
-@item("margins", "What the models add to two baselines")
-def _margins(study: Study) -> Item:
+@item("margins", "What the models add to two baselines", again=EVALUATE)
+def _margins(study: Study) -> Item | None:
     table = margin_table(study)
     if table.empty:
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     names = list(table.baseline.unique())
     looks = {"given": "given split", "image": "re-splits by image", "patient": "by patient"}
     kinds = dict(zip(looks, MARKS))
@@ -233,7 +240,6 @@ def _margins(study: Study) -> Item:
         ),
         alt=f"What each model adds on the given split, in points; {'; '.join(said)}.",
         data=table,
-        again=COMMAND,
         numbers={
             "models": len(thumbnail),
             "baseline": names[0],
@@ -244,42 +250,36 @@ def _margins(study: Study) -> Item:
     )
 
 
-@item("learning-curve", "How few films are enough for that")
-def _learning_curve(study: Study) -> Item:
+@item("learning-curve", "How few films are enough for that", again=EVALUATE)
+def _learning_curve(study: Study) -> Item | None:
     found, rows = baselines_of(study), []
     for count, one in found.get("curve", {}).items():
         rows += [(count, *score) for score in scored(one["test"], found["labels"]["test"])]
     table = frame(rows, "films score value low high")
     if table.empty:
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     shown = table[table.score == "accuracy"].drop(columns="score").set_index("films") * 100
-    films = list(shown.index)
+    films, name = list(shown.index), "logistic regression on 16×16 pixels"
     models = [model for model in ("20", "22b") if model in tested(study)]
     said = [f"{count:,} films {decimals(value)} %" for count, value in shown.value.items()]
-    line = Line(films, list(shown.value), "ink", "logistic regression on 16×16 pixels", marker="o")
     return Item(
         picture=lines(
-            [replace(line, low=list(shown.low), high=list(shown.high))],
+            [Line(films, shown.value, "ink", name, marker="o", low=shown.low, high=shown.high)],
             x="training films",
             y="test accuracy, %",
             log=2,
             ticks=films,
             references={
-                f"model {m}": 100 * study.summary.loc[(m, "accuracy"), "mean"] for m in models
+                f"model {model}": 100 * study.summary.loc[(model, "accuracy"), "mean"]
+                for model in models
             },
         ),
         alt=f"Test accuracy of a 16×16 thumbnail: {'; '.join(said)}.",
         data=table,
-        again=COMMAND,
     )
 
 
 # ---- 6.2 changed films
-
-
-def changes_of(study: Study) -> dict:
-    """Changed films of the study's own split (changes.read): labels, models; {} without."""
-    return changes.read(study.folder).get(study.split, {})
 
 
 @lru_cache(maxsize=1)
@@ -318,13 +318,13 @@ def change_picture(table: pd.DataFrame) -> Figure:
     )
 
 
-@item("changes", "Test films changed, weights kept")
-def _changes(study: Study) -> Item:
+@item("changes", "Test films changed, weights kept", again=EVALUATE)
+def _changes(study: Study) -> Item | None:
     table = change_table(study)
     table = table[table.model.isin(MODELS)]
     auc = table[table.score == "roc_auc"]
     if auc.empty:
-        return Item(missing=f"Not made yet: {COMMAND}")
+        return None
     cells = auc.groupby(["change", "model"], sort=False).value.first().unstack()
     cells = cells.map(lambda gap: signed(100 * gap))
     by_change = auc.groupby("change", sort=False)
@@ -338,7 +338,6 @@ def _changes(study: Study) -> Item:
         table=cells.rename_axis("Change").reset_index(),
         caption="Change in AUC against the unchanged films, points, by model",
         data=table,
-        again=COMMAND,
         numbers={
             "spans": spans,
             "edge_read": bool((auc.high[auc.change == EDGE_OF_OTHER] < 0).all()),
@@ -349,15 +348,6 @@ def _changes(study: Study) -> Item:
 
 
 # ---- 6.3 another hospital
-
-
-def run_of(study: Study, one: dict) -> Run | None:
-    """The run whose weights a record of films elsewhere was made with."""
-    scores = study.scores
-    for run in scores.run[(scores.model == one["model"]) & (scores.kind == "given")]:
-        if run.weights and run.weights.get("sha256") == one["weights"]:
-            return run
-    return None
 
 
 def first_seeds(models: list[dict]) -> list[dict]:
@@ -372,6 +362,20 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def area(logits, labels, owners=None) -> tuple[float, float, float]:
+    """AUC and its 95 % interval over other patients."""
+    return external.scores(logits, labels, 0.0, owners)["roc_auc"]
+
+
+def mean_area(study: Study, pairs: list[tuple]) -> tuple[float, float, float] | None:
+    """Mean AUC of (logits, labels), one a re-split, and its interval; None for fewer than two."""
+    if len(pairs) < 2:
+        return None
+    values = [intervals.influence(*pair)["roc_auc"][0] for pair in pairs]
+    mean = intervals.mean_of(values, test_share(study))
+    return mean.mean, mean.low, min(1.0, mean.high)
+
+
 @lru_cache(maxsize=1)
 def elsewhere_table(study: Study) -> pd.DataFrame:
     """Models with weights, Table 3's too, baselines, and models whose probabilities come with the
@@ -382,94 +386,101 @@ def elsewhere_table(study: Study) -> pd.DataFrame:
     "there". score: roc_auc; of models there also accuracy, recall and specificity, at the threshold
     that finds 95 % of pneumonia on validation films. Intervals there are over other patients.
     """
-    rows, given = [], baselines_of(study)
-    by_patient = [o for s, o in baselines.read(study.folder).items() if s.startswith("patient")]
-    for films in external.read(study.folder):
+    rows = []
+    for films in films_elsewhere(study):
         labels, owners = films["labels"], films["patients"]
-
-        def add(about, where, scores, keys=("roc_auc",), source=films["name"]):
-            rows.extend((source, *about, where, key, *scores[key]) for key in keys if key in scores)
-
         for one in first_seeds(films["models"]):
-            about = one["model"], MODEL, one["image_size"]
-            if run := run_of(study, one):
-                add(about, "here", external.scores(run.logits["test"], run.labels["test"], 0.0, []))
-            runs = learned_runs(study, one["model"], "patient")
-            pairs = [(run.logits["test"], run.labels["test"]) for run in runs]
-            add(about, "apart", _mean_auc(study, pairs))
+            about = films["name"], one["model"], MODEL, one["image_size"]
+            for where, three in _areas_of_model(study, one).items():
+                rows += [(*about, where, "roc_auc", *three)] if three else []
             there = external.scores(one["logits"], labels, one["cut"], owners)
-            add(about, "there", there, ("roc_auc", "accuracy", "recall", "specificity"))
+            for score in ("roc_auc", "accuracy", "recall", "specificity"):
+                rows.append((*about, "there", score, *there[score]))
         for name in (baselines.HEADER, *baselines.RESPLIT):
-            if name in films["baselines"] and name in given.get("baselines", {}):
-                about, theirs = (name, sees(name), 0), given["baselines"][name]["test"]
-                add(about, "here", external.scores(theirs, given["labels"]["test"], 0.0, []))
-                there = [one for one in by_patient if name in one["baselines"]]
-                pairs = [(one["baselines"][name]["test"], one["labels"]["test"]) for one in there]
-                add(about, "apart", _mean_auc(study, pairs))
-                add(about, "there", external.scores(films["baselines"][name], labels, 0.0, owners))
+            about = films["name"], name, sees(name), 0
+            if name in films["baselines"] and name in baselines_of(study).get("baselines", {}):
+                for where, three in _areas_of_baseline(study, name).items():
+                    rows += [(*about, where, "roc_auc", *three)] if three else []
+                there = area(films["baselines"][name], labels, owners)
+                rows.append((*about, "there", "roc_auc", *there))
         for name, values in external.references(films["columns"]).items():
-            add((in_words(name), OTHER, 0), "there", _scores_in(films, values, ~np.isnan(values)))
+            there = _area_among(films, values, ~np.isnan(values))
+            rows.append((films["name"], in_words(name), OTHER, 0, "there", "roc_auc", *there))
     return frame(rows, "films name sees image_size where score value low high")
 
 
-def _mean_auc(study: Study, pairs: list[tuple]) -> dict:
-    """{"roc_auc": (mean, low, high)} of (logits, labels), one a re-split; {} for fewer than two."""
-    if len(pairs) < 2:
-        return {}
-    values = [intervals.influence(*pair)["roc_auc"][0] for pair in pairs]
-    mean = intervals.mean_of(values, test_share(study))
-    return {"roc_auc": (mean.mean, mean.low, min(1.0, mean.high))}
+def _areas_of_model(study: Study, one: dict) -> dict:
+    """AUC here and apart, of the run whose weights a record of films elsewhere was made with."""
+    scores, found = study.scores, {}
+    for run in scores.run[(scores.model == one["model"]) & (scores.kind == "given")]:
+        if run.weights and run.weights.get("sha256") == one["weights"]:
+            found["here"] = area(run.logits["test"], run.labels["test"])
+            break
+    runs = learned_runs(study, one["model"], "patient")
+    pairs = [(run.logits["test"], run.labels["test"]) for run in runs]
+    return found | {"apart": mean_area(study, pairs)}
 
 
-def _scores_in(films: dict, values: np.ndarray, mask: np.ndarray) -> dict:
-    """external.scores of the films that the mask shows."""
+def _areas_of_baseline(study: Study, name: str) -> dict:
+    pairs = {
+        split: (one["baselines"][name]["test"], one["labels"]["test"])
+        for split, one in baselines_by_split(study).items()
+        if name in one["baselines"]
+    }
+    apart = [pair for split, pair in pairs.items() if split.startswith("patient")]
+    return {"here": area(*pairs[study.split]), "apart": mean_area(study, apart)}
+
+
+def _area_among(films: dict, values: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
+    """AUC of the films that the mask shows."""
     owners = [owner for owner, shown in zip(films["patients"], mask) if shown]
-    return external.scores(values[mask], films["labels"][mask], 0.0, owners)
+    return area(values[mask], films["labels"][mask], owners)
 
 
-@item("elsewhere", "The models on films of another hospital, and on this study's own")
-def _elsewhere(study: Study) -> Item:
-    table = elsewhere_table(study)
-    table = table[~table.sees.eq(MODEL) | table.name.isin(MODELS)]
+def of_paper(table: pd.DataFrame) -> pd.DataFrame:
+    """A frame's rows without models that are not the paper's."""
+    return table[(table.sees != MODEL) | table.name.isin(MODELS)]
+
+
+@item("elsewhere", "The models on films of another hospital, and on this study's own", ELSEWHERE)
+def _elsewhere(study: Study) -> Item | None:
+    table = of_paper(elsewhere_table(study))
     if table.empty:
-        return Item(missing=f"Not made yet: {ELSEWHERE}", numbers={"films": []})
+        return None
     auc = table[table.score == "roc_auc"]
     words = {"here": "this study's test films", "apart": "re-splits without a shared patient"}
     kinds = dict(zip([*words, *auc.films.unique()], MARKS))
+    lanes = {"here": -0.24, "apart": 0.0, "there": 0.24}
+    heads = {"here": "AUC here, %", "apart": "No shared patient, %"}
     marks, cells = [], {}
     for row in auc.itertuples():
-        kind = row.films if row.where == "there" else row.where
-        lane = {"here": -0.24, "apart": 0.0, "there": 0.24}[row.where]
-        look = {"kind": kinds[kind], "filled": row.where == "there", "lane": lane}
-        marks.append(mark(row, row_name(row), colour=hue(row), **look))
-        head = {"here": "AUC here, %", "apart": "No shared patient, %"}.get(kind, f"{kind}, %")
-        cells.setdefault(row_name(row), {})[head] = cell(row)
+        there = row.where == "there"
+        look = {"kind": kinds[row.films if there else row.where], "filled": there}
+        marks.append(mark(row, row_name(row), colour=hue(row), lane=lanes[row.where], **look))
+        head = heads.get(row.where, f"{row.films}, %")
+        cells.setdefault(row_name(row), {})[head] = span(row.value, row.low, row.high)
     legend = {
         words.get(kind, f"films of {kind}"): Mark("", 0, kind=form, filled=kind not in words)
         for kind, form in kinds.items()
     }
-    shown = pd.DataFrame.from_dict(cells, orient="index").fillna("–")
     ours = auc[auc.sees == MODEL].groupby("where").value
     said = [f"{where} {percent(of.min())}–{percent(of.max())} %" for where, of in ours]
+    told = [_told(study, films) for films in films_elsewhere(study)]
     return Item(
         picture=dots(marks, ("AUC, %",), legend, references={"chance": [50]}, high=0.3),
         alt=f"AUC of models and baselines here, on re-splits without a shared patient (apart) and "
         f"there; of the models: {', '.join(said)}.",
-        table=shown.rename_axis("Model or baseline").reset_index(),
+        table=pd.DataFrame.from_dict(cells, orient="index")
+        .fillna("–")
+        .rename_axis("Model or baseline")
+        .reset_index(),
         caption="AUC (95 % interval). Re-splits: means over the runs of chapter 3, at their size",
         data=table,
-        again=ELSEWHERE,
-        numbers={
-            "films": [
-                _about(study, films)
-                for films in external.read(study.folder)
-                if any(one["model"] in MODELS for one in films["models"])
-            ]
-        },
+        numbers={"films": [films for films in told if films["models"]]},
     )
 
 
-def _about(study: Study, films: dict) -> dict:
+def _told(study: Study, films: dict) -> dict:
     """What the chapter says of one source of films elsewhere; of the paper's models' scores the
     lowest and the highest."""
     table, groups = elsewhere_table(study), group_table(study)
@@ -477,7 +488,7 @@ def _about(study: Study, films: dict) -> dict:
     models, there = table[table.name.isin(MODELS)], table[table["where"] == "there"]
     here = table[table["where"] == "here"].set_index("name").value
     sizes = models.groupby("name", sort=False).image_size.first()
-    of_models = groups[groups.name.isin(MODELS)].groupby("group", sort=False)
+    turned = there[(there.sees == LUNGLESS) & (there.high < 0.5)]
     return {
         "name": films["name"],
         "count": len(films["labels"]),
@@ -494,7 +505,7 @@ def _about(study: Study, films: dict) -> dict:
                 "below": int((of.high < 0.5).sum()),
                 "at_chance": bool(of.low.median() <= 0.5),
             }
-            for name, of in of_models
+            for name, of in groups[groups.name.isin(MODELS)].groupby("group", sort=False)
         },
         "others": [
             {"name": row.name, "auc": (row.value, row.low, row.high)}
@@ -502,7 +513,7 @@ def _about(study: Study, films: dict) -> dict:
         ],
         "turned": [
             {"name": row.name, "there": row.value, "here": here.get(row.name, np.nan)}
-            for row in there[(there.sees == LUNGLESS) & (there.high < 0.5)].itertuples(index=False)
+            for row in turned.itertuples(index=False)
         ],
     }
 
@@ -512,31 +523,32 @@ def group_table(study: Study) -> pd.DataFrame:
     """AUC in groups of films elsewhere with external.FEWEST films of either class or more: films
     (the source's name), group, normal, pneumonia (how many), name, sees, value, low, high."""
     rows = []
-    for films in external.read(study.folder):
+    for films in films_elsewhere(study):
         labels, others = films["labels"], external.references(films["columns"])
         groups = {"all": np.ones(len(labels), bool)} | external.groups(films["columns"], labels)
         groups |= {f"with {in_words(name)}": ~np.isnan(v) for name, v in others.items()}
         asked = [(one["model"], MODEL, one["logits"]) for one in first_seeds(films["models"])]
-        for name in ("outside the lung box", THUMBNAIL):
-            if name in films["baselines"]:
-                asked.append((name, sees(name), films["baselines"][name]))
+        asked += [
+            (name, sees(name), films["baselines"][name])
+            for name in ("outside the lung box", THUMBNAIL)
+            if name in films["baselines"]
+        ]
         asked += [(in_words(name), OTHER, values) for name, values in others.items()]
         for group, inside in groups.items():
             for name, kind, values in asked:
                 mask = inside & ~np.isnan(values)
                 counts = np.bincount(labels[mask], minlength=2)
                 if counts.min() >= external.FEWEST:
-                    auc = _scores_in(films, values, mask)["roc_auc"]
+                    auc = _area_among(films, values, mask)
                     rows.append((films["name"], group, *counts, name, kind, *auc))
     return frame(rows, "films group normal pneumonia name sees value low high")
 
 
-@item("groups", "The same by view, sex and age")
-def _groups(study: Study) -> Item:
-    table = group_table(study)
-    table = table[~table.sees.eq(MODEL) | table.name.isin(MODELS)]
+@item("groups", "The same by view, sex and age", again=ELSEWHERE)
+def _groups(study: Study) -> Item | None:
+    table = of_paper(group_table(study))
     if table.empty:
-        return Item(missing=f"Not made yet: {ELSEWHERE}")
+        return None
     names, several = list(table.name.unique()), table.films.nunique() > 1
     kinds, marks, counts, legend = dict(zip(names, MARKS)), [], {}, {}
     for row in table.itertuples():
@@ -557,5 +569,4 @@ def _groups(study: Study) -> Item:
         ),
         alt="AUC of models and baselines by group of films; the text says what matters.",
         data=table,
-        again=ELSEWHERE,
     )

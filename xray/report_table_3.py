@@ -5,25 +5,24 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from xray import baselines, experiments, intervals, models, paper
+from xray import experiments, intervals, models, paper
 from xray.comparisons import printed
 from xray.engine import kept_epoch
-from xray.items import Item, item, listed, numbers, percent, points, span
+from xray.items import Item, item, learned_runs, listed, numbers, percent, points, span
 from xray.report_plots import Mark, colour, dots
 from xray.report_shortcuts import (
     BOX_OF_OTHER,
-    COMMAND,
     EDGE_OF_OTHER,
     ELSEWHERE,
+    EVALUATE,
     THUMBNAIL,
+    baselines_by_split,
     baselines_of,
     best_without_lung,
-    cell,
     change_picture,
     change_table,
     elsewhere_table,
     frame,
-    learned_runs,
     right,
 )
 from xray.results import Run
@@ -128,11 +127,11 @@ def _held_against(study: Study) -> dict[str, float]:
     return found
 
 
-@item("table-3", "What each change is worth")
+@item("table-3", "What each change is worth", again=BEYOND)
 def _ladder(study: Study) -> Item:
     table = ladder_table(study)
     if table.empty:
-        return Item(models=tuple(TABLE_3), again=BEYOND)
+        return Item(models=tuple(TABLE_3))
     marks, rows = [], []
     for row in table.itertuples():
         name, hue = f"{row.Index}: {row.words}", colour(KNOWN[row.Index])
@@ -170,7 +169,6 @@ def _ladder(study: Study) -> Item:
         "over the model that is changed (95 % interval). *: trained in sample space; –: not so, "
         "though the model before was, so that their seconds cannot be compared",
         data=table.drop(columns="gain").reset_index(),
-        again=BEYOND,
         numbers={
             "best": best.name,
             "accuracy": best.accuracy,
@@ -196,8 +194,8 @@ def resplit_table(study: Study) -> pd.DataFrame:
         split: [one for one in there if one in OURS] for split, there in study.resplits.items()
     }
     names = [split for split, models in of_ours.items() if models and split.startswith("patient")]
-    every = baselines.read(study.folder)
-    thumbnail = {s: right(one, THUMBNAIL) for s, one in every.items() if s in names}
+    every = baselines_by_split(study).items()
+    thumbnail = {split: right(one, THUMBNAIL) for split, one in every if split in names}
     ours = dict.fromkeys(model for split in names for model in of_ours[split])
     rows = []
     for model in [*COMPARED, *ours] if ours else ():
@@ -221,7 +219,7 @@ def _mean(values: pd.Series, study: Study) -> tuple | None:
     return mean.mean, mean.low, mean.high
 
 
-@item("table-3-resplits", "Means over re-splits by patient")
+@item("table-3-resplits", "Means over re-splits by patient", again=f"{BEYOND} --resplits 10")
 def _resplits(study: Study) -> Item:
     table = resplit_table(study)
     ours = table[table.model.isin(TABLE_3)]
@@ -239,7 +237,6 @@ def _resplits(study: Study) -> Item:
     return Item(
         table=pd.DataFrame(rows),
         caption="Of the runs that learned (95 % interval of the corrected t-test)",
-        again=f"{BEYOND} --resplits 10",
         numbers={
             "models": {row.model: row._asdict() for row in ours.itertuples(index=False)},
             "one_start": listed(ours.model[ours.starts < ours.splits]),
@@ -249,33 +246,27 @@ def _resplits(study: Study) -> Item:
     )
 
 
-@item("search", "What was tried")
+@item("search", "What was tried", again="python scripts/train.py --search")
 def _search(study: Study) -> Item:
     """A row of Table 3 each: the settings that were tried, and those that were chosen."""
     trials = experiments.trials(study.folder)
     asked = {"learning_rate": "rate", "weight_decay": "decay", "augment": "augmentation"}
     asked |= {"hidden_units": "filters", "epochs": "epochs"}
-    columns = ["row", *asked, "loss", "accuracy", "roc_auc", "epoch"]
-    data = pd.DataFrame(
-        [
-            [trial["spec"]["id"], *(trial["spec"][name] for name in asked)]
-            + [trial[f"validation_{score}"] for score in ("loss", "accuracy", "auc")]
-            + [trial["epoch"]]
-            for trial in trials
-        ],
-        columns=columns,
-    )
     rows = []
-    for row, of in data.groupby("row"):
-        best = experiments.chosen([trial for trial in trials if trial["spec"]["id"] == row])
-        moved = {name: words for name, words in asked.items() if of[name].nunique() > 1}
-        tried = [f"{w} {', '.join(f'{v:g}' for v in sorted(set(of[n])))}" for n, w in moved.items()]
-        chosen = [f"{words} {best['spec'][name]:g}" for name, words in moved.items()]
-        loss = f"{best['validation_loss']:.4f}"
+    for row in dict.fromkeys(trial["spec"]["id"] for trial in trials):
+        of_row = [trial for trial in trials if trial["spec"]["id"] == row]
+        best, tried, chosen = experiments.chosen(of_row), [], []
+        for name, words in asked.items():
+            values = sorted({trial["spec"][name] for trial in of_row})
+            if len(values) > 1:
+                tried.append(f"{words} {', '.join(f'{value:g}' for value in values)}")
+                chosen.append(f"{words} {best['spec'][name]:g}")
         about = {"Row": row, "Tried": "; ".join(tried), "Chosen": "; ".join(chosen)}
-        rows.append(about | {"Its validation loss": loss})
-    again = "python scripts/train.py --search"
-    return Item(table=pd.DataFrame(rows), data=data, again=again, numbers={"trials": len(trials)})
+        rows.append(about | {"Its validation loss": f"{best['validation_loss']:.4f}"})
+    columns = {f"spec.{name}": name for name in ("id", *asked)}
+    columns |= {f"validation_{score}": score for score in ("loss", "accuracy", "auc")}
+    data = pd.json_normalize(trials).reindex(columns=[*columns, "epoch"]).rename(columns=columns)
+    return Item(table=pd.DataFrame(rows), data=data, numbers={"trials": len(trials)})
 
 
 # ---- Table 3 under changed films, and elsewhere
@@ -301,7 +292,7 @@ def _change_numbers(study: Study) -> dict:
     }
 
 
-@item("table-3-changes", "Table 3 under changed films")
+@item("table-3-changes", "Table 3 under changed films", again=EVALUATE)
 def _under_changes(study: Study) -> Item:
     table = _change_numbers(study)["table"]
     return Item(
@@ -309,32 +300,29 @@ def _under_changes(study: Study) -> Item:
         alt=f"The change in AUC of models {listed(table.model.unique())} under the changes of "
         "section 6.2; the text says what matters.",
         data=table,
-        again=COMMAND,
     )
 
 
-@item("table-3-elsewhere", "Table 3 on films of another hospital")
+@item("table-3-elsewhere", "Table 3 on films of another hospital", again=ELSEWHERE)
 def _carried_over(study: Study) -> Item:
     table, shown = elsewhere_table(study), ladder_table(study).index
     table = table[table.name.isin(shown) & (table.score == "roc_auc")]
     if not table.name.isin(TABLE_3).any():
         return Item(numbers={"films": []})
-    rows, said = [], []
+    rows, said, three = [], [], ["value", "low", "high"]
     for films, of in table.groupby("films", sort=False):
         here, there = (of[of["where"] == where].set_index("name") for where in ("here", "there"))
         for row in there.itertuples():
-            own = cell(here.loc[row.Index]) if row.Index in here.index else "–"
+            own = span(*here.loc[row.Index, three]) if row.Index in here.index else "–"
             about = {"Model": row.Index, "AUC here, %": own}
-            rows.append(about | {f"AUC on {films}, %": cell(row)})
+            rows.append(about | {f"AUC on {films}, %": span(row.value, row.low, row.high)})
         ours = there[there.index.isin(TABLE_3)]
         said.append({"name": films, "highest": ours.value.max()})
-        three = ["value", "low", "high"]
         said[-1]["models"] = {model: tuple(ours.loc[model, three]) for model in ours.index}
         said[-1]["here"] = dict(here.value)
     return Item(
         table=pd.DataFrame(rows).groupby("Model", sort=False).first().fillna("–").reset_index(),
         caption="One run's weights a model (95 % interval)",
         data=table,
-        again=ELSEWHERE,
         numbers={"films": said},
     )

@@ -10,10 +10,8 @@ import math
 
 import numpy as np
 
-from xray.items import Item, item
+from xray.items import Item, item, learned_runs, tested, what_it_is
 from xray.page import TEMPLATES
-from xray.report_paper import FAMILIES, runs_that_learned, tested
-from xray.specs import MODELS
 from xray.study import Study
 
 
@@ -36,19 +34,16 @@ def thresholds(logits, labels) -> list[int | None]:
 
 @item("threshold-tool", "Try a threshold")
 def tool(study: Study) -> Item:
-    good = {model: runs_that_learned(study, model) for model in tested(study)}
-    runs = {model: rows.run.iloc[0] for model, rows in good.items() if len(rows)}
+    runs = {model: learned_runs(study, model)[0] for model in tested(study)}
     if not runs:
         return Item()
     content = {"labels": next(iter(runs.values())).labels["test"].tolist(), "models": []}
     for model, run in runs.items():
-        spec = MODELS[model]
-        what = ", weighted" * spec.class_weight + ", L2" * (spec.weight_decay > 0)
         kept = hundredths(run.logits["test"]).astype("<i2").tobytes()
         on_validation = hundredths(run.logits["validation"]), run.labels["validation"]
         content["models"].append(
             {
-                "name": f"{model} · {FAMILIES[spec.family]}{what} · seed {run.seed}",
+                "name": f"{model} · {what_it_is(model)} · seed {run.seed}",
                 "logits": base64.b64encode(kept).decode(),
                 "thresholds": thresholds(*on_validation),
             }

@@ -7,19 +7,16 @@ regression on a thumbnail.
 """
 
 import base64
-import io
 from itertools import chain
 
 import numpy as np
-import torch
 from jinja2 import Environment, FileSystemLoader
-from PIL import Image
 
 from xray import baselines, changes, equalise, metrics, predict_weights, report_plots, results
 from xray.items import Item, item
 from xray.page import TEMPLATES
 from xray.predict import logits
-from xray.report_films import SIZE, films_of, mean_film
+from xray.report_films import SIZE, films_of, mean_film, one_weight_a_pixel
 from xray.study import Study
 
 FILMS = 12  # in the row to pick from, half of each class
@@ -35,26 +32,14 @@ ROWS = {
 }
 
 
-def png(film: np.ndarray) -> str:
+def address(film: np.ndarray) -> str:
     """uint8 (S, S) -> a data URI of a PNG, which keeps each grey."""
-    stream = io.BytesIO()
-    Image.fromarray(film).save(stream, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return f"data:image/png;base64,{base64.b64encode(report_plots.png(film)).decode()}"
 
 
 def as_text(values) -> str:
     """Numbers as the script reads them: base64 of little-endian float32."""
     return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
-
-
-def one_weight_a_pixel(module) -> tuple[np.ndarray, float]:
-    """A net of two Linear layers without activation as one: weights float64 (S²,) of pixels in 0-1,
-    and the bias."""
-    first, last = (layer for layer in module.layer_stack if isinstance(layer, torch.nn.Linear))
-    outer = last.weight.double()
-    weights = outer @ first.weight.double()
-    bias = outer @ first.bias.double() + last.bias.double()
-    return weights[0].numpy(), float(bias)
 
 
 def chosen_films(labels: np.ndarray, right: np.ndarray) -> list[int]:
@@ -136,7 +121,7 @@ def content(films, rows: list[int], missed: list[bool], parts: tuple) -> dict:
                 "name": test.paths[row].rpartition("/")[2],
                 "label": CLASSES[test.labels[row]],
                 "missed": hopeless,
-                "png": png(test.images[row, 0]),
+                "png": address(test.images[row, 0]),
             }
             for row, hopeless in zip(rows, missed)
         ],
@@ -158,16 +143,11 @@ def still(films, rows: list[int], parts: tuple):
         "26b": logits(predict_weights.load_weights(nets["cnn"]), pixels[:, None]),
         "baseline": means @ baseline["weights"][:-1] + baseline["weights"][-1],
     }
-    figure, axes = report_plots.panels(1, len(shown), 2.9)
-    for n, (axis, words) in enumerate(zip(np.ravel(axes), shown)):
-        axis.imshow(pixels[n], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axis.set_title(words)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.grid(False)
+    pictures = []
+    for n, words in enumerate(shown):
         answers = [f"{name}: {values[n]:+.1f}" for name, values in of_models.items()]
-        axis.set_xlabel("\n".join(answers).replace("-", "−"))
-    return report_plots.save(figure, "png")
+        pictures.append((words, pixels[n], "\n".join(answers).replace("-", "−")))
+    return report_plots.films(pictures, len(shown))
 
 
 @item("try", "Try a film")

@@ -1,12 +1,13 @@
 """The verdicts on the paper's claims, as the report shows them."""
 
+import re
 from collections import Counter
 from functools import lru_cache
 
 from markupsafe import Markup
 
 from xray import claims
-from xray.items import Item, decimals, item, numbers, signed
+from xray.items import Item, item, numbers
 from xray.study import Study
 
 MOST = 2  # conditions of one claim that are said in words
@@ -45,23 +46,19 @@ def conditions(verdict: claims.Verdict) -> str:
     if not verdict.findings:
         return verdict.figures[:1].upper() + verdict.figures[1:]
     counts = Counter(finding.outcome for finding in verdict.findings)
-    parts = [f"{number} {claims.MARKS[word]}" for word, number in counts.items()]
     worst = next(word for word in (claims.FAILS, claims.NOISE, claims.HOLDS) if counts[word])
     deciding = [finding for finding in verdict.findings if finding.outcome == worst]
-    said = [f"{claims.MARKS[worst]} {in_short(finding)}" for finding in deciding[:MOST]]
+    said = [f"{claims.MARKS[worst]} {in_short(finding.words)}" for finding in deciding[:MOST]]
     more = len(deciding) - MOST
     said += [f"{more} more in claims.json"] if more > 0 else []
-    counted = f"{' '.join(parts)}: " if len(verdict.findings) > 1 else ""
-    return counted + "; ".join(said)
+    parts = [f"{number} {claims.MARKS[word]}" for word, number in counts.items()]
+    return f"{' '.join(parts)}: " * (len(verdict.findings) > 1) + "; ".join(said)
 
 
-def in_short(finding) -> str:
-    """A condition in few words: "accuracy, 22b − 20b +1.2 points (0.2 to 2.3)"."""
-    if not finding.unit:
-        return finding.words
-    mean, low, high = (100 * value for value in (finding.mean, finding.low, finding.high))
-    interval = f"({decimals(low)} to {decimals(high)})"
-    return f"{finding.what} {signed(mean)} {finding.unit} {interval}"
+def in_short(words: str) -> str:
+    """A finding's words without what stands behind its interval: "accuracy, 22b − 20b: +1.2 points
+    (+0.2 to +2.3)"."""
+    return re.sub(r" \(95 %: ([^;)]*)[^)]*\)", r" (\1)", words)
 
 
 def adjusted(verdict: claims.Verdict) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from xray import intervals, metrics, paper, results
-from xray.data_sources import PAPER
+from xray.data_choices import PAPER
 from xray.results import ResultsError, Run
 from xray.specs import (
     EQUALISED,

@@ -1,87 +1,62 @@
 """Data sets of the Hub, on a stand-in of it on loopback."""
 
-import json
-import os
-import subprocess
-import sys
+import shutil
 import time
-from pathlib import Path
 
+import hub
 import pytest
 from samples import SPLITS, class_folders, load, parquet
 
-from xray import data_sources
-from xray.data_sources import NO_CHOICES, HubUnreachable
+from xray import data, data_sources
+from xray.data_choices import NO_CHOICES, DataError, HubUnreachable
 
-READ = """
-import json, shutil, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import hub, os
-name, folder = sys.argv[2], Path(sys.argv[3])
-with hub.serve(name, folder / "files") as served:
-    from xray import data
-    def read(name, size=16):
+
+@pytest.fixture
+def read_from_hub(tmp_path, monkeypatch, capfd):
+    """read(name) -> what comes of reading it from a stand-in of the Hub that holds tmp_path/files,
+    in all its moods, and after it is gone."""
+    constants = "huggingface_hub.constants"
+    monkeypatch.setattr(f"{constants}.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    monkeypatch.setattr(f"{constants}.HF_HUB_OFFLINE", False)
+
+    def one(name, size=16):
         try:
             found = data.load(name, size)
-        except data.DataError as error:
+        except DataError as error:
             return [type(error).__name__, str(error)]
         counts = {split: len(rows) for split, rows in found.index.items()}
         return [found.name, counts, found.facts["classes"], found.fingerprint, found.notes]
-    result = {"first": read(name), "fetched": sum("/resolve/" in path for path in served.asked)}
-    before = len(served.asked)
-    result["again"] = read(name)
-    result["fetched again"] = sum("/resolve/" in path for path in served.asked[before:])
-    result["other"] = read("some-one/else")
-    for served.status in (429, 503, 403):
-        result[str(served.status)] = read(name)
-result["gone"] = read(name)
-result["gone, another size"] = read(name, 12)
-[file] = (folder / "hf").rglob("snapshots/*/**/*train*/*.parquet") if "full" in sys.argv else [0]
-if file:
-    file.unlink()
-    result["gone, a part is lost"] = read(name, 8)
-shutil.rmtree(folder / "hf" / "hub")
-result["gone, nothing fetched"] = read(name, 8)
-print(json.dumps(result))
-"""
+
+    def read(name):
+        capfd.readouterr()
+        with hub.serve(name, tmp_path / "files") as served:
+            found = {"first": one(name)}
+            found["fetched"] = sum("/resolve/" in path for path in served.asked)
+            before = len(served.asked)
+            found["again"] = one(name)
+            found["fetched again"] = sum("/resolve/" in path for path in served.asked[before:])
+            found["other"] = one("some-one/else")
+            for served.status in (429, 503, 403):
+                found[str(served.status)] = one(name)
+        found["gone"], found["gone, another size"] = one(name), one(name, 12)
+        if (tmp_path / "files" / "full").exists():
+            [file] = (tmp_path / "hf").rglob("snapshots/*/**/*train*/*.parquet")
+            file.unlink()
+            found["gone, a part is lost"] = one(name, 8)
+        shutil.rmtree(tmp_path / "hf" / "hub")
+        found["gone, nothing fetched"] = one(name, 8)
+        assert capfd.readouterr().err == "", "neither progress bars nor warnings"
+        return found
+
+    return read
 
 
-def read_from_hub(name, folder) -> dict:
-    """Reading a stand-in of the Hub in a process of its own: the library reads its endpoint when it
-    is imported.
-    """
-    environment = os.environ | {
-        "XRAY_CACHE": str(folder / "cache"),
-        "HF_HOME": str(folder / "hf"),
-        "HF_HUB_OFFLINE": "0",
-    }
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            READ,
-            str(Path(__file__).parent),
-            name,
-            str(folder),
-            *["full"] * (folder / "files" / "full").exists(),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "neither progress bars nor warnings"
-    return json.loads(done.stdout)
-
-
-def test_the_papers_data_set_from_the_hub(tmp_path):
+def test_the_papers_data_set_from_the_hub(tmp_path, read_from_hub):
     parquet(tmp_path / "files", layout="full/{split}/0000.parquet")
     parquet(
         tmp_path / "files", {split: (2, 2) for split in SPLITS}, layout="mini/{split}/0000.parquet"
     )
-    found = read_from_hub(data_sources.PAPER, tmp_path)
+    found = read_from_hub(data_sources.PAPER)
     name, counts, classes, fingerprint, notes = found["first"]
     assert name == "chest-xray-classification" and notes == [] and found["fetched"] > 0
     assert counts == {split: sum(n) for split, n in SPLITS.items()}, (
@@ -113,11 +88,11 @@ def test_the_papers_data_set_from_the_hub(tmp_path):
     assert not list((tmp_path / "cache").rglob("*.arrow"))
 
 
-def test_other_data_sets_of_the_hub(tmp_path):
+def test_other_data_sets_of_the_hub(tmp_path, read_from_hub):
     parquet(
         tmp_path / "files", names=("sick", "healthy"), layout="data/{split}-00000-of-00001.parquet"
     )
-    found = read_from_hub("some-one/lungs", tmp_path)
+    found = read_from_hub("some-one/lungs")
     assert found["first"][:3] == [
         "lungs",
         {split: sum(n) for split, n in SPLITS.items()},
@@ -127,9 +102,9 @@ def test_other_data_sets_of_the_hub(tmp_path):
     assert "HF_TOKEN" in found["other"][1]
 
 
-def test_a_data_set_of_image_files_on_the_hub(tmp_path):
+def test_a_data_set_of_image_files_on_the_hub(tmp_path, read_from_hub):
     class_folders(tmp_path / "files")
-    found = read_from_hub("some-one/films", tmp_path)
+    found = read_from_hub("some-one/films")
     assert found["first"][1] == {split: sum(n) for split, n in SPLITS.items()}
     assert found["first"][2] == {"NORMAL": 0, "PNEUMONIA": 1}
 

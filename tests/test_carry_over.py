@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import records as made_up
 
-from xray import carry_over, external, report_carry, study
+from xray import carry_over, changes, external, models, report_carry, study
 from xray.baselines import thumbnail
 from xray.data_phantoms import draw
 from xray.equalise import as_seen, equalise
@@ -45,6 +45,7 @@ def test_what_keeps_the_order_of_greys_changes_nothing(films):
     assert (equalise(half) == equalise(half * 2)).all()
     assert (equalise(half) == equalise(half + 100)).all()
     assert (equalise(films[0][5:6]) == equalise(films[0])[5:6]).all()  # of the film alone
+    assert (equalise(equalise(half)) == equalise(half)).all()
 
 
 def test_brightness_that_loses_greys_hardly_moves_a_thumbnail(films):
@@ -55,6 +56,16 @@ def test_brightness_that_loses_greys_hardly_moves_a_thumbnail(films):
         < 1
         < np.abs(thumbnail(films[0], 4) - thumbnail(darker, 4)).mean()
     )
+
+
+def test_brightness_moves_no_model_of_equal_greys(films):
+    """Greys that are a multiple of five stay apart when they are darker by a fifth."""
+    images, labels = films[0][:20] // 5 * 5, films[1][:20]
+    modules = {KNOWN[name]: models.build(KNOWN[name], SIZE, 0).eval() for name in ("20", "39")}
+    plain, equal = changes.answers(modules, images, labels, images[0]).values()
+    darker = "darker by 20 %"
+    assert (equal[darker] == equal[changes.UNCHANGED]).all()
+    assert (plain[darker] != plain[changes.UNCHANGED]).all()
 
 
 def test_an_even_area_gets_no_ramp():

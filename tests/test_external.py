@@ -1,6 +1,7 @@
 """Another hospital: films with columns through trained weights, the scripts, and the chapter."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,18 @@ from commands import fails, script, train
 from PIL import Image
 from predicting import ALL, SIZE
 
-from xray import baselines, carry_over, changes, external, files, results
+from xray import (
+    baselines,
+    carry_over,
+    changes,
+    data_phantoms,
+    equalise,
+    external,
+    files,
+    predict,
+    predict_weights,
+    results,
+)
 
 
 def run(capsys, name: str, *arguments):
@@ -98,6 +110,17 @@ def test_a_record_keeps_what_is_not_shown_again(elsewhere, records, tmp_path, ca
     assert sorted(one["model"] for one in films["models"]) == ["11", "20", "21"]
     other = samples.class_folders(tmp_path / "other", {"all": (3, 3)}) / "all"
     fails(run(capsys, "evaluate", "--data", other, *where), "choose another")
+
+
+def test_a_model_of_equal_grey_levels_is_shown_such_films(records, capsys):
+    [plain] = [run for run in results.load(records) if run.spec.id == "20"]
+    equal = replace(plain, spec=replace(plain.spec, equalise=True))
+    films = np.stack([data_phantoms.draw(n, n % 2 == 1, SIZE) for n in range(12)])[:, None]
+    record = {"labels": np.arange(12) % 2, "patients": []}
+    found = script("evaluate").show(equal, films, record)["logits"]
+    module = predict_weights.load_weights(plain)
+    assert (found == predict.logits(module, equalise.equalise(films))).all()
+    assert (found != predict.logits(module, films)).any()
 
 
 def test_no_name_and_no_birth_date_is_kept(records, tmp_path, capsys):

@@ -14,7 +14,7 @@ from commands import script
 from PIL import Image
 from predicting import SIZE, ask
 
-from xray import data_phantoms, models, predict_export, predict_weights
+from xray import data_phantoms, equalise, models, predict_export, predict_weights
 
 LOAD = (
     "import json, sys, numpy, torch; extra = {'needs.json': ''}; "
@@ -91,6 +91,22 @@ def test_the_card_says_how_the_data_were_read(study, facts, split, text):
     run = replace(chosen.run, split=split)
     chosen = chosen._replace(run=run, facts=chosen.facts | facts)
     assert text in predict_export.card(chosen, predict_weights.thresholds(run), "m.pt2")
+
+
+def test_an_exported_model_of_equal_grey_levels_equalises_by_itself(study, tmp_path):
+    chosen = predict_weights.choose(study / "out" / "results", "11")
+    spec = replace(chosen.run.spec, equalise=True)
+    chosen = chosen._replace(run=replace(chosen.run, spec=spec))
+    module, rules = predict_weights.load_weights(chosen.run), predict_weights.thresholds(chosen.run)
+    predict_export.write(chosen, module, rules, [], tmp_path / "m.pt2")
+    films = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])[:, None]
+    plain, equal = (
+        torch.from_numpy(each).float() / 255 for each in (films, equalise.equalise(films))
+    )
+    found = torch.export.load(tmp_path / "m.pt2").module()(plain)
+    torch.testing.assert_close(found, module(equal))
+    assert not torch.allclose(found, module(plain), atol=1e-3)
+    assert "replaces each pixel by its rank" in (tmp_path / "m-card.md").read_text()
 
 
 def test_the_card_names_the_papers_data_where_it_is_those(study):

@@ -17,6 +17,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from xray import results
+
 SENSITIVITY = 0.95  # of the threshold that finds most of pneumonia
 CALIBRATION_BINS = 15  # equal width, as in Guo et al. 2017
 COUNT_METRICS = ("accuracy", "precision", "recall", "f1", "specificity", "npv")
@@ -99,10 +101,8 @@ def always_pneumonia(labels, batch_size: int = 32) -> dict:
 
 
 def confusion(logits, labels) -> dict:
-    """tp, tn, fp, fn: int."""
-    logits, labels = checked(logits, labels)
-    tn, fp, fn, tp = np.bincount(2 * labels + predictions(logits), minlength=4).tolist()
-    return {"tp": tp, "tn": tn, "fp": fp, "fn": fn}
+    """tp, fp, fn, tn: int."""
+    return results.confusion(*checked(logits, labels))
 
 
 def count_scores(tp, tn, fp, fn) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from xray import data_phantoms, data_sources, intervals, metrics
+from xray import data_phantoms, data_sources, equalise, intervals, metrics
 from xray.files import write_atomically
 from xray.paper import REFERENCES
 from xray.predict import make_ready
@@ -21,12 +21,30 @@ TOLERANCE = 1e-4  # of a logit, absolute and relative: float32 sums in another o
 TORCH = torch.__version__.split("+")[0]
 
 
+class Equalising(torch.nn.Module):
+    """A module of films with equal grey levels that takes films as they are, of `size` pixels a
+    side, and does what equalise.equalise does."""
+
+    def __init__(self, module, size: int):
+        super().__init__()
+        self.module = module
+        self.register_buffer("places", torch.from_numpy(equalise.scattered(size * size)))
+
+    def forward(self, films):
+        flat = films.flatten(1)
+        ranks = flat[:, self.places].argsort(dim=1, stable=True).argsort(dim=1)
+        equal = torch.empty_like(flat)
+        equal[:, self.places] = (ranks * 256 // len(self.places)).to(flat.dtype) / 255
+        return self.module(equal.view_as(films))
+
+
 def write(chosen: Chosen, module, thresholds: Thresholds, paths: list[Path], file: Path) -> dict:
     """Write the module to `file` (.pt2) and its card beside it (-card.md), once what is written was
     checked: on those of the images at `paths` that can be read, else on phantoms.
 
     The file says in its extra file needs.json which torch wrote it: an earlier one may not read it.
-    The program takes float32 (N, 1, S, S) in 0-1, N of 1 or more, and gives logits float32 (N,).
+    The program takes float32 (N, 1, S, S) in 0-1, N of 1 or more, and gives logits float32 (N,); of
+    a model on equalised films it equalises them itself.
     Gives file, card, largest_difference (of a logit) and checked_on, in words. Raises PredictError
     where logits differ by more than TOLERANCE, and OSError.
     """
@@ -36,9 +54,10 @@ def write(chosen: Chosen, module, thresholds: Thresholds, paths: list[Path], fil
     if not films:
         films = [data_phantoms.draw(number, number % 2 == 1, size) for number in range(4)]
         which = "phantoms"
-    content = exported(module, size)
+    content = exported(Equalising(module, size) if chosen.run.spec.equalise else module, size)
     program = torch.export.load(io.BytesIO(content)).module()
-    pixels = torch.from_numpy(np.stack(films)[:, None]).float().div_(255)
+    seen = equalise.as_seen(chosen.run.spec, np.stack(films)[:, None])
+    pixels = torch.from_numpy(seen).float().div_(255)
     worst = 0.0
     for part in (*pixels.split(1), *pixels.split(16)):  # one by one, and together
         expected, found = module(part), program(part)

@@ -216,9 +216,9 @@ def test_other_ways_not_to_be_run():
 def test_another_source_does_not_test_the_papers_data():
     elsewhere = dict(data=DATA | {"source": "elsewhere"})
     found = judged({"0": elsewhere})
-    apart = [claim for claim, one in found.items() if one.verdict == NOT_TESTED]
-    assert apart == ["C01", "C02", "C03", "C04", "C05"]
-    assert all("the source is not the Hub's" in found[claim].figures for claim in apart)
+    untested = [claim for claim, one in found.items() if one.verdict == NOT_TESTED]
+    assert untested == ["C01", "C02", "C03", "C04", "C05"]
+    assert all("the source is not the Hub's" in found[claim].figures for claim in untested)
 
 
 def test_holm_can_take_a_verdict_back():

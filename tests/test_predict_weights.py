@@ -252,8 +252,8 @@ def test_an_answer_is_unsure_where_both_classes_lie():
     labels = np.repeat([0, 1], 100)
     low, high = predict_weights.thresholds(made_up("20", logits, labels)).unsure
     assert low == pytest.approx(-9) and high == pytest.approx(-2)
-    apart = np.where(labels == 1, 5.0 + logits % 3, -5.0 - logits % 3)
-    assert predict_weights.thresholds(made_up("20", apart, labels)).unsure is None
+    clear = np.where(labels == 1, 5.0 + logits % 3, -5.0 - logits % 3)
+    assert predict_weights.thresholds(made_up("20", clear, labels)).unsure is None
 
 
 @pytest.mark.parametrize("normal, ill, told", [(50, 50, False), (49, 900, True), (900, 3, True)])

@@ -171,8 +171,8 @@ def means_healthy(name: str) -> bool:
     for pneumonia"; not "abnormal", "not normal", "non-COVID pneumonia", "not sure"."""
     if _plain(name) in FALSE:
         return True
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # NoFinding, nonCOVID
-    words = re.findall(r"[^\W\d_]+", _plain(apart))
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # NoFinding, nonCOVID
+    words = re.findall(r"[^\W\d_]+", _plain(spaced))
     healthy = False
     for at, word in enumerate(words):
         before = [other for other in words[:at] if other not in BETWEEN]

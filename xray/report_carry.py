@@ -116,11 +116,11 @@ def _carry_over(study: Study) -> Item | None:
         caption="AUC in percent, films as they are (hollow) → equalised (full; 95 % interval over "
         "patients); here: this study's films, there: the other hospital's",
         data=table,
-        numbers=_numbers(table) | {"apart": _apart(study)},
+        numbers=_numbers(table) | {"by_patient": _by_patient(study)},
     )
 
 
-def _apart(study: Study) -> list[dict]:
+def _by_patient(study: Study) -> list[dict]:
     """Of models on equalised films and their twins, mean AUC on the re-splits without a shared
     patient that both have: model, twin, plain, equal (each a mean and its interval), splits."""
     found = []

@@ -82,8 +82,8 @@ def audit(study: Study) -> dict:
         copies = found[f"identical_{what}"]
         counts[f"images that are copies of another, by their {what}"] = copies["surplus"]
         for pair, number in copies["across"].items():
-            apart = pair.replace("/", " and ")
-            counts[f"sets of copies, by their {what}, that lie in both {apart}"] = number
+            both = pair.replace("/", " and ")
+            counts[f"sets of copies, by their {what}, that lie in both {both}"] = number
     conflicting = found["identical_pixels"]["conflicting"]
     counts["sets of identical images with different labels"] = conflicting
     return {"known": True, "found": [(what, number) for what, number in counts.items() if number]}
@@ -102,13 +102,16 @@ def class_shares(study: Study) -> Item:
             hue = ("linear-2", "linear")[panel]
             marks.append(Mark(part, share, colour=hue, kind="bar", panel=panel))
     words = "; ".join(f"{part}: {count:,} {name}" for part, name, count, _ in rows)
-    normal, sick = (row[2] for row in rows[:2])
+    normal, pneumonia = (row[2] for row in rows[:2])
     titles = ("normal, % of the split", "pneumonia, % of the split")
     return Item(
         picture=dots(marks, titles, {}, limits={panel: (0, 100) for panel in (0, 1)}),
         alt=f"Share of each class by split. {words}.",
         data=pd.DataFrame(rows, columns=["split", "class", "images", "percent"]),
-        numbers={"pneumonia": sick / max(normal + sick, 1), "ratio": normal / max(sick, 1)},
+        numbers={
+            "pneumonia": pneumonia / max(normal + pneumonia, 1),
+            "ratio": normal / max(pneumonia, 1),
+        },
     )
 
 

@@ -382,7 +382,7 @@ def elsewhere_table(study: Study) -> pd.DataFrame:
     films, here and elsewhere: films (the source's name), name, sees, image_size, where, score,
     value, low, high.
 
-    where: "here", the given test split; "apart", the mean over re-splits without a shared patient;
+    where: "here", the given test split; "unshared", the mean over re-splits that share no patient;
     "there". score: roc_auc; of models there also accuracy, recall and specificity, at the threshold
     that finds 95 % of pneumonia on validation films. Intervals there are over other patients.
     """
@@ -410,7 +410,7 @@ def elsewhere_table(study: Study) -> pd.DataFrame:
 
 
 def _areas_of_model(study: Study, one: dict) -> dict:
-    """AUC here and apart, of the run whose weights a record of films elsewhere was made with."""
+    """AUC here and unshared, of the run whose weights a record of films elsewhere was made with."""
     scores, found = study.scores, {}
     for run in scores.run[(scores.model == one["model"]) & (scores.kind == "given")]:
         if run.weights and run.weights.get("sha256") == one["weights"]:
@@ -418,7 +418,7 @@ def _areas_of_model(study: Study, one: dict) -> dict:
             break
     runs = learned_runs(study, one["model"], "patient")
     pairs = [(run.logits["test"], run.labels["test"]) for run in runs]
-    return found | {"apart": mean_area(study, pairs)}
+    return found | {"unshared": mean_area(study, pairs)}
 
 
 def _areas_of_baseline(study: Study, name: str) -> dict:
@@ -427,8 +427,8 @@ def _areas_of_baseline(study: Study, name: str) -> dict:
         for split, one in baselines_by_split(study).items()
         if name in one["baselines"]
     }
-    apart = [pair for split, pair in pairs.items() if split.startswith("patient")]
-    return {"here": area(*pairs[study.split]), "apart": mean_area(study, apart)}
+    by_patient = [pair for split, pair in pairs.items() if split.startswith("patient")]
+    return {"here": area(*pairs[study.split]), "unshared": mean_area(study, by_patient)}
 
 
 def _area_among(films: dict, values: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
@@ -448,10 +448,10 @@ def _elsewhere(study: Study) -> Item | None:
     if table.empty:
         return None
     auc = table[table.score == "roc_auc"]
-    words = {"here": "this study's test films", "apart": "re-splits without a shared patient"}
+    words = {"here": "this study's test films", "unshared": "re-splits without a shared patient"}
     kinds = dict(zip([*words, *auc.films.unique()], MARKS))
-    lanes = {"here": -0.24, "apart": 0.0, "there": 0.24}
-    heads = {"here": "AUC here, %", "apart": "No shared patient, %"}
+    lanes = {"here": -0.24, "unshared": 0.0, "there": 0.24}
+    heads = {"here": "AUC here, %", "unshared": "No shared patient, %"}
     marks, cells = [], {}
     for row in auc.itertuples():
         there = row.where == "there"
@@ -468,7 +468,7 @@ def _elsewhere(study: Study) -> Item | None:
     told = [_told(study, films) for films in films_elsewhere(study)]
     return Item(
         picture=dots(marks, ("AUC, %",), legend, references={"chance": [50]}, high=0.3),
-        alt=f"AUC of models and baselines here, on re-splits without a shared patient (apart) and "
+        alt=f"AUC of models and baselines here, on re-splits that share no patient (unshared) and "
         f"there; of the models: {', '.join(said)}.",
         table=pd.DataFrame.from_dict(cells, orient="index")
         .fillna("–")

@@ -3,7 +3,6 @@ processes left."""
 
 import multiprocessing
 import os
-import time
 
 import numpy as np
 import pytest
@@ -139,23 +138,3 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError) as error:
         files.append_line(tmp_path / "file" / "x.jsonl", {"a": 1})
     assert error.value.filename == str(tmp_path / "file" / "x.jsonl")
-
-
-def count_up(path):
-    for _ in range(50):
-        with files.lock(path.with_suffix(".lock")):
-            number = int(path.read_text())
-            time.sleep(0.0002)
-            path.write_text(str(number + 1))
-
-
-def test_one_at_a_time(tmp_path):
-    path = tmp_path / "number"
-    path.write_text("0")
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=count_up, args=(path,)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-    assert path.read_text() == "150"

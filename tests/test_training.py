@@ -4,9 +4,11 @@ that does it."""
 import itertools
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import options
 import pytest
 import torch
 from commands import content
@@ -19,20 +21,7 @@ from xray.specs import KNOWN, MODELS
 
 SIZE, N = 8, 60
 IMAGES, LABELS = noise_images(N, SIZE)
-
-
-class Bar:
-    """tqdm's face without its output."""
-
-    n = 0
-
-    def __init__(self, **_):
-        pass
-
-    def update(self, *_):
-        pass
-
-    set_description = close = update
+HIDDEN = partial(options.bar, shown=False)
 
 
 def data(size=SIZE, split="given"):
@@ -68,7 +57,7 @@ def job(folder, name, seed=0, engine="direct", split="given", **changes):
     )
 
 
-def work(folder, *jobs, bar=Bar):
+def work(folder, *jobs, bar=HIDDEN):
     return list(training.work(jobs, data, "cpu", folder / "cache", bar=bar, note=print))
 
 
@@ -85,15 +74,15 @@ class Stopped(Exception):
     pass
 
 
-class StopsInEpoch3(Bar):
-    """A bar that stops the run there; an epoch has 5 batches."""
+def stops_in_epoch_3(**_):
+    """A bar that does so; an epoch has 5 batches."""
+    steps = itertools.count(1)
 
-    steps = 0
-
-    def update(self, cost):
-        self.steps += cost > 0
-        if self.steps == 12:
+    def update(cost):
+        if cost > 0 and next(steps) == 12:
             raise Stopped
+
+    return SimpleNamespace(update=update, set_description=print)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +113,7 @@ def test_a_run_stopped_after_an_epoch_ends_as_one_that_ran_through(tmp_path, nam
     [whole] = work(tmp_path / "a", job(tmp_path / "a", name))
     folder = tmp_path / "b"
     with pytest.raises(Stopped):
-        work(folder, job(folder, name), bar=StopsInEpoch3)
+        work(folder, job(folder, name), bar=stops_in_epoch_3)
     assert not list(folder.rglob("*.jsonl")), "an unfinished run has no record"
     [checkpoint] = (folder / "cache" / "checkpoints").iterdir()
     assert len(training.read_checkpoint(checkpoint)["history"]["train_loss"]) == 2

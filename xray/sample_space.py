@@ -33,7 +33,7 @@ PARTS = ("train", "validation", "test")
 STREAMS = 8  # in one stack
 MAX_WORKERS = 4  # stacks trained beside each other, of which each holds its own part of K
 AHEAD = 256  # images of an epoch that are multiplied with A at once
-MAX_AMONG = 2**30  # bytes of K among the training images of a stack's splits
+MAX_AMONG = 2**29  # bytes of K among the training images of a stack's splits
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +84,13 @@ def train(nets, gram, images, labels, device="cpu", tick=None):
     with ThreadPoolExecutor(workers) as pool:
         try:
             for streams in _stacks(nets):
+                if len(waiting) == workers:
+                    yield from _fitted(*waiting.popleft(), images, workers)
                 stack = Stack(streams, gram, images.shape[-1], labels, starts)
                 waiting.append((stack, pool.submit(_fit, stack, ended, tick)))
-                if len(waiting) > workers:
-                    yield from _fitted(*waiting.popleft(), images, workers)
-            for stack, fit in waiting:
-                yield from _fitted(stack, fit, images, workers)
+                del stack  # it holds much memory
+            while waiting:
+                yield from _fitted(*waiting.popleft(), images, workers)
         finally:
             ended.set()
             torch.set_num_threads(threads)

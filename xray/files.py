@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import string
 import time
 import zlib
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 ARRAYS = {"<f4", "<f8", "<i8"}  # numpy's names of what arrays hold
+DIGITS = string.digits + string.ascii_letters.swapcase() + "!#$%&()*+-;<=>?@^_`{|}~"  # base85
 FORMAT = 2  # "format" in JSON files with arrays; before it each kept them in its own way
 OLD = 24 * 3600  # seconds after which a file that was never finished is another process's rest
 
@@ -103,11 +105,22 @@ def unpacked(found: dict):
     if kind not in ARRAYS:
         return found
     try:
-        content = zlib.decompress(base64.b85decode(found[kind]))
+        content = zlib.decompress(_decoded(found[kind]))
     except (TypeError, zlib.error) as error:
         raise ValueError(error) from None
     columns = np.frombuffer(content, np.uint8).reshape(np.dtype(kind).itemsize, -1)
     return columns.T.copy().view(kind).ravel()
+
+
+def _decoded(text: str) -> bytes:
+    """As base64.b85decode, in a tenth of its time: a study has megabytes of it. A sign that is no
+    digit counts as 0, which zlib's checksum finds."""
+    values = np.zeros(256, np.int64)
+    values[list(DIGITS.encode())] = np.arange(85)
+    missing = -len(text) % 5
+    digits = np.frombuffer((text + DIGITS[-1] * missing).encode(), np.uint8)
+    content = (values[digits].reshape(-1, 5) @ 85 ** np.arange(4, -1, -1)).astype(">u4").tobytes()
+    return content[: len(content) - missing]
 
 
 def _json(value, **style) -> str:

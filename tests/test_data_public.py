@@ -143,6 +143,23 @@ def test_two_data_sets_in_one_folder(tmp_path, of):
     assert found.name == "first one" and len(found.paths) == (14 if of == "folders" else 72)
 
 
+def test_two_data_sets_of_class_folders_without_splits(tmp_path):
+    for name in ("kaggle", "hospital"):
+        films(tmp_path / "set" / name, [f"{title}/{n}.png" for title in TITLES for n in range(10)])
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert "several data sets (hospital, kaggle)" in said[0]
+    assert found.name == "hospital" and set(found.facts["classes"]) == set(TITLES)
+
+
+def test_the_splits_of_mimic_cxr(tmp_path):
+    """Its split file says validate."""
+    folder = films(tmp_path / "set", [f"d{n}.jpg" for n in N])
+    lines = [f"d{n},{('train', 'validate', 'test')[n // 2 % 3]},{n % 2}" for n in N]
+    table(folder, "dicom_id,split,Pneumonia", lines, "mimic.csv")
+    found, said = paste(tmp_path, folder)
+    assert said == [] and set(found.facts["splits"].values()) == {len(N) // 3}
+
+
 def test_a_table_beside_nested_folders_with_a_misspelt_class(tmp_path):
     """CoronaHack: an index column, further label columns, splits in capitals in a column."""
     names = [f"chest/chest/{('train', 'test')[n // 18]}/x{n}.jpeg" for n in N]

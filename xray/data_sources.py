@@ -16,6 +16,7 @@ import threading
 from collections import Counter
 from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -144,7 +145,8 @@ def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFr
     """A row an image that lies in a class folder: path, split, title; None where none does.
 
     Class folders lie in split folders, or split folders in class folders, or class folders alone
-    below the first folder that holds several.
+    below the first folder that holds several; below several that name no class they are several
+    data sets. Raises DataError for these.
     """
     below, above, alone = [], [], []  # path, folders above both, folder of the split, class
     for path in images:
@@ -158,10 +160,16 @@ def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFr
             above.append((path, parts[: at - 1], parts[at], parts[at - 1]))
     healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
     if len(alone) == len(images):
+        levels = [set(filter(None, level)) for level in zip_longest(*(parts for _, parts in alone))]
+        told = [any(map(means_healthy, level)) for level in levels] + [False, False]
         depth = 0
-        while len({parts[depth] for _, parts in alone if len(parts) > depth}) == 1:
+        while depth < len(levels) and (
+            len(levels[depth]) == 1 or (told[depth + 1] and not told[depth])
+        ):
             depth += 1
-        rows = [(path, (), "", parts[depth]) for path, parts in alone if len(parts) > depth]
+        rows = [
+            (path, parts[:depth], "", parts[depth]) for path, parts in alone if len(parts) > depth
+        ]
     elif healthy[0] or not healthy[1]:
         rows = below
     else:

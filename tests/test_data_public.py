@@ -151,6 +151,17 @@ def test_two_data_sets_of_class_folders_without_splits(tmp_path):
     assert found.name == "hospital" and set(found.facts["classes"]) == set(TITLES)
 
 
+def test_what_is_uncertain_is_not_offered_as_pneumonia(tmp_path):
+    """CheXpert's 1.0, 0.0, -1.0 and blank."""
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in N])
+    table(folder, "Path,Pneumonia", [f"x{n}.png,{('1.0', '0.0', '-1.0', '')[n % 4]}" for n in N])
+    found, said = paste(tmp_path, folder)
+    assert "--positive 1.0 --negative 0.0" in said[0]
+    assert {path: label for path, label in zip(found.paths, found.labels)} == {
+        f"x{n}.png": 1 - n % 4 for n in N if n % 4 < 2
+    }
+
+
 def test_the_splits_of_mimic_cxr(tmp_path):
     """Its split file says validate."""
     folder = films(tmp_path / "set", [f"d{n}.jpg" for n in N])

@@ -23,6 +23,7 @@ SPLIT_NAMES = dict.fromkeys(("train", "training"), "train")
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "validate", "val", "dev"), "validation")
 SPLIT_NAMES |= dict.fromkeys(("test", "testing"), "test")
 SEVERAL = "|"  # stands between the classes of an image that has several
+UNCERTAIN = {"-1", "-1.0"}  # where 1 is yes and 0 is no, as in CheXpert's tables
 NONE_OF = "none of "  # begins the class of an image of which all columns of classes are 0
 
 
@@ -220,6 +221,8 @@ def label_mapping(classes: list[str], choices: Choices = NO_CHOICES) -> dict[str
 
 def offered(classes: list[str]) -> str:
     """Options that work for these classes, two at least."""
+    certain = [name for name in classes if name not in UNCERTAIN]
+    classes = certain if len(certain) > 1 else classes
     words = {name: set(re.findall(r"[^\W\d_]+", _plain(name))) for name in classes}
     none = [name for name in classes if name.startswith(NONE_OF)]
     healthy = [name for name in classes if means_healthy(name)] or none

@@ -16,6 +16,7 @@ from xray.data_choices import (
     NONE_OF,
     SEVERAL,
     SPLIT_NAMES,
+    UNCERTAIN,
     WHOLE,
     Choices,
     DataError,
@@ -251,8 +252,7 @@ def _one_hot(texts: pd.DataFrame, columns: list[str]) -> pd.Series:
     flags, titles = texts[columns].map(str.lower), []
     for row in flags.itertuples(index=False):
         ones = SEVERAL.join(name for name, flag in zip(columns, row) if flag in YES)
-        uncertain = {"-1", "-1.0"} & {*row}  # as CheXpert's labels may be
-        titles.append(ones or ("" if uncertain else NONE_OF + join_names(columns)))
+        titles.append(ones or ("" if UNCERTAIN & {*row} else NONE_OF + join_names(columns)))
     return pd.Series(titles)
 
 

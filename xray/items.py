@@ -25,9 +25,9 @@ class Item:
 
     picture: a chart (SVG) or a PNG's bytes (films, weights: never inverted). alt: what it shows, in
     words. table: what is shown, each cell as it stands; its first column heads the row. A cell of
-    Markup is Markdown; give a list of dicts then, or a frame of dtype=object. caption: a
-    sentence over the table. listing: preformatted text. data: the numbers for the CSV, where they
-    are not the table's. numbers: what the prose around the item says, `numbers("fig-21")` there.
+    Markup is Markdown; give a list of dicts then, or a frame of dtype=object. caption: a sentence
+    over the table. listing: preformatted text. data: the numbers for a CSV, where there is more to
+    them than the table says. numbers: what the prose around the item says, `numbers("fig-21")`.
 
     models: those shown; one without a run is said to be missing. missing: what is not there, where
     it is something else than models. html, script: what stands in the page alone.

@@ -21,14 +21,14 @@ BADGES = {
     "inside": "good",
     "outside": "bad",
 }
-NUMBER = re.compile(r"[−+<>]?\d[\d,.]*( ?%)?( ± .*| \(.*\)| of \d+|[–-]\d+)?|–|")
+NUMBER = re.compile(r"[−+<>]?\d[\d,.]*(\s?%)?( ± .*| \(.*\)| of \d+|[–-]\d+)?|–|")
 
 
 def page(text: str, files: dict[str, bytes], extras: dict[str, str], script="", study="") -> str:
     """Markdown -> HTML. files: the pictures by their address in `text`. extras: name -> HTML that
     replaces `<!-- page: name -->`. script: what runs beside the page's own. study: its name."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
-    tokens = reader.parse(text)
+    tokens = reader.parse(re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text))
     contents = _headings(tokens)
     _tables(tokens)
     for token in tokens:

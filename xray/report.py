@@ -119,10 +119,9 @@ class Report:
         if one.models and not again:
             again = f"python scripts/train.py --model {' '.join(one.models)}"
         words = [f"<code>{again}</code>"] if again not in one.missing else []
-        frame = one.table if one.data is None else one.data
-        if frame is not None and len(frame):
+        if one.data is not None and len(one.data):
             file = f"figures/{name}.csv"
-            self.files[file] = pd.DataFrame(frame).to_csv(index=False, lineterminator="\n").encode()
+            self.files[file] = one.data.to_csv(index=False, lineterminator="\n").encode()
             words.append(f"[CSV]({file})")
         return f"<sub>{' · '.join(words)}</sub>" if words else ""
 

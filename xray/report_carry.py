@@ -97,10 +97,13 @@ def _carry_over(study: Study) -> Item | None:
         look = {"panel": list(WHERE).index(learned)}
         look["colour"] = colour(KNOWN[what[6:]]) if pair.family.iloc[0] else "none"
         x, y = list(100 * pair.home), list(100 * pair.away)
+        kind, name = what.split()
+        # names at the ends and on the sides where they do not lie on each other
+        look["side"] = "left" if name in ("8×8", "32×32", "20") else "right"
+        before, after = (name, "") if kind == "model" else ("", name)
         series.append(Line(x, y, **look))
-        series.append(Line(x[:1], y[:1], dash="", marker="o", filled=False, **look))
-        name = what.removeprefix("thumbnail ").removeprefix("model ")
-        series.append(Line(x[1:], y[1:], dash="", marker="o", label=name, **look))
+        series.append(Line(x[:1], y[:1], dash="", marker="o", filled=False, label=before, **look))
+        series.append(Line(x[1:], y[1:], dash="", marker="o", label=after, **look))
     return Item(
         picture=lines(
             series,
@@ -151,8 +154,7 @@ def _shown(table: pd.DataFrame) -> list[dict]:
         away = f"{_two(plain, equal, 'away')} ({percent(equal['away_low'])}–"
         cells["At the other place"] = f"{away}{percent(equal['away_high'])})"
         cells["Gain"] = points(equal["gain"], equal["gain_low"], equal["gain_high"])
-        cells |= {f"Elsewhere, {name}": _two(plain, equal, name) for name in views}
-        cells["Runs"] = f"{plain['runs']}, {equal['runs']}"
+        cells |= {f"Elsewhere, {name[5:]}": _two(plain, equal, name) for name in views}
         rows.append({"Films": films} | cells if table.films.nunique() > 1 else cells)
     return rows
 

@@ -53,12 +53,12 @@ def _first_film(study: Study) -> tuple[np.ndarray, str]:
 def _its_image(study: Study) -> Item:
     film, words = _first_film(study)
     picture = png(enlarged(film, max(1, 320 // len(film))))
-    return Item(picture=picture, alt=words, numbers={"shown": words})
+    return Item(picture=picture, alt="A frontal chest film.", numbers={"shown": words})
 
 
 @item("fig-4", "The image after preparation")
 def _prepared_image(study: Study) -> Item:
-    film, words = _first_film(study)
+    film, _ = _first_film(study)
     sizes = sorted({run.image_size for run in study.runs}, reverse=True)
     about = {
         "size": film.shape[0],
@@ -66,7 +66,7 @@ def _prepared_image(study: Study) -> Item:
         "highest": film.max() / 255,
         "sizes": [f"{size}×{size}" for size in sizes],
     }
-    return Item(picture=_its_image(study).picture, alt=words, numbers=about)
+    return Item(picture=_its_image(study).picture, alt="The same in gray.", numbers=about)
 
 
 def mean_film(images: np.ndarray) -> np.ndarray:

@@ -379,7 +379,6 @@ def _record(study: Study) -> list[tuple[str, str]]:
     data, runs = study.runs[0].data, study.runs
     where = [run.environment for run in runs]
     devices = sorted({f"{one.get('device')}, {one.get('threads')} threads" for one in where})
-    revisions = {str(one.get("revision", "unknown")) for one in where}
     versions = {
         ", ".join(f"{name} {number}" for name, number in one.get("versions", {}).items())
         for one in where
@@ -398,6 +397,5 @@ def _record(study: Study) -> list[tuple[str, str]]:
         ("Image sizes", ", ".join(f"{size}×{size}" for size in sizes)),
         ("Devices", "; ".join(devices)),
         ("Versions", "; ".join(sorted(versions))),
-        ("Revisions of the code", f"{len(revisions)}, named in the records"),
         ("Trained", " to ".join(dict.fromkeys([dates[0], dates[-1]])) or "unknown"),
     ]

@@ -105,7 +105,7 @@ def class_shares(study: Study) -> Item:
     normal, pneumonia = (row[2] for row in rows[:2])
     titles = ("normal, % of the split", "pneumonia, % of the split")
     return Item(
-        picture=dots(marks, titles, {}, limits={panel: (0, 100) for panel in (0, 1)}),
+        picture=dots(marks, titles, {}, limits={panel: (0, 108) for panel in (0, 1)}),
         alt=f"Share of each class by split. {words}.",
         data=pd.DataFrame(rows, columns=["split", "class", "images", "percent"]),
         numbers={
@@ -228,7 +228,6 @@ def specs_table(study: Study, specs: dict, decay: bool) -> Item:
         }
         row |= {"Weight decay": f"{spec.weight_decay:g}"} if decay else {}
         row |= {"Seeds here": about.seeds if there else "not trained"}
-        row |= {"Image size here": about.image_size if there else "–"}
         rows.append(row)
     return Item(table=pd.DataFrame(rows), models=tuple(specs))
 
@@ -291,8 +290,7 @@ def _lost_row(name: str, runs: pd.DataFrame) -> dict:
     family = FAMILIES[runs.family.iloc[0]]
     _, low, high, _ = wilson_of_groups(runs.lost, runs.start)
     return {
-        "Model": name if name in MODELS else f"all other {family}",
-        "Class": family,
+        "Model": f"{name}, {family}" if name in MODELS else f"all other {family}",
         "Did not learn": f"{runs.lost.sum()} of {len(runs)}",
         "95 % interval, %": f"{100 * low:.0f}–{100 * high:.0f}",
         "Of those, dead": int(runs.dead.sum()),
@@ -363,8 +361,7 @@ def learning_rates(study: Study) -> Item:
     learned = [row["Learned"] for row in rows]
     return Item(
         table=pd.DataFrame(rows, dtype=object).fillna("–"),
-        caption="MLPs with 2 and 3 hidden layers; epochs and all else as in Table 1. Mean ± "
-        "standard deviation of the runs that learned.",
+        caption="All else as in Table 1; mean ± standard deviation of the runs that learned",
         models=tuple(LEARNING_RATE_SEARCH),
         numbers={"none": sum(words.startswith("0 ") for words in learned), "settings": len(rows)},
     )
@@ -454,7 +451,7 @@ def score_figure(study: Study, number: int) -> Item:
     for model in order:
         about = study.models.loc[model]
         ours = {"Model": f"{model} · {what_it_is(model)}"}
-        theirs = {"Model": "the paper's"}
+        theirs = {"Model": "paper"}
         for score, name in SCORE_NAMES.items():
             row = study.summary.loc[model, score]
             value = paper.SCORES[model].get(score, math.nan) / 100
@@ -474,8 +471,8 @@ def score_figure(study: Study, number: int) -> Item:
     data = study.summary.loc[order].reset_index() if order else None
     return Item(
         table=rows,
-        caption="Mean of the runs that learned (95 % interval of one run), and the paper's value, "
-        "inside or outside that interval. Sorted by our F1.",
+        caption="Mean of the runs that learned (95 % interval of one run); the paper's value, "
+        "inside or outside it; sorted by our F1",
         data=data,
         models=tuple(paper.TABLES[number]),
         numbers={"ours": order, "paper": paper.TABLES[number]},
@@ -576,18 +573,3 @@ def durations(study: Study) -> Item:
             "exact": exact,
         },
     )
-
-
-# ---- 5 References
-
-
-@item("references", "What this report rests on")
-def references(study: Study) -> Item:
-    rows = [
-        {
-            "Source": Markup(f"[{entry.text}]({entry.url})") if entry.url else entry.text,
-            "Cited for": entry.use,
-        }
-        for entry in paper.REFERENCES
-    ]
-    return Item(table=rows)

@@ -133,7 +133,7 @@ def panels(rows: int, columns: int, height: float, layout="constrained", **share
     figure = Figure(figsize=(WIDTH, height), layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, **shared)
     for axis in axes.flat:
-        axis.locator_params(nbins=5)  # a picture's time goes into its ticks
+        axis.locator_params(nbins=5, steps=[1, 2, 5, 10])  # a picture's time goes into its ticks
     return figure, axes
 
 
@@ -224,7 +224,7 @@ def dots(
     """
     references, notes, limits = references or {}, notes or {}, limits or {}
     rows = list(dict.fromkeys(mark.row for mark in marks))
-    names = [fill(row, 46 if len(titles) == 1 else 34) for row in rows]
+    names = [fill(row, 34) for row in rows]
     height = 0.9 + high * len(rows) + 0.12 * sum("\n" in name for name in names)
     figure, axes = panels(1, len(titles), height, layout=None, sharey=True)
     dashes = dict(zip(references, ("-", "--", ":", "-.")))
@@ -281,7 +281,8 @@ def _marks(axis, group: list[Mark], places: np.ndarray, base: float) -> None:
 @dataclass(frozen=True)
 class Line:
     """One line of a panel: y over x; low, high: the band around it. words: its name in the legend,
-    which names each once. marker: at each point. faint: one of many. label: words at its end."""
+    which names each once. marker: at each point. faint: one of many. label: words beside its end,
+    at the "right" or the "left"."""
 
     x: list
     y: list
@@ -295,6 +296,7 @@ class Line:
     high: list | None = None
     panel: int = 0
     label: str = ""
+    side: str = "right"
 
     def style(self) -> dict:
         hue = COLOURS[self.colour]
@@ -367,8 +369,11 @@ def _line(axis, line: Line) -> None:
         axis.fill_between(line.x, line.low, line.high, **band)
     axis.plot(line.x, line.y, **line.style())
     if line.label:
-        beside = {"xytext": (4, 3), "textcoords": "offset points", "color": COLOURS["quiet"]}
-        axis.annotate(line.label, (line.x[-1], line.y[-1]), **beside)
+        right = line.side == "right"
+        place = {"xytext": (4 if right else -4, 3), "ha": "left" if right else "right"}
+        look = {"textcoords": "offset points", "color": COLOURS["quiet"]}
+        axis.annotate(line.label, (line.x[-1], line.y[-1]), **place, **look)
+        axis.margins(x=0.12)
 
 
 # ---- training by epoch

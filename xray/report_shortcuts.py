@@ -19,7 +19,6 @@ from xray.items import (
     listed,
     percent,
     signed,
-    span,
     tested,
 )
 from xray.report_plots import Line, Mark, colour, dots, lines
@@ -451,14 +450,11 @@ def _elsewhere(study: Study) -> Item | None:
     words = {"here": "this study's test films", "unshared": "re-splits without a shared patient"}
     kinds = dict(zip([*words, *auc.films.unique()], MARKS))
     lanes = {"here": -0.24, "unshared": 0.0, "there": 0.24}
-    heads = {"here": "AUC here, %", "unshared": "No shared patient, %"}
-    marks, cells = [], {}
+    marks = []
     for row in auc.itertuples():
         there = row.where == "there"
         look = {"kind": kinds[row.films if there else row.where], "filled": there}
         marks.append(mark(row, row_name(row), colour=hue(row), lane=lanes[row.where], **look))
-        head = heads.get(row.where, f"{row.films}, %")
-        cells.setdefault(row_name(row), {})[head] = span(row.value, row.low, row.high)
     legend = {
         words.get(kind, f"films of {kind}"): Mark("", 0, kind=form, filled=kind not in words)
         for kind, form in kinds.items()
@@ -468,13 +464,8 @@ def _elsewhere(study: Study) -> Item | None:
     told = [_told(study, films) for films in films_elsewhere(study)]
     return Item(
         picture=dots(marks, ("AUC, %",), legend, references={"chance": [50]}, high=0.3),
-        alt=f"AUC of models and baselines here, on re-splits that share no patient (unshared) and "
+        alt="AUC of models and baselines here, on re-splits without a shared patient (unshared) and "
         f"there; of the models: {', '.join(said)}.",
-        table=pd.DataFrame.from_dict(cells, orient="index")
-        .fillna("–")
-        .rename_axis("Model or baseline")
-        .reset_index(),
-        caption="AUC (95 % interval). Re-splits: means over the runs of chapter 3, at their size",
         data=table,
         numbers={"films": [films for films in told if films["models"]]},
     )

@@ -165,9 +165,9 @@ def _ladder(study: Study) -> Item:
         alt=f"Test accuracy of {len(table)} models beside the paper's best and two baselines, from "
         f"{percent(table.accuracy.min())} to {percent(table.accuracy.max())} %.",
         table=pd.DataFrame(rows),
-        caption="Test split, means over the runs that learned (lowest–highest); gain: in accuracy, "
-        "over the model that is changed (95 % interval). *: trained in sample space; –: not so, "
-        "though the model before was, so that their seconds cannot be compared",
+        caption="Means over the runs that learned (lowest–highest); gain: in accuracy, over the "
+        "model that is changed (95 % interval). Seconds with * are of sample space; where a model "
+        "is not trained so, though the one before is, there are none",
         data=table.drop(columns="gain").reset_index(),
         numbers={
             "best": best.name,

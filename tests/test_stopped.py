@@ -17,7 +17,7 @@ from xray import experiments, predict_likeness, results, training  # noqa: F401
 
 # in sample space, and a CNN by Adam
 MIXED = (*TINY, *"--model 20 19 --seeds 0 --epochs 2".split())
-SHARED = (*TINY, *"--model 20 21 11 18 --seeds 0-1 --epochs 6 --weights all".split())
+SHARED = (*TINY, *"--model 20 21 11 17 --seeds 0-1 --epochs 6 --weights all".split())
 WIDE = "--image-size 32 --device cpu --engine direct --seeds 0 --epochs 3 --weights none".split()
 
 

@@ -156,5 +156,5 @@ def test_the_section_shows_models_and_thumbnails_with_their_twins(tmp_path):
     assert item.data.groupby("family").runs.unique().to_dict() == {"": [1], "Linear": [2]}
     assert item.numbers["models_here"]["surely"] == item.numbers["thumbnails_here"]["surely"] == 1
     assert item.numbers["thumbnails_there"]["surely"] == 0
-    assert "→" in item.table[0]["Elsewhere, view AP"] and item.table[0]["Gain"].startswith("+")
+    assert "→" in item.table[0]["Elsewhere, AP"] and item.table[0]["Gain"].startswith("+")
     assert item.picture.get_axes()[0].get_title(loc="left") == "Learned on this study's films"

@@ -464,8 +464,8 @@ def _elsewhere(study: Study) -> Item | None:
     told = [_told(study, films) for films in films_elsewhere(study)]
     return Item(
         picture=dots(marks, ("AUC, %",), legend, references={"chance": [50]}, high=0.3),
-        alt="AUC of models and baselines here, on re-splits without a shared patient (unshared) and "
-        f"there; of the models: {', '.join(said)}.",
+        alt="AUC of models and baselines here, on re-splits without a shared patient (unshared) "
+        f"and there; of the models: {', '.join(said)}.",
         data=table,
         numbers={"films": [films for films in told if films["models"]]},
     )

@@ -161,7 +161,7 @@ FOLDERS = {
     "is a file": "a file, no table; give the folder of the images",
     "empty folder": "no images",
     "images without folders": "no images",
-    "classes without splits": "images in no split alone; --split patient (or --split image) makes",
+    "classes without splits": "its images are in no split; --split patient (or --split image)",
     "one class": "it has 1: NORMAL",
     "three classes": "it has 3: A, B, C",
     "two data sets": "several data sets (one, two)",

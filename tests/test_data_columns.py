@@ -187,7 +187,7 @@ def test_the_report_says_whence_patients_are_known(tmp_path):
     page = report.markdown(report.Report(study.read(place, study.choose(place)[0])))
     page = " ".join(page.split())
     assert "data's own column says who is shown in 14 images, file names in 0 more" in page
-    assert "3 of 3 test images show a patient who is in training too" in page
+    assert "test in train | 3 of 3 (100" in page
     assert "File names say who is shown" not in page
 
 

@@ -26,7 +26,7 @@ from samples import (
 )
 
 from xray import data_sources
-from xray.data_sources import HubUnreachable
+from xray.data_choices import SPLIT_NAMES, HubUnreachable
 
 
 def check(found, source, name):
@@ -79,7 +79,11 @@ def test_full_is_taken_where_mini_lies_beside_it(tmp_path):
 
 @pytest.mark.parametrize(
     "names",
-    [name.split() for name in ("train validation test", "train valid test", "Train VAL Test")],
+    [
+        "train validation test".split(),
+        "Train VAL Test".split(),
+        ["train_images", "valid data", "testSet"],
+    ],
 )
 @pytest.mark.parametrize("classes", [("NORMAL", "PNEUMONIA"), ("normal", "Pneumonia")])
 def test_class_folders(tmp_path, names, classes):
@@ -245,7 +249,7 @@ def test_class_above_split(tmp_path, splits):
     for split in SPLITS:
         for row in found.index[split]:
             title, folder, _ = found.paths[row].split("/")
-            assert data_sources.SPLIT_NAMES[folder.lower()] == split
+            assert SPLIT_NAMES[folder.lower()] == split
             assert found.labels[row] == TITLES.index(title)
     assert len(found.paths) == 24
 
@@ -273,6 +277,7 @@ def test_splits_and_masks_are_never_classes(tmp_path):
         ["train/a.png", "val/b.png", "test/c.png"],
         ["images/a.png", "masks/a.png"],
         ["train/a.png", "masks/b.png"],
+        ["train_images/a.png", "test_images/b.png"],
     ):
         films(tmp_path / "set", names)
         text = error_of(tmp_path, tmp_path / "set", choices=ANY)

@@ -384,7 +384,8 @@ def _taken(taken: dict[str, str], facts: dict) -> list[str]:
         who = f"known of {known:,} of {images:,} images, by {' and '.join(whence)}"
     lines = [f"{name}: {taken[name]}" for name in ("images", "labels") if name in taken]
     lines.append(f"classes: {in_words(facts['classes'])}")
-    return [*lines, f"splits: {how}: {counts}", f"patients: {who}"]
+    lines += [f"splits: {how}: {counts}"] if "all" not in facts["splits"] else []
+    return [*lines, f"patients: {who}"]
 
 
 def _notes_of(seen: pd.DataFrame, bits: int) -> list[str]:

@@ -18,6 +18,8 @@ MASKS = "masks and other drawings beside films"
 DRAWN = (
     "masks? lungmasks? seg segmentations? annotations? groundtruth gt overlays? heatmaps?".split()
 )
+# what the name of a split's folder may say besides
+OF_NO_CLASS = set("image images img imgs film films xray xrays data set dataset split".split())
 
 
 def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: bool = False):
@@ -83,11 +85,18 @@ def choose_one(places: dict[str, Path]) -> str:
 # ---- the files that a table names
 
 
+def split_of(folder: str) -> str | None:
+    """The split that a folder is named after: "val", "Test_Images", "trainData", "test 2"."""
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder))
+    told = [word.lower() for word in words if word.lower() not in OF_NO_CLASS]
+    return SPLIT_NAMES.get(told[0]) if len(told) == 1 else None
+
+
 def split_in_path(path, root: Path) -> str:
     """The split that a path's folders below the root name, else WHOLE."""
     text = os.path.relpath(path, root) if isinstance(path, Path) else path
     parts = text.replace("\\", "/").split("/")[:-1]
-    return next((SPLIT_NAMES[p.lower()] for p in parts if p.lower() in SPLIT_NAMES), WHOLE)
+    return next(filter(None, map(split_of, parts)), WHOLE)
 
 
 def key(name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown
-from xray.data_files import TABLES, choose_one
+from xray.data_files import TABLES, choose_one, split_of
 from xray.data_images import LFS, LFS_POINTER, SUFFIXES
 
 
@@ -44,8 +44,8 @@ SHARD = r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$"  # the end of "train-00000
 
 def _split_of(part: str) -> str | None:
     """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
-    stem = re.sub(r"\.(parquet|csv|tsv|jsonl)$", "", part.lower())
-    return SPLIT_NAMES.get(re.sub(SHARD, "", stem))
+    stem = re.sub(r"\.(parquet|csv|tsv|jsonl)$", "", part, flags=re.IGNORECASE)
+    return split_of(re.sub(SHARD, "", stem, flags=re.IGNORECASE))
 
 
 def _by_word(files: list[Path]) -> dict[str, list[Path]]:

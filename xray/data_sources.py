@@ -25,7 +25,6 @@ from xray import data_phantoms, data_tables
 from xray.data_choices import (  # noqa: F401  (also of this module's interface)
     NO_CHOICES,
     PAPER,
-    SPLIT_NAMES,
     SPLITS,
     WHOLE,
     Choices,
@@ -36,7 +35,7 @@ from xray.data_choices import (  # noqa: F401  (also of this module's interface)
     means_healthy,
     shown,
 )
-from xray.data_files import TABLES, choose_one, identity, walk
+from xray.data_files import TABLES, choose_one, identity, split_of, walk
 from xray.data_images import is_image
 
 
@@ -57,7 +56,9 @@ def find(text: str, choices: Choices = NO_CHOICES) -> Source:
     if text.strip() and place.exists():
         if place.suffix.lower() in TABLES:
             return data_tables.source(place.parent, [place], Counter(), choices, named=True)
-        raise DataError("a file, no table; give the folder of the images, an archive unpacked")
+        raise DataError(
+            "a file, no table; give the folder of the images, an archive unpacked, a sheet as CSV"
+        )
     if text in BOX:
         return _box(text, choices)
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text, re.ASCII):
@@ -151,7 +152,7 @@ def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFr
     below, above, alone = [], [], []  # path, folders above both, folder of the split, class
     for path in images:
         parts = path.relative_to(folder).parts[:-1]
-        at = next((at for at, part in enumerate(parts) if part.lower() in SPLIT_NAMES), None)
+        at = next((at for at, part in enumerate(parts) if split_of(part)), None)
         if at is None:
             alone.append((path, parts))
         elif at + 1 < len(parts):
@@ -181,7 +182,7 @@ def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFr
     films = films[films.root.map(len) == films.root.map(len).min()]
     places = {"/".join(root): folder.joinpath(*root) for root in films.root.unique()}
     films = films[films.root.map("/".join) == choose_one(places)]
-    films = films.assign(split=films.folder.str.lower().map(SPLIT_NAMES).fillna(WHOLE))
+    films = films.assign(split=films.folder.map(split_of).fillna(WHOLE))
     twice = films.groupby("split").folder.nunique()
     if rows is below and (twice > 1).any():
         raise DataError(f"two folders are the {twice.idxmax()} split; keep one of them")

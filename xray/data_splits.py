@@ -101,10 +101,12 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
         films["split"], there, lacking = WHOLE, [WHOLE], list(SPLITS)
     if lacking:
         pool = there[0] if len(there) == 1 else "train"
-        has = ", ".join(name or "images in no split alone" for name in there) or "none"
-        what = f"the {' and the '.join(lacking)} split is missing or has no images; it has {has}"
+        what = f"the {' and the '.join(lacking)} split is missing or has no images"
+        what += f"; it has {', '.join(there) or 'none'}"
+        if there == [WHOLE]:
+            what = "its images are in no split"
         if pool not in there:
-            raise DataError(f"{what}")
+            raise DataError(what)
         if not wanted:
             raise SplitsMissing(f"{what}; --split patient (or --split image) makes what is missing")
         protocol, _, seed = wanted.partition("-")

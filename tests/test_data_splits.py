@@ -122,7 +122,7 @@ def test_what_cannot_be_split(tmp_path):
 
 
 def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):
-    from xray import items
+    from xray import items, report_headline  # noqa: F401  (which counts differences)
 
     folder = class_folders(tmp_path / "set", {"train": (12, 20), "test": (3, 4)})
     out = tmp_path / "out"

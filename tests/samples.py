@@ -1,6 +1,7 @@
 """Tiny synthetic images, class folders and parquet files to read."""
 
 import argparse
+import functools
 import io
 import shlex
 import warnings
@@ -11,7 +12,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from xray import data, data_images
+from xray import data, data_images, data_phantoms
 from xray.data_choices import Choices, DataError
 
 SPLITS = {"train": (3, 4), "validation": (2, 2), "test": (1, 2)}  # NORMAL, PNEUMONIA
@@ -33,6 +34,13 @@ def noise_images(n: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     images = generator.integers(0, 200, (n, 1, size, size))
     images[labels == 1, :, : size // 2] += 55
     return images.astype(np.uint8), labels
+
+
+@functools.cache
+def phantoms(start: int, count: int, size: int) -> np.ndarray:
+    """uint8 (count, size, size), every second one with pneumonia; not to be written to."""
+    numbers = range(start, start + count)
+    return np.stack([data_phantoms.draw(n, n % 2 == 1, size) for n in numbers])
 
 
 def encode(image, kind: str = "PNG", **options) -> bytes:

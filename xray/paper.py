@@ -7,8 +7,6 @@ their ids of Tables 1 and 2 (`xray.specs`), figures by their printed numbers.
 
 from typing import NamedTuple
 
-from xray.specs import MODELS
-
 SPLIT_SIZES = {"train": 4077, "validation": 1165, "test": 582}  # section 2.1
 BATCHES = {32: {"train": 128, "validation": 37, "test": 19}}  # Fig 5; none is printed for 64
 CLASS_RATIO = 0.37  # normal images for each with pneumonia in the training split, section 2.3 ii
@@ -76,17 +74,13 @@ DURATIONS = {28: ["27b", "28b", "26b"]}
 
 
 class Implied(NamedTuple):
-    """The counts behind a printed row of scores: percentages as fractions of 100."""
+    """The counts behind a printed row of scores."""
 
-    model: str
     tp: int
     tn: int
     fp: int
     fn: int
-    printed: float  # the accuracy in the paper's table
-    accuracy: float  # (tp + tn) / 582
-    batch_mean: float  # the mean over test batches that the printed accuracy is nearest to
-    last_right: int  # of the last batch's 6 images, how many are then right
+    accuracy: float  # (tp + tn) / 582, in percent
 
 
 def implied(model: str) -> list[Implied]:
@@ -100,7 +94,7 @@ def implied(model: str) -> list[Implied]:
     """
     positives = CONFUSION_20["tp"] + CONFUSION_20["fn"]
     negatives = CONFUSION_20["tn"] + CONFUSION_20["fp"]
-    total, printed, batch = positives + negatives, SCORES[model], MODELS[model].batch_size
+    printed = SCORES[model]
 
     def shown(value, name):
         return abs(100 * value - printed[name]) <= 0.05 + 1e-9
@@ -112,14 +106,8 @@ def implied(model: str) -> list[Implied]:
             if not (shown(tp / (tp + fp), "precision") and shown(f1, "f1")):
                 continue
             tn, fn = negatives - fp, positives - tp
-            right, (full, rest) = tp + tn, divmod(total, batch)
-            means = [
-                100 * ((right - last) / batch + last / rest) / (full + 1)
-                for last in range(rest + 1)
-            ]
-            mean = min(means, key=lambda value: abs(value - printed["accuracy"]))
-            accuracies = printed["accuracy"], 100 * right / total, mean
-            found.append(Implied(model, tp, tn, fp, fn, *accuracies, means.index(mean)))
+            accuracy = 100 * (tp + tn) / (positives + negatives)
+            found.append(Implied(tp, tn, fp, fn, accuracy))
     return found
 
 

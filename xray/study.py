@@ -96,7 +96,7 @@ CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 
 COLUMNS = [
-    *"model family seed start split kind number image_size engine arithmetic chosen".split(),
+    *"model family seed start split kind number image_size engine chosen".split(),
     *"finished learned learned_on dead seconds".split(),
     *(*SCORES, "tp", "tn", "fp", "fn", "run"),
 ]
@@ -107,7 +107,7 @@ def score_table(study: Study) -> pd.DataFrame:
 
     start: "Linear+ReLU 1×10, 640 px, seed 3", the weights that a run began with: alike for models
         of one structure.
-    model, family, seed, image_size, engine; arithmetic ("fp32", "bf16"; `precision` is a score).
+    model, family, seed, image_size, engine.
     split: "given", "image-3". kind: "given" for the study's own split, "image" or "patient" for
         re-splits; number: the re-split's, else 0.
     chosen: whether the report shows it; of re-splits all.
@@ -141,7 +141,6 @@ def _score_row(run: Run, kind: str, number: int, chosen: bool) -> dict:
         "number": number,
         "image_size": run.image_size,
         "engine": run.engine,
-        "arithmetic": run.precision,
         "chosen": chosen,
         "finished": done,
         "seconds": seconds_of(run),

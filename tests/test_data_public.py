@@ -92,6 +92,27 @@ def test_a_test_table_without_labels(tmp_path):
     assert found.notes[0] == "12 images of other classes are left out: 12 of no label"
 
 
+@pytest.mark.parametrize("other", ["metadata", "clinical", "a table of patients"])
+def test_a_table_of_what_else_is_known_beside_that_of_labels(tmp_path, other):
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in N])
+    table(folder, "file_name,label", [f"x{n}.png,{TITLES[n % 2]}" for n in N])
+    table(
+        folder, "file_name,sex,smoker", [f"x{n}.png,{'FM'[n % 3 > 0]},1" for n in N], f"{other}.csv"
+    )
+    found, said = paste(tmp_path, folder)
+    assert "several tables" in said[0] and len(said) == 1
+    assert labels(found) == TRUTH
+
+
+def test_labels_in_figures_here_and_in_words_there(tmp_path):
+    for split, names in (("train", "01"), ("val", TITLES), ("test", TITLES)):
+        folder = films(tmp_path / "set" / split, [f"x{n}.png" for n in N])
+        table(folder, "file_name,label", [f"x{n}.png,{names[n % 2]}" for n in N], "metadata.csv")
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert "--positive 1,PNEUMONIA --negative 0,NORMAL" in said[0]
+    assert len(found.paths) == 72 and labels(found) == TRUTH
+
+
 @pytest.mark.parametrize("blank", ["", '""', "  "])
 def test_rows_without_a_label(tmp_path, blank):
     folder = films(tmp_path / "set", [f"x{n}.png" for n in range(30)])

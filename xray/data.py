@@ -139,6 +139,7 @@ def load(
     and choices.split is empty; and where the source does not exist, is not laid out as described,
     has not two classes that can be told, or has unreadable images and they are not to be skipped.
     """
+    source = str(source)
     try:
         return _load(source, image_size, skip_unreadable, cache, progress, choices, whole)
     except DataError as error:

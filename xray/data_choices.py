@@ -227,7 +227,7 @@ def offered(classes: list[str]) -> str:
     none = [name for name in classes if name.startswith(NONE_OF)]
     healthy = [name for name in classes if means_healthy(name)] or none
     # beside a plain NORMAL, what is healthy for it lacks one thing may be ill of another
-    negative = [name for name in healthy if words[name] & HEALTHY] or healthy
+    negative = [name for name in healthy if words[name] & HEALTHY or not words[name]] or healthy
     positive = [name for name in classes if name not in healthy + none]
     if len(classes) > 6 or not negative:
         named = [name for name in positive if any(w.startswith(PNEUMONIA) for w in words[name])]

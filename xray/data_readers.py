@@ -8,6 +8,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,12 @@ import pandas as pd
 from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown
 from xray.data_files import TABLES, choose_one, split_of
 from xray.data_images import LFS, LFS_POINTER, SUFFIXES
+
+# names of columns of labels, as `plain` has them
+LABELS = set(
+    "label labels class classes classname classlabel target targets diagnosis diagnoses finding "
+    "findings findinglabel findinglabels category imagelabel imagelabels labelname".split()
+)
 
 
 @dataclass
@@ -62,11 +69,14 @@ def _by_word(files: list[Path]) -> dict[str, list[Path]]:
 
 def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]:
     """The kind of a folder's tables, and those by split of one configuration: `full` and `mini`
-    side by side are two. Parquet files come before others, files named metadata before those."""
+    side by side are two. Parquet files come before others; files named metadata, where they hold
+    labels, before those."""
+    labelled = [path for path in files if _has_labels(path)]
+    metadata = any(path.stem.lower() == "metadata" for path in labelled)
 
     def rank(path):
         kind = TABLES[path.suffix.lower()]
-        return kind != "parquet", path.stem.lower() != "metadata", kind
+        return kind != "parquet", metadata and path.stem.lower() != "metadata", kind
 
     *_, kind = first = min(map(rank, files))
     found, whole, places = {}, [], {}
@@ -85,9 +95,19 @@ def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]
         return kind, splits
     if len(whole) > 1 and kind != "parquet":
         names = listed(path.relative_to(folder) for path in whole)
-        one = offer(data=str(whole[0]))
+        one = offer(data=str(next((path for path in whole if path in labelled), whole[0])))
         raise DataError(f"holds several tables ({names}); give one of them, such as {one}")
     return kind, {WHOLE: whole} if whole else next(iter(found.values()))
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether the first line of a text names a column of labels."""
+    with suppress(OSError), open(path, "rb") as stream:
+        first = stream.readline(10_000).decode("utf-8", "replace")
+        return any(
+            plain(name) in LABELS | {"pneumonia"} for name in re.split(r'[",;\t|:{}]', first)
+        )
+    return False
 
 
 def missing_shards(files: list[Path]) -> tuple[str, ...]:

@@ -30,13 +30,9 @@ from xray.data_choices import (
     title_parts,
 )
 from xray.data_files import Finder, identity, key, split_in_path
-from xray.data_readers import Table, plain
+from xray.data_readers import LABELS, Table, plain
 
 # names of columns, in small letters without what stands between their words
-LABELS = set(
-    "label labels class classes classname classlabel target targets diagnosis diagnoses finding "
-    "findings findinglabel findinglabels category imagelabel imagelabels labelname".split()
-)
 FILES = set("path imagepath imagefilepath filepath file filename imagefile imagefilename".split())
 NAMES = FILES | set("imagename image images img imageid imageindex id xrayimagename".split())
 PATIENTS = set("patient patientid subject subjectid".split())

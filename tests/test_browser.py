@@ -103,7 +103,7 @@ def tool(tmp_path_factory) -> tuple[study.Study, Path]:
     for model in ("20", "21", "22"):
         records.save(out / "results", records.run(model, 0))
     found = study.read(out / "results", study.choose(out / "results")[0])
-    report.write(found, out)
+    report.write(found, out, ("appendices.md",))
     return found, out / "index.html"
 
 

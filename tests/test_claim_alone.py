@@ -86,7 +86,7 @@ def test_all_claims_lie_beside_the_report(tmp_path):
     study_of_twenty(tmp_path / "results")
     name, _ = study.choose(tmp_path / "results")
     found = study.read(tmp_path / "results", name)
-    report.write(found, tmp_path)
+    report.write(found, tmp_path, ("4-conclusions.md",))
     content = json.loads((tmp_path / "claims.json").read_text())
     assert content["study"] == name and len(content["claims"]) == 37
     by_id = {row["id"]: row for row in content["claims"]}

@@ -113,50 +113,54 @@ def test_all_that_is_registered_is_shown_by_a_chapter(markdown):
     assert set(items.ITEMS) - shown == set()
 
 
+SHORT = ("4-conclusions.md",)  # a report in a moment
+
+
+def earlier(out: Path) -> study.Study:
+    """A study in out/results, and in out an earlier report that shows old.csv; mine.csv is a
+    person's."""
+    records.save(out / "results", records.run("20"))
+    (out / "figures").mkdir()
+    for name in ("old.csv", "mine.csv"):
+        (out / "figures" / name).write_text("a")
+    (out / "report.md").write_text("[CSV](figures/old.csv) ![a](figures/fig-3.svg)")
+    return read(out / "results")
+
+
+def refuse(monkeypatch, where, error: OSError) -> None:
+    """Writing of a file fails where(path)."""
+    write = report.write_atomically
+
+    def written(path, content):
+        if where(Path(path)):
+            raise error
+        write(path, content)
+
+    monkeypatch.setattr(report, "write_atomically", written)
+
+
 def test_what_an_earlier_report_left_goes_and_a_persons_own_stays(tmp_path):
-    records.save(tmp_path / "results", records.run("20"))
-    found = read(tmp_path / "results")
-    (tmp_path / "figures").mkdir()
-    for name in ("old.csv", "mine.png"):
-        (tmp_path / "figures" / name).write_text("a")
-    (tmp_path / "report.md").write_text("[CSV](figures/old.csv) ![a](figures/fig-3.svg)")
-    report.write(found, tmp_path)
+    found = earlier(tmp_path)
+    report.write(found, tmp_path, SHORT)
     assert not (tmp_path / "figures" / "old.csv").exists()
-    assert (tmp_path / "figures" / "mine.png").exists()
+    assert (tmp_path / "figures" / "mine.csv").exists()
     beside = (found.folder / "index.html").read_text(encoding="utf-8")
     assert report.shown_in(found.folder) == found.name and 'href="figures/' not in beside
 
 
 def test_a_report_that_cannot_be_written_leaves_what_the_earlier_one_shows(tmp_path, monkeypatch):
-    records.save(tmp_path / "results", records.run("20"))
-    found, write = read(tmp_path / "results"), report.write_atomically
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "old.csv").write_text("a")
-    (tmp_path / "report.md").write_text("[CSV](figures/old.csv)")
-
-    def no_room(path, content):
-        if path.name == "index.html":
-            raise OSError(28, "No space left on device", str(path))
-        write(path, content)
-
-    monkeypatch.setattr(report, "write_atomically", no_room)
+    found = earlier(tmp_path)
+    refuse(monkeypatch, lambda path: path.name == "index.html", OSError(28, "No space left"))
     with pytest.raises(OSError, match="No space left"):
-        report.write(found, tmp_path)
+        report.write(found, tmp_path, SHORT)
     assert (tmp_path / "figures" / "old.csv").exists()
 
 
 def test_records_in_a_place_that_cannot_be_written_to_are_no_error(tmp_path, monkeypatch):
-    records.save(tmp_path / "results", records.run("20"))
-    found = read(tmp_path / "results")
-    write = report.write_atomically
-
-    def refuse(path, content):
-        if Path(path).is_relative_to(found.folder):
-            raise PermissionError(13, "Permission denied", str(path))
-        write(path, content)
-
-    monkeypatch.setattr(report, "write_atomically", refuse)
-    report.write(found, tmp_path / "out")
+    found = earlier(tmp_path)
+    denied = PermissionError(13, "Permission denied")
+    refuse(monkeypatch, lambda path: path.is_relative_to(found.folder), denied)
+    report.write(found, tmp_path / "out", SHORT)
     assert report.shown_in(tmp_path / "out") == found.name
     assert not (found.folder / "index.html").exists()
 

@@ -346,8 +346,8 @@ def cnn_overfits(evidence):
 def confusion_20(evidence):
     """Model 20 on the test split: TP 400, TN 142, FP 29, FN 11
 
-    The paper's specificity, 83.0 %, lies where that of one run on one split lands 95 times in 100,
-    at the threshold that finds 97.3 % of pneumonia (400 of 411), over image re-splits."""
+    The paper's specificity, 83.0 %, lies in the range in which 95 of 100 single runs on a new split
+    would fall, at the threshold that finds 97.3 % of pneumonia (400 of 411)."""
     counts, (row,) = paper.CONFUSION_20, paper.implied("20")
     recall = row.tp / (row.tp + row.fn)
 
@@ -368,7 +368,7 @@ def best_of_six(evidence):
 
     Over image re-splits 20 and 21 each beat the other four in accuracy and F1 on the test images;
     their F1 is above 95 %; the 93.1 % accuracy that the paper's counts give (its 93.4 is a batch
-    mean) lies where one run on one split lands 95 times in 100."""
+    mean) lies in the range in which 95 of 100 single runs on a new split would fall."""
     findings = []
     for model in ("20", "21"):
         for other in ("22", "23", "24", "25"):

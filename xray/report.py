@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xray import (
+from xray import (  # noqa: F401  (to import those that have items is to register these)
     claims,
     items,
     page,
@@ -33,20 +33,6 @@ from xray.page import TEMPLATES
 from xray.specs import MODELS
 from xray.study import Study
 
-# those that have items; to import them is to register these
-PARTS = (
-    report_paper,
-    report_headline,
-    report_verdicts,
-    report_shortcuts,
-    report_films,
-    report_try,
-    report_carry,
-    report_luck,
-    report_table_3,
-    report_more,
-    report_tool,
-)
 CHAPTERS = (
     "0-summary.md",
     "1-introduction.md",
@@ -197,12 +183,12 @@ def shown_in(out: Path) -> str:
     return html.unescape(found[1]) if found else ""
 
 
-def write(study: Study, out: Path) -> list[Path]:
+def write(study: Study, out: Path, chapters: tuple[str, ...] = CHAPTERS) -> list[Path]:
     """Writes the report into `out`, then removes what an earlier one there named in figures/ and
     this one does not; and index.html and claims.json beside the study's records, where these can be
     written to.
     Gives the paths, index.html last. Raises OSError."""
-    out, files = Path(out), pages(Report(study))
+    out, files = Path(out), pages(Report(study), chapters)
     try:
         earlier = (out / "report.md").read_text(encoding="utf-8", errors="replace")
     except OSError:

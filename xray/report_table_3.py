@@ -253,7 +253,7 @@ def _search(study: Study) -> Item:
     asked = {"learning_rate": "rate", "weight_decay": "decay", "augment": "augmentation"}
     asked |= {"hidden_units": "filters", "epochs": "epochs"}
     rows = []
-    for row in dict.fromkeys(trial["spec"]["id"] for trial in trials):
+    for row in sorted({trial["spec"]["id"] for trial in trials}):
         of_row = [trial for trial in trials if trial["spec"]["id"] == row]
         best, tried, chosen = experiments.chosen(of_row), [], []
         for name, words in asked.items():

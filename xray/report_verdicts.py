@@ -75,16 +75,7 @@ def adjusted(verdict: claims.Verdict) -> str:
 def verdicts(study: Study) -> list[dict]:
     """What the appendix says of each claim."""
     return [
-        {
-            "id": one.id,
-            "verdict": one.verdict,
-            "claim": one.claim,
-            "decided": conditions(one),
-            "adjusted": adjusted(one),
-            "rule": one.rule,
-            "section": one.section,
-            "link": one.link,
-        }
+        one._asdict() | {"decided": conditions(one), "adjusted": adjusted(one)}
         for one in judged(study)
     ]
 

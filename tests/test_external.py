@@ -253,11 +253,3 @@ def test_scores_count_patients_not_films():
     assert np.allclose(grouped, once) and alone[1] > grouped[1]
     threshold = external.scores(logits, labels, 0.5, None)
     assert threshold["accuracy"][0] == np.mean((logits > 0.5) == labels)
-
-
-def test_the_brier_score_is_of_the_probability_that_is_printed():
-    logits, labels = np.array([4.0, -4.0, 2.0]), np.array([1, 0, 0])
-    printed = 1 / (1 + np.exp(-logits / 2.5))
-    found = external.scores(logits, labels, 3.0, None, temperature=2.5)
-    assert found["brier"][0] == pytest.approx(np.mean((printed - labels) ** 2))
-    assert found["recall"][0] == 1 and found["specificity"][0] == 1

@@ -167,12 +167,11 @@ def over_patients(value: float, influence: np.ndarray, owners) -> tuple[float, f
     return value, float(value - reach), float(value + reach)
 
 
-def scores(logits, labels, threshold: float, owners: list | None, temperature=1.0) -> dict:
-    """score -> (value, low, high), see over_patients, of those that intervals.influence knows:
-    pneumonia is a logit above the threshold, its probability sigmoid(logit / temperature)."""
-    logits = np.asarray(logits, np.float64)
-    found = intervals.influence(logits - threshold, labels)
-    found["brier"] = intervals.influence(logits / temperature, labels)["brier"]
+def scores(logits, labels, threshold: float, owners: list | None) -> dict:
+    """score -> (value, low, high), see over_patients, of those that intervals.influence knows, but
+    for the Brier score: pneumonia is a logit above the threshold."""
+    found = intervals.influence(np.asarray(logits, np.float64) - threshold, labels)
+    del found["brier"]  # of probabilities, which know no threshold
     result = {}
     for name, (value, part) in found.items():
         value, low, high = over_patients(value, part, owners)

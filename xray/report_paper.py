@@ -337,7 +337,7 @@ def curve_figure(study: Study, number: int) -> Item:
         picture=report_plots.curves(study.epochs, columns),
         alt=f"Loss and accuracy by epoch of models {listed(there)}. Validation accuracy at the "
         f"end: {', '.join(said) or 'none learned'}.",
-        data=epochs.drop(columns=["family", "seconds"]),
+        data=epochs.drop(columns="family"),
         models=tuple(shown),
     )
 

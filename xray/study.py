@@ -96,7 +96,7 @@ CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 
 
 COLUMNS = [
-    *"model family seed start split kind number image_size engine chosen".split(),
+    *"model family seed start split kind number image_size chosen".split(),
     *"finished learned learned_on dead seconds".split(),
     *(*SCORES, "tp", "tn", "fp", "fn", "run"),
 ]
@@ -107,7 +107,7 @@ def score_table(study: Study) -> pd.DataFrame:
 
     start: "Linear+ReLU 1×10, 640 px, seed 3", the weights that a run began with: alike for models
         of one structure.
-    model, family, seed, image_size, engine.
+    model, family, seed, image_size.
     split: "given", "image-3". kind: "given" for the study's own split, "image" or "patient" for
         re-splits; number: the re-split's, else 0.
     chosen: whether the report shows it; of re-splits all.
@@ -140,7 +140,6 @@ def _score_row(run: Run, kind: str, number: int, chosen: bool) -> dict:
         "kind": kind,
         "number": number,
         "image_size": run.image_size,
-        "engine": run.engine,
         "chosen": chosen,
         "finished": done,
         "seconds": seconds_of(run),
@@ -161,7 +160,7 @@ def _score_row(run: Run, kind: str, number: int, chosen: bool) -> dict:
 def epoch_table(scores: pd.DataFrame) -> pd.DataFrame:
     """A row an epoch of the runs that the report shows: model, family, seed, learned,
     diverged, epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy (as
-    results.Run.history), seconds (nan where they were not kept)."""
+    results.Run.history)."""
     shown = scores[(scores.kind == "given") & scores.chosen]
     lengths = [len(run.history.get(CURVES[0], [])) for run in shown.run]
     table = shown.loc[shown.index.repeat(lengths), ["model", "family", "seed", "learned"]]
@@ -169,9 +168,6 @@ def epoch_table(scores: pd.DataFrame) -> pd.DataFrame:
     table["epoch"] = _end_to_end(np.arange(1, length + 1) for length in lengths).astype(int)
     for curve in CURVES:
         table[curve] = _end_to_end(run.history.get(curve, []) for run in shown.run)
-    told = (run.environment.get("epoch_seconds") or [] for run in shown.run)
-    rows = zip(told, lengths)
-    table["seconds"] = _end_to_end(seconds or [math.nan] * length for seconds, length in rows)
     return table.reset_index(drop=True)
 
 
@@ -182,25 +178,21 @@ def _end_to_end(parts) -> np.ndarray:
 def model_table(scores: pd.DataFrame) -> pd.DataFrame:
     """A row a model, in the tables' order, of the runs that the report shows. Index: model.
 
-    family, image_size, words (describe); runs; finished, learned, dead: how many; lost: finished
-    ones that did not learn; seeds: "0–4"; seconds: the mean of the finished ones.
+    family, image_size; runs; finished, learned, dead: how many; lost: finished ones that did not
+    learn; seeds: "0–4".
     """
-    rows = {}
-    for model, group in _shown(scores):
-        done = group[group.finished]
-        rows[model] = {
-            "family": group.family.iloc[0],
-            "image_size": group.image_size.iloc[0],
-            "words": describe(group.run.iloc[0].spec),
-            "runs": len(group),
-            "finished": len(done),
-            "learned": int(done.learned.sum()),
-            "dead": int(done.dead.sum()),
-            "lost": int((~done.learned.astype(bool)).sum()),
-            "seeds": seeds(list(group.run)),
-            "seconds": done.seconds.mean(),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    shown = scores[(scores.kind == "given") & scores.chosen]
+    table = shown.groupby("model").agg(
+        family=("family", "first"),
+        image_size=("image_size", "first"),
+        runs=("run", "size"),
+        finished=("finished", "sum"),
+        learned=("learned", "sum"),
+        dead=("dead", "sum"),
+        seeds=("run", lambda runs: seeds(list(runs))),
+    )
+    table["lost"] = table.finished - table.learned
+    return table.loc[[model for model in KNOWN if model in table.index]]
 
 
 def summary_table(scores: pd.DataFrame) -> pd.DataFrame:

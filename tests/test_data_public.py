@@ -183,6 +183,15 @@ def test_what_is_uncertain_is_not_offered_as_pneumonia(tmp_path):
     }
 
 
+def test_a_table_of_films_in_the_folders_of_patients_at_two_sites(tmp_path):
+    """Folders that tell no class do not stand before a table, however many roots they have."""
+    names = [f"site{n % 3}/train/patient{n}/x{n}.png" for n in N]
+    folder = films(tmp_path / "set", names)
+    lines = [f"{name},{TITLES[n % 2]}" for n, name in enumerate(names)]
+    found, said = paste(tmp_path, table(folder, "path,label", lines))
+    assert said == [] and labels(found) == TRUTH
+
+
 def test_the_splits_of_mimic_cxr(tmp_path):
     """Its split file says validate."""
     folder = films(tmp_path / "set", [f"d{n}.jpg" for n in N])

@@ -272,6 +272,14 @@ def test_class_folders_come_before_any_table_that_is_not_named(tmp_path, name, c
     assert "1 tables (class folders say the classes) are left out" in found.notes
 
 
+def test_numbered_folders_in_class_folders_are_no_classes(tmp_path):
+    names = [
+        f"{title}/{part}/{n}.png" for title in ("BACTERIA", "VIRUS") for part in "01" for n in "ab"
+    ]
+    text = error_of(tmp_path, films(tmp_path / "set", names), choices=ANY)
+    assert "which of the classes BACTERIA, VIRUS is pneumonia" in text
+
+
 def test_splits_and_masks_are_never_classes(tmp_path):
     for names in (
         ["train/a.png", "val/b.png", "test/c.png"],

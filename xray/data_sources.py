@@ -127,7 +127,7 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     tables = [path for path in files if path.suffix.lower() in TABLES]
     others = [path for path in files if path.suffix.lower() not in TABLES]
     images = [path for path in others if is_image(path)]
-    films = _class_folders(folder, images, left)
+    films = _class_folders(folder, images)
     asked = [name for name in ("label", "image", "patient") if getattr(choices, name)]
     if tables and (asked or films is None or not _tells(films, choices)):
         return data_tables.source(folder, tables, left, choices, images)
@@ -139,17 +139,19 @@ def folder_source(folder: Path, choices: Choices) -> Source:
         )
     if asked:
         raise DataError(f"--{asked[0]} names a column, and there is no table")
+    films = _one_data_set(folder, films, left)
     return _of_class_folders(folder, files, tables, images, films, left)
 
 
-def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFrame | None:
-    """A row an image that lies in a class folder: path, split, title; None where none does.
+def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame | None:
+    """A row an image that lies in a class folder: path, root (the folders above class and split),
+    folder (its split's), split, title; None where none does.
 
     Class folders lie in split folders, or split folders in class folders, or class folders alone
     below the first folder that holds several; below several that name no class they are several
-    data sets. Raises DataError for these.
+    data sets.
     """
-    below, above, alone = [], [], []  # path, folders above both, folder of the split, class
+    below, above, alone = [], [], []
     for path in images:
         parts = path.relative_to(folder).parts[:-1]
         at = next((at for at, part in enumerate(parts) if split_of(part)), None)
@@ -162,7 +164,9 @@ def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFr
     healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
     if len(alone) == len(images):
         levels = [set(filter(None, level)) for level in zip_longest(*(parts for _, parts in alone))]
-        told = [any(map(means_healthy, level)) for level in levels] + [False, False]
+        # not by a number, of which folders are parts
+        words = [{name for name in level if not name.isdigit()} for level in levels]
+        told = [any(map(means_healthy, level)) for level in words] + [False, False]
         depth = 0
         while depth < len(levels) and (
             len(levels[depth]) == 1 or (told[depth + 1] and not told[depth])
@@ -178,16 +182,21 @@ def _class_folders(folder: Path, images: list[Path], left: Counter) -> pd.DataFr
     if not rows:
         return None
     films = pd.DataFrame(rows, columns=["path", "root", "folder", "title"])
-    # of nested copies (the well-known archive holds one) the one nearest to the top
+    return films.assign(split=films.folder.map(split_of).fillna(WHOLE))
+
+
+def _one_data_set(folder: Path, films: pd.DataFrame, left: Counter) -> pd.DataFrame:
+    """Of class folders those of one data set: of nested copies (the well-known archive holds one)
+    the one nearest to the top. Raises DataError where there are several."""
+    count = len(films)
     films = films[films.root.map(len) == films.root.map(len).min()]
     places = {"/".join(root): folder.joinpath(*root) for root in films.root.unique()}
     films = films[films.root.map("/".join) == choose_one(places)]
-    films = films.assign(split=films.folder.map(split_of).fillna(WHOLE))
-    twice = films.groupby("split").folder.nunique()
-    if rows is below and (twice > 1).any():
-        raise DataError(f"two folders are the {twice.idxmax()} split; keep one of them")
-    left[NESTED] = len(rows) - len(films)
-    return films[["path", "split", "title"]]
+    left[NESTED] = count - len(films)
+    twice = films.groupby(["split", films.title.str.upper()]).folder.nunique()
+    if (twice > 1).any():
+        raise DataError(f"two folders are the {twice.idxmax()[0]} split; keep one of them")
+    return films
 
 
 def _tells(films: pd.DataFrame, choices: Choices) -> bool:

@@ -378,7 +378,7 @@ def _record(study: Study) -> list[tuple[str, str]]:
     """Which study this is, of what, and where it was made."""
     data, runs = study.runs[0].data, study.runs
     where = [run.environment for run in runs]
-    devices = sorted({f"{one.get('device')}, {one.get('threads')} threads" for one in where})
+    devices = sorted({f"{one.get('device')}, threads: {one.get('threads')}" for one in where})
     versions = {
         ", ".join(f"{name} {number}" for name, number in one.get("versions", {}).items())
         for one in where

@@ -208,7 +208,7 @@ def test_loading_a_folder(tmp_path):
         ("6@1e-5", "given", 0),
     ]
     assert results.studies(tmp_path) == {"made-up-01234567/given": place / "given.jsonl"}
-    save(tmp_path, run("20", split="patient-0", test=3), own=True)
+    results.append(place / "patient-0.jsonl", run("20", split="patient-0", test=3))
     own = results.studies(tmp_path)["made-up-01234567/patient-0"]
     assert [one.split for one in results.load(own)] == ["patient-0"]
     assert results.beside(own) == place / "patient-0"

@@ -88,9 +88,9 @@ def of_model(logits, labels) -> dict[str, tuple[float, float]]:
     return found
 
 
-def wilson(count: float, number: float, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a share, `count` of `number`; either may be fractional."""
-    z = ndtri((1 + level) / 2)
+def wilson(count: float, number: float) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share, `count` of `number`; either may be fractional."""
+    z = ndtri((1 + LEVEL) / 2)
     share, more = count / number, z**2 / number
     middle = (share + more / 2) / (1 + more)
     reach = z / (1 + more) * math.sqrt(share * (1 - share) / number + more / (4 * number))

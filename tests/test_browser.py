@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import records
+from axe_playwright_python.sync_playwright import Axe
 
 from xray import metrics, report, report_tool, study
 
@@ -48,8 +49,7 @@ def test_it_loads_cleanly_and_never_scrolls_sideways(opened, made, width):
 
 @pytest.mark.parametrize("width, dark", [(390, False), (1440, True)])
 def test_axe_finds_nothing(opened, width, dark):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(opened(width, dark)).response["violations"]
+    found = Axe().run(opened(width, dark)).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
 
 

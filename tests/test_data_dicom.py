@@ -1,6 +1,7 @@
 """DICOM files become the gray pixels that a viewer would show, or are refused in one line."""
 
 import numpy as np
+import pydicom
 import pytest
 from samples import dicom_file
 
@@ -90,7 +91,6 @@ def test_a_window_that_cannot_be_used_gives_way_to_the_range(width):
 
 
 def table(entries, first=0, bits=12, packed=False):
-    pydicom = pytest.importorskip("pydicom")
     item = pydicom.Dataset()
     item.add_new("LUTDescriptor", "US", [len(entries), first, bits])
     if packed:
@@ -115,7 +115,6 @@ def test_a_table_of_fewer_bits_than_declared_is_scaled_by_those_in_use():
 
 @pytest.mark.parametrize("name", ["VOILUTSequence", "ModalityLUTSequence"])
 def test_an_empty_table_is_passed_over(name):
-    pydicom = pytest.importorskip("pydicom")
     window = {"WindowCenter": 1500, "WindowWidth": 3000, "VOILUTFunction": "LINEAR_EXACT"}
     for items in ([], [pydicom.Dataset()]):
         found = shown(RAMP, **window, **{name: pydicom.Sequence(items)})

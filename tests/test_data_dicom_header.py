@@ -5,6 +5,7 @@ import io
 import struct
 
 import numpy as np
+import pydicom
 import pytest
 from samples import dicom_file
 
@@ -65,8 +66,6 @@ def test_what_is_tagged_as_another_thing_is_refused_with_its_tag(fields, tag):
 
 
 def test_codes_of_view_and_region_count_where_the_tags_are_empty():
-    pydicom = pytest.importorskip("pydicom")
-
     def code(text):
         item = pydicom.Dataset()
         item.CodeMeaning = text
@@ -83,7 +82,6 @@ def test_codes_of_view_and_region_count_where_the_tags_are_empty():
 
 
 def test_pixels_of_no_stated_kind_are_named_as_that():
-    pydicom = pytest.importorskip("pydicom")
     file = pydicom.dcmread(io.BytesIO(dicom_file(RAMP)))
     del file.PhotometricInterpretation
     stream = io.BytesIO()
@@ -106,7 +104,6 @@ def jpeg_2000(columns: int, rows: int) -> bytes:
 
 
 def packed(syntax, frame: bytes, **fields) -> bytes:
-    pydicom = pytest.importorskip("pydicom")
     content = pydicom.encaps.encapsulate([frame + b"\0" * (len(frame) % 2)])
     return dicom_file(RAMP, syntax=syntax, content=content, **fields)
 
@@ -123,7 +120,6 @@ def test_sizes_inside_of_frames():
 
 @pytest.mark.parametrize("frame", [jpeg(60000, 60000), jpeg(2, 2, channels=3)])
 def test_a_frame_larger_than_the_header_says_is_not_decoded(frame, monkeypatch):
-    pydicom = pytest.importorskip("pydicom")
     monkeypatch.setattr(data_dicom, "_displayed", None)  # would be a TypeError
     assert "2x2 pixels by its header" in refused(packed(pydicom.uid.JPEGBaseline8Bit, frame))
     text = refused(packed(pydicom.uid.JPEG2000Lossless, jpeg_2000(50000, 50000)))
@@ -131,7 +127,6 @@ def test_a_frame_larger_than_the_header_says_is_not_decoded(frame, monkeypatch):
 
 
 def test_rle_that_unpacks_to_more_than_the_header_says():
-    pydicom = pytest.importorskip("pydicom")
     segment = bytes([129, 0]) * 1000  # 128 bytes each
     frame = struct.pack("<16I", 2, 64, 64 + len(segment), *[0] * 13) + segment * 2
     assert "more than that" in refused(packed(pydicom.uid.RLELossless, frame))

@@ -123,11 +123,42 @@ def train(args) -> None:
         fail("--precision tf32 is a GPU's number format; use fp32 or bf16 on a CPU")
     machine.keep_freed_memory()
     engine.set_precision("fp32" if args.precision == "auto" else args.precision)
-    specs = jobs.choose_specs(args.model, args.epochs, args.beyond or device != "cpu")
     # of several processes each might fall back to films or not
     load = options.open_source(args, alone=RANKS == 1, bar=bar)
     if args.search is not None:
         return search(args, load, device)
+    first, study, asked = what_is_asked(args, load, device)
+    training.write_facts(study, first, learn, note)
+    recorded = [] if args.force else [job for job in asked if job.recorded(note)]
+    todo = [job for job in asked if job not in recorded]
+    training.clear_leftovers(study.parent, recorded, first, data.cache_folder())
+    if RANK == 0:
+        announce(study, asked, todo, first, device)
+    for size in {job.image_size for job in todo}:  # all is read before anything is trained
+        load(size)
+    started = time.monotonic()
+    done = train_all(args, study, todo, load, device)
+    wait_for_ranks()
+    if RANK > 0:
+        return
+    if args.experiments:
+        beside, largest = results.beside(study), args.image_size or first.image_size
+        for size in experiments.count_starts(beside, load, study.stem, largest, bar=bar):
+            say(f"census of starts at {size}×{size}: {beside / experiments.STARTS}")
+    others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
+    seconds = time.monotonic() - started
+    say(f"done: {done} runs in {seconds:.0f} s{others}; records in {study.parent}")
+    if args.report == "end":
+        code = write_report(args, study)
+        say_how_much_is_the_same(study)
+        sys.exit(code)
+
+
+def what_is_asked(args, load, device: str):
+    """The data at the largest size asked for, the study's file of records, and the jobs."""
+    from xray import experiments, machine
+
+    specs = jobs.choose_specs(args.model, args.epochs, args.beyond or device != "cpu")
     largest = args.image_size or max(jobs.default_size(spec, device) for spec in specs)
     first = load(largest)
     if args.image_size and first.image_size < args.image_size:
@@ -140,44 +171,48 @@ def train(args) -> None:
     folder = results.data_folder(place, first.name, first.fingerprint)
     split = options.split_of(first, args)
     study = results.records_file(folder, split)
-    usual = jobs.RESPLITS if args.all and split == "given" else 0
-    beside, full_size = results.beside(study), size or IMAGE_SIZE
     if args.experiments:
-        asked = experiments.jobs(beside, len(first.labels), split, full_size)
-    else:
-        asked = jobs.plan(
-            specs,
-            folder,
-            len(first.labels),
-            device,
-            seeds=args.seeds,
-            image_size=size,
-            split=split,
-            resplits=usual if args.resplits is None else args.resplits,
-            study=args.all,
-            engine=args.engine,
-            precision=machine.cnn_precision(args.precision, device, note),
-            flat_precision="fp32" if args.precision == "auto" else args.precision,
-            weights=args.weights,
-        )
-        if not first.facts["patients"]["named"] and not split.startswith("patient"):
-            known = [job for job in asked if not job.split.startswith("patient")]
-            if len(known) < len(asked):
-                note("no image's patient is known, so there are no re-splits by patient")
-            asked = known
-    training.write_facts(study, first, learn, note)
-    recorded = [] if args.force else [job for job in asked if job.recorded(note)]
-    todo = [job for job in asked if job not in recorded]
-    cache = data.cache_folder()
-    training.clear_leftovers(folder, recorded, first, cache)
-    if RANK == 0:
-        announce(study, asked, todo, first, device)
-    for size in {job.image_size for job in todo}:  # all is read before anything is trained
-        load(size)
-    work = functools.partial(
-        training.work, load=load, device=device, cache=cache, bar=bar, note=note, again=args.force
+        beside = results.beside(study)
+        return first, study, experiments.jobs(beside, len(first.labels), split, size or IMAGE_SIZE)
+    usual = jobs.RESPLITS if args.all and split == "given" else 0
+    asked = jobs.plan(
+        specs,
+        folder,
+        len(first.labels),
+        device,
+        seeds=args.seeds,
+        image_size=size,
+        split=split,
+        resplits=usual if args.resplits is None else args.resplits,
+        study=args.all,
+        engine=args.engine,
+        precision=machine.cnn_precision(args.precision, device, note),
+        flat_precision="fp32" if args.precision == "auto" else args.precision,
+        weights=args.weights,
     )
-    done, started, rates = 0, time.monotonic(), {}
+    if first.facts["patients"]["named"] or split.startswith("patient"):
+        return first, study, asked
+    known = [job for job in asked if not job.split.startswith("patient")]
+    if len(known) < len(asked):
+        note("no image's patient is known, so there are no re-splits by patient")
+    return first, study, known
+
+
+def train_all(args, study, todo: list, load, device: str) -> int:
+    """Train the jobs, each stage with a report after it where one is asked for -> how many runs
+    this process has made."""
+    from xray import data, training
+
+    work = functools.partial(
+        training.work,
+        load=load,
+        device=device,
+        cache=data.cache_folder(),
+        bar=bar,
+        note=note,
+        again=args.force,
+    )
+    done, rates = 0, {}
     try:
         for stage, later in in_stages(todo, args.all):
             made = []
@@ -194,18 +229,7 @@ def train(args) -> None:
         what = "trains all of them again" if args.force else "goes on where this one stopped"
         say(f"\nstopped: {done} runs written, {len(todo) - done} not; the same command {what}")
         sys.exit(130)
-    wait_for_ranks()
-    if args.experiments and RANK == 0:
-        for size in experiments.count_starts(beside, load, split, full_size, bar=bar):
-            say(f"census of starts at {size}×{size}: {beside / experiments.STARTS}")
-    if RANK == 0:
-        others = f", {len(todo) - done} by other processes" if done < len(todo) else ""
-        seconds = time.monotonic() - started
-        say(f"done: {done} runs in {seconds:.0f} s{others}; records in {folder}")
-        if args.report == "end":
-            code = write_report(args, study)
-            say_how_much_is_the_same(study)
-            sys.exit(code)
+    return done
 
 
 def search(args, load, device) -> None:

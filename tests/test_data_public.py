@@ -7,7 +7,7 @@ import pytest
 from samples import TITLES, class_folders, encode, films, load, pixels, table
 
 from scripts import options
-from xray.data_choices import DataError
+from xray.data_choices import Choices, DataError
 
 N = range(24)
 TRUTH = {f"x{n}.png": n % 2 for n in N}
@@ -232,16 +232,79 @@ def test_a_column_of_numbers_that_names_other_films(tmp_path):
     """An index written along, where films are called by numbers too."""
     folder = films(tmp_path / "set", [f"{n}.png" for n in N])
     lines = [f"{n},{(n + 1) % 24}.png,{TITLES[n % 2]}" for n in N]
-    for header, column in ((",film,label", 2), (",image,label", 0)):
+    for header in (",film,label", ",image,label"):
         table(folder, header, lines)
-        found, said = paste(tmp_path, folder, *(["--image", "film"] if column else []))
+        found, said = paste(tmp_path, folder)
         assert said == []
         for path, label, row in zip(found.paths, found.labels, range(24)):
             number = int(path[:-4])
             assert label == (number - 1) % 24 % 2
             assert (found.images[row, 0] == pixels(number)).all()
-    text = paste(tmp_path, table(folder, ",film,label", lines))[1][0]
+    text = paste(tmp_path, table(folder, "id,image,label", lines))[1][0]
     assert "name different files; say which names the images, such as --image " in text
+
+
+def test_ages_are_no_names_of_files(tmp_path):
+    folder = films(tmp_path / "set", [f"{n}.png" for n in range(99)])
+    table(folder, "case,age,label", [f"c{n},{n % 12 + 20},{TITLES[n % 2]}" for n in N])
+    with pytest.raises(DataError, match="no image column"):
+        load(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "ill, well",
+    [
+        ("pneumonie", "absence de pneumonie"),
+        ("pneumonie", "pas de pneumonie"),
+        ("bronchopneumonia, heart normal", "no bronchopneumonia"),
+        ("nicht normal", "normal"),
+    ],
+)
+def test_negations_of_other_languages_and_longer_words(tmp_path, ill, well):
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in N])
+    table(folder, "file;label", [f"x{n}.png;{(well, ill)[n % 2]}" for n in N])
+    found, _ = paste(tmp_path, folder)
+    assert labels(found) == {f"x{n}.png": n % 2 for n in N}
+
+
+@pytest.mark.parametrize("pair", [("N", "Y"), ("未见异常", "異常"), ("BACTERIA", "VIRUS")])
+def test_where_no_name_tells_the_offer_says_that_it_may_be_turned(tmp_path, pair):
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in N])
+    table(folder, "file,label", [f"x{n}.png,{pair[n % 2]}" for n in N])
+    with pytest.raises(DataError, match="or the other way round"):
+        load(folder, tmp_path, choices=Choices(split="image-0"))
+
+
+def test_a_table_named_train_with_a_split_column_of_its_own(tmp_path):
+    folder = films(tmp_path / "set", [f"x{n}.png" for n in N])
+    splits = ("train", "val", "test")
+    lines = [f"x{n}.png,{TITLES[n % 2]},{splits[n // 2 % 3]}" for n in N]
+    table(folder, "file,label,split", lines, "train.csv")
+    found, said = paste(tmp_path, folder)
+    assert said == [] and set(found.facts["splits"].values()) == {8}
+
+
+def test_two_columns_of_images_are_asked_about(tmp_path):
+    import datasets
+
+    image = datasets.Image()
+    for names, reads in ((("image", "mask"), True), (("frontal", "lateral"), False)):
+        features = datasets.Features(
+            {names[0]: image, names[1]: image, "label": datasets.ClassLabel(names=list(TITLES))}
+        )
+        rows = [
+            {names[0]: {"bytes": encode(pixels(n)), "path": f"x{n}.png"}}
+            | {names[1]: {"bytes": encode(pixels(99)), "path": f"m{n}.png"}, "label": n % 2}
+            for n in N
+        ]
+        path = tmp_path / f"{names[0]}.parquet"
+        datasets.Dataset.from_list(rows, features=features).to_parquet(path)
+        if reads:
+            found = load(path, tmp_path, choices=Choices(split="image-0"))
+            assert all(name.startswith("x") for name in found.paths)
+        else:
+            with pytest.raises(DataError, match="several columns hold images"):
+                load(path, tmp_path)
 
 
 def test_labels_in_words_that_are_no_list_of_classes(tmp_path):

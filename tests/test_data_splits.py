@@ -177,3 +177,12 @@ def test_one_class_does_not_block_the_other():
     for seed in range(20):
         owner = data_splits.deal(who, labels, room, "patient", seed)
         assert np.bincount(owner[labels == 1], minlength=3).tolist() == [3, 1, 1]
+
+
+def test_patients_known_in_one_split_alone_share_nothing_that_can_be_told():
+    index = {"train": np.arange(4), "test": np.arange(4, 8), "validation": np.arange(0)}
+    numbers = [0, 1, 2, 3, -1, -1, -1, -1]
+    found = data_splits.patients(
+        [f"{n}.png" for n in range(8)], np.array([0, 1] * 4), index, numbers
+    )
+    assert found["overlap"]["test in train"]["all"]["shared"] is None

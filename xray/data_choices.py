@@ -150,14 +150,16 @@ class Source:
 HEALTHY = set("normal normals healthy clear unremarkable nofinding nofindings".split())
 HEALTHY |= set("normale sain sano saudavel gesund unauffallig zdrowy норма 正常 정상".split())
 NEGATIVE = set("negative negatives negativ negativo negatif absent".split())
-NOT = set("no non not without un ab sans sin sem ohne kein keine senza без нет".split())
-BETWEEN = set("for of any evidence sign signs acute".split())  # no evidence of pneumonia
+NOT = set("no non not never without un ab sans pas sin sem nao ohne kein keine nicht senza".split())
+NOT |= set("absence absenz assenza ausencia без нет не".split())
+# no evidence of pneumonia, absence de pneumonie
+BETWEEN = set("for of any evidence sign signs acute de di da d von".split())
 # what is no health, unless it is negated; pneumonia in all the languages that begin it alike
 FINDING = set(
     "finding findings opacity opacities disease covid infection infected abnormality pathology "
-    "abnormalities consolidation tuberculosis tb hallazgos befund polmonite 肺炎 폐렴".split()
+    "abnormalities consolidation tuberculosis tb hallazgos befund".split()
 )
-PNEUMONIA = ("pneumon", "neumon", "pnevmon", "пневмон", "lungenentz", "zatur")
+PNEUMONIA = "pneumon neumon pnevmon пневмон lungenentz zatur polmonit 肺炎 폐렴".split()
 FALSE = {"0", "0.0", "false", "no"}
 
 
@@ -165,6 +167,10 @@ def _plain(text: str) -> str:
     """A name in lower case and without accents, however they are encoded."""
     parts = unicodedata.normalize("NFKD", text.strip().casefold().replace("ı", "i"))
     return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c)))
+
+
+def _pneumonia(word: str) -> bool:
+    return any(part in word for part in PNEUMONIA)
 
 
 def means_healthy(name: str) -> bool:
@@ -178,7 +184,7 @@ def means_healthy(name: str) -> bool:
     for at, word in enumerate(words):
         before = [other for other in words[:at] if other not in BETWEEN]
         last = before[-1] if before else ""
-        if word in FINDING or word.startswith(PNEUMONIA):
+        if word in FINDING or _pneumonia(word):
             negated = last in NOT or (last in NEGATIVE and words[at - 1] == "for")
             negated = negated or (set(words[at + 1 :]) <= NEGATIVE | NOT and at + 1 < len(words))
             if not negated:
@@ -205,7 +211,7 @@ def label_mapping(classes: list[str], choices: Choices = NO_CHOICES) -> dict[str
     if choices.positive or choices.negative:
         return _chosen(classes, choices)
     healthy = [name for name in classes if means_healthy(name)]
-    if len(classes) == 2 and len(healthy) == 1:
+    if len(classes) == 2 and len(healthy) == 1 and not UNCERTAIN & {*classes}:
         return {name: int(name not in healthy) for name in classes}
     what = f"two classes are needed; it has {len(classes)}: {listed(classes)}"
     if len(classes) < 2:
@@ -214,8 +220,10 @@ def label_mapping(classes: list[str], choices: Choices = NO_CHOICES) -> dict[str
         what = (
             f"which of the classes {listed(classes)} is pneumonia cannot be told from their names"
         )
+    untold = not healthy and not any(map(_pneumonia, map(_plain, classes)))
+    turned = ", or the other way round" * untold
     raise DataError(
-        f"{what}; say it with {offered(classes)} (a class named in neither is left out)"
+        f"{what}; say it with {offered(classes)} (a class named in neither is left out){turned}"
     )
 
 
@@ -230,7 +238,7 @@ def offered(classes: list[str]) -> str:
     negative = [name for name in healthy if words[name] & HEALTHY or not words[name]] or healthy
     positive = [name for name in classes if name not in healthy + none]
     if len(classes) > 6 or not negative:
-        named = [name for name in positive if any(w.startswith(PNEUMONIA) for w in words[name])]
+        named = [name for name in positive if any(map(_pneumonia, words[name]))]
         positive = named if 0 < len(named) < len(classes) else (positive or classes)[:1]
     positive = positive or [name for name in classes if name not in negative] or classes[:1]
     negative = [name for name in negative or classes if name not in positive]

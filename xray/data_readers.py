@@ -185,6 +185,7 @@ def _lines(path: Path, split: str) -> Table:
     text = _content(path)
     try:
         frame = pd.DataFrame([json.loads(line) for line in text.splitlines() if line], dtype=object)
+        frame.columns = frame.columns.map(str)  # numbers, where lines are lists
     except (ValueError, AttributeError) as error:
         raise DataError(f"its table {shown(path.name)} cannot be read: {_short(error)}") from None
     return Table(split, path.parent, frame)
@@ -272,12 +273,16 @@ def _columns(split: str, base: Path, schema, read) -> Table:
         kind = str(column.type)
         picture = kind.startswith("struct<bytes: ") or kind in ("binary", "large_binary")
         if feature.get("_type") == "Image":
-            pictures.insert(0, column.name)
+            pictures.append(column.name)
         elif picture and plain(column.name) in ("image", "images", "img"):
             pictures.append(column.name)
         elif not picture and not kind.startswith("struct"):
             kept.append(column.name)
-    image, inside = pictures[0] if pictures else "", []
+    named = [name for name in pictures if plain(name) in ("image", "images", "img")]
+    if len(pictures) > 1 and len(named) != 1:
+        both = listed(pictures)
+        raise DataError(f"several columns hold images ({both}); call the one of the films image")
+    image, inside = (named or pictures or [""])[0], []
     if image and re.search(r"\bpath: ", str(schema.field(image).type)):
         paths = read([f"{image}.path"]).column(0)
         inside = compute.struct_field(paths, "path").to_pylist()

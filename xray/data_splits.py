@@ -264,7 +264,7 @@ def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[in
     overlap: for "test in train", "test in validation", "test in train or validation" and
     "validation in train", by class and in "all": the images of the first split, of how many of them
     the patient is known, how many show a patient of the second, and how many patients that are;
-    the last two None where no patient is known.
+    the last two None where no patient of one of the splits is known.
     """
     names = owners(paths, numbers)
     overlap = {}
@@ -277,6 +277,7 @@ def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[in
         if first not in index:
             continue
         others = {names[row] for split in second for row in index[split]}
+        told = any(names[row] for row in index[first]) and any(others)
         found = {}
         for name, wanted in (("NORMAL", (0,)), ("PNEUMONIA", (1,)), ("all", (0, 1))):
             rows = [row for row in index[first] if labels[row] in wanted]
@@ -285,8 +286,8 @@ def patients(paths: list[str], labels: np.ndarray, index: dict, numbers: list[in
             found[name] = {
                 "images": len(rows),
                 "known": len(known),
-                "shared": len(shared) if any(names) else None,
-                "patients": len(set(shared)) if any(names) else None,
+                "shared": len(shared) if told else None,
+                "patients": len(set(shared)) if told else None,
             }
         overlap[f"{first} in {' or '.join(second)}"] = found
     return {

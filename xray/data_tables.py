@@ -257,6 +257,10 @@ def _splits(rows: Rows, paths: pd.Series, files: list, used: set):
     some have none where others have one."""
     texts, given = rows.texts, pd.Series([rows.tables[at].split for at, _ in rows.of])
     if (given != WHOLE).any():
+        own = next((name for name in texts if plain(name) == "split" and name not in used), "")
+        told = texts[own].str.lower().map(SPLIT_NAMES) if own else pd.Series(dtype=object)
+        if told.nunique() > 1:  # a table named train with a column that says more
+            return told.fillna(given), f"column {own}, else the names of files", own, ""
         return given, "the names of files and folders", "", ""
     if where := _split_column(texts, used):
         splits = texts[where].str.lower().map(SPLIT_NAMES).fillna(WHOLE)
@@ -276,7 +280,7 @@ def _splits(rows: Rows, paths: pd.Series, files: list, used: set):
 def _split_column(texts: pd.DataFrame, used: set) -> str:
     """The column that tells splits: all its values do, or two of them at least, or it is called
     split."""
-    for name in texts:
+    for name in sorted(texts, key=lambda name: plain(name) != "split"):
         values = set(texts[name].str.lower())
         found = {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
         tells = len(found) > 1 or (found and values <= SPLIT_NAMES.keys())
@@ -335,8 +339,9 @@ def _files(rows: Rows, choices: Choices, used: set) -> tuple[str, list[Path | No
     for deep in (False, True):
         for name in others if not found else ():
             there, some = rows.files(name, 20, deep), texts[name][:20]
-            # 7 names 7.png, if all do so
-            if any(there) and (all(there) or not some.str.isdigit().all()):
+            # 7 names 7.png, where the column is called so and all do
+            named = all(there) and plain(name) in NAMES | PATIENTS
+            if any(there) and (named or not some.str.isdigit().all()):
                 found[name] = rows.files(name)
     if not found:
         raise DataError(

@@ -82,7 +82,7 @@ bench: .venv/ready
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: PYTHON=$(PYTHON) is no Python 3.11 or later; name one, as make PYTHON=python3.12" >&2; exit 2; }
-	@echo "setting up .venv: about 5 GB of packages, a minute or two"
+	@echo "setting up .venv: about 6 GB of packages, a minute or two"
 	@[ "`$(BIN)/python -V 2>&1`" = "`$(PYTHON) -V 2>&1`" ] || rm -rf .venv
 	$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt \
@@ -110,7 +110,7 @@ help:
 	@echo "  SPLIT=patient  new splits, by patient or image; what DATA lacks is made so                  (its own)"
 	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
-	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear and MLP, 0-2 for CNNs and Adam)"
+	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear, 0-19 or more for MLPs, else 0-2)"
 	@echo "  DEVICE=cpu     cpu, cuda or cuda:N                                           (a GPU where there is one)"
 	@echo "  OUT=FOLDER     where records and report go                                   (report)"
 	@echo "  PYTHON=python3.12  what .venv is made with; make clean first, where it is made      (python3)"

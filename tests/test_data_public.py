@@ -316,3 +316,28 @@ def test_labels_in_words_that_are_no_list_of_classes(tmp_path):
     assert "it has 4" in said[0]
     assert labels(found) == {f"x{n}.png": int(n % 4 > 0) for n in N}
     assert encode(pixels(0)) == found.read(list(found.paths).index("x0.png"))
+
+
+@pytest.mark.parametrize(
+    "header, row",
+    [
+        ("file,label,label_text", lambda n: (1 - n % 2, TITLES[n % 2])),  # the codes are turned
+        ("file,label,disease", lambda n: (1 - n % 2, TITLES[n % 2])),
+        ("file,category,pneumonia", lambda n: (n // 2 % 2, n % 2)),
+        ("file,target,Pneumonia", lambda n: (n // 3 % 2, n % 2)),
+    ],
+)
+def test_two_columns_that_tell_different_labels(tmp_path, header, row):
+    folder = films(tmp_path / "set", list(TRUTH))
+    table(folder, header, [f"x{n}.png,{row(n)[0]},{row(n)[1]}" for n in N])
+    found, said = paste(tmp_path, folder)
+    assert "tell different labels" in said[0] and len(said) == 1
+    assert labels(found) == TRUTH
+
+
+def test_a_second_column_that_agrees_is_no_matter(tmp_path):
+    folder = films(tmp_path / "set", list(TRUTH))
+    lines = [f"x{n}.png,{n % 2},{TITLES[n % 2]},{n % 2},{1 - n % 2}" for n in N]
+    table(folder, "file,label,label_text,pneumonia,normal", lines)
+    found, said = paste(tmp_path, folder)
+    assert said == [] and labels(found) == TRUTH

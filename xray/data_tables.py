@@ -212,6 +212,8 @@ def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, list[str], str]:
                 f"{_there(texts)}; {how}"
             )
         label = binary[0]
+    if not choices.label:
+        _check_others(texts, label)
     titles = texts[label]
     if choices.label and means_healthy(label) and _is_binary(titles):
         healthy = titles.str.lower().map(lambda text: "normal" if text in YES else "not normal")
@@ -228,6 +230,23 @@ def _check_labels(titles: pd.Series, label: str, choices: Choices) -> None:
     how = f", or leave them out with {offered(classes)}" if len(classes) > 1 else ""
     blank = f"{len(titles) - len(there):,} images without a label in column {shown(label)}"
     raise DataError(f"{blank}; fill it in{how}")
+
+
+def _check_others(texts: pd.DataFrame, label: str) -> None:
+    """Raises DataError where another column tells the two classes otherwise: in words the other
+    way round, or one called pneumonia whose 0 and 1 are not the label's."""
+    for name in texts:
+        called_so = plain(name) == "pneumonia" and _is_binary(texts[name])
+        if name == label or (_is_binary(texts[name]) and not called_so):
+            continue
+        pairs = texts[[label, name]].drop_duplicates()
+        two = len(pairs) == 2 and (pairs.nunique() == 2).all()
+        healthy = pairs.map(means_healthy)
+        agree = two and (healthy[label] == healthy[name]).all()
+        turned = two and (healthy.sum() == 1).all() and not agree
+        if turned or (called_so and not agree):
+            both, one = f"{shown(label)} and {shown(name)}", offer(label=name)
+            raise DataError(f"its columns {both} tell different labels; say which, such as {one}")
 
 
 def _is_binary(texts: pd.Series) -> bool:

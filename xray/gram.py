@@ -6,6 +6,7 @@ in int32. `xray.sample_space` trains on K; `project` gives it the start and `com
 answer into weights.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,12 +130,15 @@ def _multiply_float32(left, right):
     return result
 
 
-def _chunks(images, device):
-    """(rows, pixels) chunk by chunk, in order: a slice and uint8 (rows, S²) on the device."""
-    pixels = images.reshape(len(images), -1)
-    rows = max(1, min(256, BUFFER // pixels.shape[1]))
-    for start in range(0, len(pixels), rows):
-        yield slice(start, start + rows), torch.tensor(pixels[start : start + rows], device=device)
+def _chunks(images) -> list[slice]:
+    """Rows that are read at once."""
+    rows = max(1, min(256, BUFFER // images[0].size))
+    return [slice(start, start + rows) for start in range(0, len(images), rows)]
+
+
+def _pixels(images, rows: slice, device) -> torch.Tensor:
+    """uint8 (rows, S²) on the device."""
+    return torch.tensor(images[rows].reshape(len(images[rows]), -1), device=device)
 
 
 @full_precision()
@@ -148,10 +152,19 @@ def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
     units = len(weights)
     weights = F.pad(weights, (0, 0, 0, max(0, FEWEST_UNITS - units))).to(device)
     result = torch.zeros((len(weights), len(images)), dtype=torch.float64, device=device)
-    for rows, pixels in _chunks(images, device):
+    threads = torch.get_num_threads() if result.device.type == "cpu" else 1
+
+    def fill(rows: slice) -> None:
+        torch.set_num_threads(1)  # a setting of each thread's own
+        pixels = _pixels(images, rows, device)
         for start in range(0, pixels.shape[1], TILE):
             columns = slice(start, start + TILE)
             result[:, rows] += weights[:, columns] @ pixels[:, columns].float().T
+
+    # chunks beside each other: two threads in one product wait for each other beside a busy process
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, _chunks(images)))
+    torch.set_num_threads(threads)
     return result[:units].T / 255
 
 
@@ -163,8 +176,9 @@ def combine(images, coefficients: torch.Tensor, device="cpu") -> torch.Tensor:
     """
     coefficients = (coefficients / 255).float().to(device)
     result = torch.zeros((coefficients.shape[1], images[0].size), device=device)
-    for rows, pixels in _chunks(images, device):
+    for rows in _chunks(images):
         if coefficients[rows].any():
+            pixels = _pixels(images, rows, device)
             for start in range(0, pixels.shape[1], TILE):
                 columns = slice(start, start + TILE)
                 result[:, columns].addmm_(coefficients[rows].T, pixels[:, columns].float())

@@ -1,5 +1,7 @@
 """One encoded image file becomes one gray square."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -206,3 +208,18 @@ def test_a_program_fault_is_not_called_a_damaged_image(monkeypatch):
     monkeypatch.setattr(data_images, "_gray", broken)
     with pytest.raises(KeyError):
         data_images.read(encode(np.zeros((8, 8, 3), np.uint8)))
+
+
+def test_colours_of_16_bits_are_refused():
+    """Pillow keeps their upper 8 bits: a detector's 12 would come out nearly black."""
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + kind + content + check
+
+    side = (4).to_bytes(4, "big")
+    lines = b"".join(b"\0" + bytes([15, 255] * 3 * 4) for _ in range(4))
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", side + side + bytes([16, 2, 0, 0, 0]))
+    png += chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    with pytest.raises(data_images.Unreadable, match="16 bits"):
+        data_images.read(png)

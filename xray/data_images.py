@@ -73,6 +73,8 @@ def _load(encoded: bytes) -> tuple[Image.Image, str, tuple[int, int], list[str]]
             raise Unreadable(too_large(*size))
         # a JPEG of a telephone carries previews as further frames
         several = image.format != "MPO" and getattr(image, "is_animated", False)
+        if len(image.getbands()) > 1 and _has_16_bits(image, encoded):
+            raise Unreadable("colours of 16 bits, of which 8 would be lost; save it as gray")
         image.load()
         # a damaged EXIF block says nothing about the pixels
         with suppress(Exception):
@@ -87,6 +89,13 @@ def _load(encoded: bytes) -> tuple[Image.Image, str, tuple[int, int], list[str]]
     except Exception as error:
         raise Unreadable("damaged: " + " ".join(str(error).split())[:100]) from None
     return image, mode, size, ["it has several pages or frames: the first is read"] * several
+
+
+def _has_16_bits(image: Image.Image, encoded: bytes) -> bool:
+    """Whether a PNG or TIFF holds 16 bits a channel; of colours Pillow keeps the upper 8."""
+    if image.format == "PNG":
+        return encoded[24] == 16  # IHDR's bit depth
+    return image.format == "TIFF" and max(image.tag_v2.get(258, (8,))) > 8
 
 
 def _gray(image: Image.Image, bits: int | None) -> tuple[np.ndarray, int, int]:

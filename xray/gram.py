@@ -163,7 +163,7 @@ def project(images, weights: torch.Tensor, device="cpu") -> torch.Tensor:
 
     # chunks beside each other: two threads in one product wait for each other beside a busy process
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, _chunks(images)))
+        list((pool.map if threads > 1 else map)(fill, _chunks(images)))
     torch.set_num_threads(threads)
     return result[:units].T / 255
 

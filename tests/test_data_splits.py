@@ -186,3 +186,9 @@ def test_patients_known_in_one_split_alone_share_nothing_that_can_be_told():
         [f"{n}.png" for n in range(8)], np.array([0, 1] * 4), index, numbers
     )
     assert found["overlap"]["test in train"]["all"]["shared"] is None
+
+
+def test_new_splits_by_patient_are_not_offered_where_none_is_known(tmp_path):
+    films(tmp_path / "set", [f"{title}/a{n}.png" for title in (WELL, ILL) for n in range(9)])
+    said = error_of(tmp_path, tmp_path / "set")
+    assert "--split image (no patient is known) makes what is missing" in said

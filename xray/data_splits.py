@@ -91,12 +91,13 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
     there = [name for name in (WHOLE, *SPLITS) if (films.split == name).any()]
     lacking = [name for name in SPLITS if name not in there]
     who = owners(list(films.path), numbered(list(films.patient)))
-    ask = "--split image makes" if who.count(None) == len(who) else "--split patient makes"
+    known = who.count(None) < len(who)
+    ask = "--split patient (or --split image)" if known else "--split image (no patient is known)"
     if WHOLE in there and len(there) > 1:
         count = int((films.split == WHOLE).sum())
         what = f"{count:,} of its images are in no split: {source.loose}"
         if not wanted:
-            raise SplitsMissing(f"{what}; {ask} new splits of all images")
+            raise SplitsMissing(f"{what}; {ask} makes new splits of all images")
         notes.append(f"{count:,} images are in no split: {source.loose}; so all are split anew")
         films["split"], there, lacking = WHOLE, [WHOLE], list(SPLITS)
     if lacking:
@@ -108,7 +109,7 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
         if pool not in there:
             raise DataError(what)
         if not wanted:
-            raise SplitsMissing(f"{what}; --split patient (or --split image) makes what is missing")
+            raise SplitsMissing(f"{what}; {ask} makes what is missing")
         protocol, _, seed = wanted.partition("-")
         made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
         rows = np.flatnonzero(films.split == pool)

@@ -15,8 +15,8 @@ each, Q = S·R nets in all; U units of a layer, N images, T of them for training
 
 import threading
 import time
-from collections import defaultdict, deque
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
@@ -77,20 +77,22 @@ def train(nets, gram, images, labels, device="cpu", tick=None):
     gram = gram.to(device, torch.float64) / 255**2
     labels = torch.as_tensor(np.asarray(labels), dtype=torch.float64, device=device)
     starts = project_starts(nets, images, device)
-    threads, ended, waiting = torch.get_num_threads(), threading.Event(), deque()
+    threads, ended = torch.get_num_threads(), threading.Event()
+    under_way = {}  # future -> its stack
     workers = min(threads, MAX_WORKERS) if torch.device(device).type == "cpu" else 1
     # stacks beside each other, each in one thread: its small products gain nothing from more
     torch.set_num_threads(1)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for streams in _stacks(nets):
-                if len(waiting) == workers:
-                    yield from _fitted(*waiting.popleft(), images, workers)
+            # the longest first, so that none is left to end alone
+            for streams in sorted(_stacks(nets), key=_work, reverse=True):
+                if len(under_way) == workers:
+                    yield from _fitted(*_first_done(under_way), images, workers)
                 stack = Stack(streams, gram, images.shape[-1], labels, starts)
-                waiting.append((stack, pool.submit(_fit, stack, ended, tick)))
+                under_way[pool.submit(_fit, stack, ended, tick)] = stack
                 del stack  # it holds much memory
-            while waiting:
-                yield from _fitted(*waiting.popleft(), images, workers)
+            while under_way:
+                yield from _fitted(*_first_done(under_way), images, workers)
         finally:
             ended.set()
             torch.set_num_threads(threads)
@@ -123,10 +125,14 @@ def _fit(stack, ended, tick):
         found.append(stack.epoch(epoch))
         if tick:
             tick(sum(map(len, stack.streams)))
-    logits = {
-        part: stack.predict(part, stack.between_training(part)).float().cpu() for part in PARTS[1:]
-    }
+    logits = {part: stack.predict(part).float().cpu() for part in PARTS[1:]}
     return torch.stack(found).cpu(), logits, time.perf_counter() - started
+
+
+def _first_done(under_way):
+    """Takes a stack that is trained out of those under way, waiting for one; and its future."""
+    fit = next(iter(wait(under_way, return_when=FIRST_COMPLETED).done))
+    return under_way.pop(fit), fit
 
 
 def _fitted(stack, fit, images, workers):
@@ -170,6 +176,12 @@ def _stacks(nets):
         at_once = min(STREAMS, max(1, MAX_AMONG // (8 * counts[0] ** 2)))
         for first in range(0, len(found), at_once):
             yield found[first : first + at_once]
+
+
+def _work(streams):
+    """How long a stack takes, beside others."""
+    spec = streams[0][0].spec
+    return spec.epochs * spec.hidden_units * sum(map(len, streams))
 
 
 class Stack:
@@ -333,13 +345,14 @@ class Stack:
         order = torch.stack(orders).to(self.moved.device)
         ahead = self.batch_size * max(1, AHEAD // self.batch_size)
         of_training = sum(self.block(places) for places in order.split(ahead, dim=1))
-        logits = self.predict("validation", self.of_validation)
+        logits = self.predict("validation")
         of_validation = self.sums(logits, self.truth(validation))
         return torch.cat([of_training / count, of_validation / validation.shape[1]])
 
     @torch.no_grad()
-    def predict(self, part, gram):
-        """Logits of a part's images, (Q, images); gram: between_training of the part."""
+    def predict(self, part):
+        """Logits of the images of validation or test, (Q, images)."""
+        gram = self.of_validation if part == "validation" else self.between_training(part)
         return self.logits(self.by_net(self.unscaled(self.rows[part], gram)) * self.scale)
 
     def weights(self, s, images):

@@ -18,7 +18,7 @@ from options import ROOT, fail, say
 
 from xray import jobs, results
 from xray.files import read_json
-from xray.specs import EQUALISED, IMAGE_SIZE, MODELS, TABLE_3
+from xray.specs import CHANGES, EQUALISED, IMAGE_SIZE, MODELS, PLAIN, TABLE_3
 
 # pixels a side: a film as it is scanned; beyond it a typing error is likelier
 MAX_IMAGE_SIZE = 4096
@@ -102,11 +102,15 @@ def arguments(argv=None):
 def list_models() -> None:
     for spec in (MODELS | TABLE_3 | EQUALISED).values():
         weighted = "yes" if spec.class_weight else "no "
+        than = f"  as {PLAIN[spec.id]}, on equalised films" if spec.equalise else ""
+        if spec.id in CHANGES:
+            before, change = CHANGES[spec.id]
+            than = f"  as {before}, but " + ", ".join(f"{key} {change[key]}" for key in change)
         print(
             f"{spec.id:4} {spec.family:12} layers {spec.hidden_layers}  units "
             f"{spec.hidden_units:2}  kernel {spec.kernel_size or '-'}  weighted {weighted}  "
             f"{spec.optimizer:4} lr {spec.learning_rate:<6g}  epochs {spec.epochs}  batch "
-            f"{spec.batch_size}  decay {spec.weight_decay:g}{'  equalised films' * spec.equalise}"
+            f"{spec.batch_size}  decay {spec.weight_decay:g}{than}"
         )
 
 

@@ -180,6 +180,9 @@ def films_never_trained_on(args, study):
     films = load(8)
     for line in films.facts["taken"]:
         say(line)
+    if lacking := [name for name in args.keep if name not in films.table]:
+        there = data.listed(films.table.columns, 20)
+        fail(f"--keep {data.shown(lacking[0])}: no such column; there is {there}")
     known = external.trained_on(films, study.facts, study.split)
     rows = np.flatnonzero(~np.any(list(known.values()), axis=0))
     if len(rows) < len(films.labels):

@@ -86,6 +86,8 @@ def test_groups_are_of_views_sex_and_bands_of_age():
     assert (found["age 0–17"] == found["view AP"]).all() and found["view AP"].sum() == 20
     other = external.columns(pd.DataFrame({"model": ["0.2", "0.7"] * 30}), ["model"])
     assert list(external.references(other)) == ["model"] and not external.groups(other, labels)
+    report = "PA, no acute finding, seen by Dr Smith"
+    assert not external.columns(pd.DataFrame({"view": [report] * 60}))
 
 
 def test_nothing_is_kept_unless_it_is_asked_for(elsewhere, records, capsys):
@@ -196,11 +198,13 @@ def test_labels_come_from_inside_of_what_is_named(records, tmp_path, capsys):
     assert "4 with pneumonia" not in said
 
 
-def test_evaluate_says_what_is_wrong(records, tmp_path, capsys):
+def test_evaluate_says_what_is_wrong(elsewhere, records, tmp_path, capsys):
     missing = run(capsys, "evaluate", "--data", tmp_path / "none", "--results", records)
     fails(missing, "none")
     fails(run(capsys, "evaluate", "--data", tmp_path, "--results", tmp_path / "nothing"), "nothing")
     fails(run(capsys, "evaluate", "--record", "x", "--results", records), "--data")
+    keep = "--data", elsewhere, "--keep", "age", "veiw", "--results", records
+    fails(run(capsys, "evaluate", *keep), "--keep veiw: no such column", "view")
     for weights in records.rglob("*.safetensors"):
         weights.unlink()
     fails(run(capsys, "evaluate", "--data", tmp_path, "--results", records), "weights")

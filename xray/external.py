@@ -23,6 +23,7 @@ from xray.data_splits import patient
 from xray.files import FORMAT, ResultsError, read_json, write_json
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
+LONGEST = 20  # characters of such a value; more are free text, whatever the column is called
 AGES = ((0, 17), (18, 39), (40, 59), (60, 120))  # years, both ends included
 GROUPS = {"view": "view", "viewposition": "view", "projection": "view"}
 GROUPS |= {"sex": "sex", "gender": "sex", "age": "age"}
@@ -62,7 +63,7 @@ def _telling(path: str) -> str:
 
 def columns(table: pd.DataFrame, keep=()) -> dict[str, list]:
     """Name -> a value a film, None where there is none: view, sex and age, as a band of years,
-    where the table has them in few kinds, and the columns named in keep as they are."""
+    where the table has them in few and short kinds, and the columns named in keep as they are."""
     found = {}
     for name in table.columns:
         values = [None if pd.isna(value) or value == "" else value for value in table[name]]
@@ -72,7 +73,8 @@ def columns(table: pd.DataFrame, keep=()) -> dict[str, list]:
         elif GROUPS.get(plain) == "age":
             found["age"] = [_band(value) for value in values]
         elif plain in GROUPS and len(set(values)) <= MOST_KINDS:
-            found[GROUPS[plain]] = values
+            if all(len(str(value)) <= LONGEST for value in values):
+                found[GROUPS[plain]] = values
     return found
 
 

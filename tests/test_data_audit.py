@@ -210,3 +210,11 @@ def test_a_split_that_is_scattered_is_a_copy(tmp_path):
     assert found.split == "image-3"
     assert (found.train.images == found.images[found.index["train"]]).all()
     assert found.train.paths == [found.paths[row] for row in found.index["train"]]
+
+
+def test_splits_that_share_many_images_are_told(tmp_path):
+    """A folder val that is a link to train."""
+    folder = class_folders(tmp_path / "set", {"train": (3, 4), "test": (2, 2)})
+    (folder / "val").symlink_to(folder / "train", target_is_directory=True)
+    found = load(folder, tmp_path)
+    assert found.notes == ["7 images are in two splits, train and validation, by equal pixels"]

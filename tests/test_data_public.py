@@ -341,3 +341,71 @@ def test_a_second_column_that_agrees_is_no_matter(tmp_path):
     table(folder, "file,label,label_text,pneumonia,normal", lines)
     found, said = paste(tmp_path, folder)
     assert said == [] and labels(found) == TRUTH
+
+
+@pytest.mark.parametrize(
+    "trees",
+    [
+        {"train": "train", "validation": "val", "test": "test/test"},
+        {"train": "train/train", "validation": "train/val", "test": "test"},
+        {name: f"test_set_2/{name}" for name in ("train", "validation", "test")},
+    ],
+)
+def test_split_folders_in_split_folders_are_no_classes(tmp_path, trees):
+    for split, tree in trees.items():
+        films(tmp_path / "set" / tree, [f"{TITLES[n % 2]}/{split}_{n}.png" for n in N])
+    found, said = paste(tmp_path, tmp_path / "set")
+    assert said == [] and found.facts["classes"] == {"NORMAL": 0, "PNEUMONIA": 1}
+    for split in trees:
+        assert {path.split("/")[-1][: len(split)] for path in found.part(split).paths} == {split}
+
+
+def test_a_split_beside_a_copy_of_itself_is_told(tmp_path):
+    names = [f"{tree}/{TITLES[n % 2]}/x{n}.png" for tree in ("test", "test/test") for n in N]
+    films(tmp_path / "set", names)
+    with pytest.raises(DataError, match="two folders are the test split"):
+        load(tmp_path / "set", tmp_path)
+
+
+@pytest.mark.parametrize("other", ["bad quality", "Other", "UNKNOWN", "excluded_2"])
+def test_a_class_without_a_diagnosis_is_not_taken_for_pneumonia(tmp_path, other):
+    folder = films(tmp_path / "set", [f"{('NORMAL', other)[n % 2]}/x{n}.png" for n in N])
+    _, said = paste(tmp_path, folder)
+    assert len(said) == 1 and "cannot be told from their names" in said[0]
+
+
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path):
+    folder = films(tmp_path / "set", list(TRUTH))
+    lines = [f"x{n}.png,{TITLES[n % 2]}" for n in N]
+    lines[4], lines[9] = 'x4.png,"NORMAL', 'x9.png,PNEUMONIA"'
+    with pytest.raises(DataError, match="column label holds several lines .*mend the table"):
+        load(table(folder, "file,label", lines), tmp_path)
+
+
+def test_rows_without_a_file_name_are_so_many_missing_images(tmp_path):
+    folder = films(tmp_path / "set", list(TRUTH))
+    lines = [f"{'' if n < 4 else f'x{n}.png'},{TITLES[n % 2]}" for n in N]
+    with pytest.raises(DataError, match="4 unreadable images"):
+        load(table(folder, "file,label", lines), tmp_path, choices=Choices(split="image-0"))
+
+
+def test_a_folder_called_gt_and_more_holds_films(tmp_path):
+    folder = films(tmp_path / "set", [f"GT 2020/{TITLES[n % 2]}/x{n}.png" for n in N])
+    films(folder, [f"GT/{TITLES[n % 2]}/x{n}.png" for n in N])
+    found, _ = paste(tmp_path, folder)
+    assert len(found.paths) == 24 and all(path.startswith("GT 2020") for path in found.paths)
+
+
+def test_what_save_to_disk_wrote_is_found_deeper(tmp_path):
+    import datasets
+
+    rows = [{"image": {"bytes": encode(pixels(n)), "path": None}, "label": n % 2} for n in N]
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(TITLES))}
+    )
+    whole = datasets.Dataset.from_list(rows, features=features)
+    whole.save_to_disk(str(tmp_path / "set" / "films"))
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "set", tmp_path)
+    words = shlex.split(str(caught.value).split("give that, ")[1])
+    assert load(words[1], tmp_path, choices=Choices(split="image-0")).labels.sum() == 12

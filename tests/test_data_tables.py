@@ -356,7 +356,7 @@ def test_a_missing_file_stays_missing(tmp_path, missing, there):
     folder = films(tmp_path / "set", [*names, there])
     lines = [f"{name},{TITLES[n % 2]}" for n, name in enumerate(names)]
     table(folder, "file,label", [*lines, f"{missing},NORMAL"])
-    assert missing.replace("\\", "\\") in error_of(tmp_path, folder, choices=ANY)
+    assert missing in error_of(tmp_path, folder, choices=ANY)
 
 
 def test_a_name_missing_in_its_split_is_not_found_in_another(tmp_path):
@@ -462,7 +462,6 @@ def test_one_image_with_two_splits_or_two_patients_is_refused(tmp_path):
 def test_readers_who_contradict_each_other_are_counted(tmp_path):
     folder = films(tmp_path / "set", [f"x{n}.png" for n in range(40)])
     lines = [f"x{n},{TITLES[n % 2]},R1" for n in range(40)]
-    lines += [f"X{n}.PNG,{TITLES[(n + (n < 3)) % 2]},R2" for n in range(0)]
     lines += [f"x{n},{TITLES[(n + (n < 3)) % 2]},R2" for n in range(40)]
     table(folder, "image,label,reader", lines)
     found = load(folder, tmp_path, choices=ANY)

@@ -407,7 +407,7 @@ def _notes_of(seen: pd.DataFrame, bits: int) -> list[str]:
 
 def _check(facts: dict) -> list[str]:
     """Raises DataError where a split has no image, or what is trained on lacks a class; else notes
-    of classes that lack in others."""
+    of classes that lack in others, and of splits that share many images."""
     notes = []
     for split, counts in facts["counts"].items():
         if not sum(counts.values()):
@@ -419,6 +419,10 @@ def _check(facts: dict) -> list[str]:
                 raise DataError(why)
             if not count:
                 notes.append(f"the {split} split has no {name} image")
+    for pair, count in facts["audit"]["identical_pixels"]["across"].items():
+        one, other = pair.split("/")
+        if count > min(facts["splits"][one], facts["splits"][other]) / 10:
+            notes.append(f"{count:,} images are in two splits, {one} and {other}, by equal pixels")
     return notes
 
 

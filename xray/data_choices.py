@@ -159,6 +159,12 @@ FINDING = set(
     "finding findings opacity opacities disease covid infection infected abnormality pathology "
     "abnormalities consolidation tuberculosis tb hallazgos befund".split()
 )
+# what is no diagnosis: a class called so may be healthy, ill or no film of a chest at all
+UNTOLD = set(
+    "other others unknown uncertain unsure unclear unlabeled unlabelled equivocal indeterminate "
+    "undetermined ungradable bad poor quality artifact artifacts artefact artefacts rejected "
+    "excluded lateral misc".split()
+)
 PNEUMONIA = "pneumon neumon pnevmon пневмон lungenentz zatur polmonit 肺炎 폐렴".split()
 FALSE = {"0", "0.0", "false", "no"}
 
@@ -173,14 +179,23 @@ def _pneumonia(word: str) -> bool:
     return any(part in word for part in PNEUMONIA)
 
 
+def _words(name: str) -> list[str]:
+    """The words of a name, plain: those of NoFinding, nonCOVID two each."""
+    return re.findall(r"[^\W\d_]+", _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)))
+
+
+def _untold(name: str) -> bool:
+    """Whether a class name says that its films have no diagnosis: "unknown", "bad_quality"."""
+    words = _words(name)
+    return bool(UNTOLD & {*words}) and not any(map(_pneumonia, words))
+
+
 def means_healthy(name: str) -> bool:
     """Whether a class name means healthy: "NORMAL", "0_Healthy", "No Finding", "sain", "negative
     for pneumonia"; not "abnormal", "not normal", "non-COVID pneumonia", "not sure"."""
     if _plain(name) in FALSE:
         return True
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # NoFinding, nonCOVID
-    words = re.findall(r"[^\W\d_]+", _plain(spaced))
-    healthy = False
+    words, healthy = _words(name), False
     for at, word in enumerate(words):
         before = [other for other in words[:at] if other not in BETWEEN]
         last = before[-1] if before else ""
@@ -206,12 +221,14 @@ def label_mapping(classes: list[str], choices: Choices = NO_CHOICES) -> dict[str
 
     As `choices` says; where it names the classes of one label alone, the other one of two has the
     other label. Without it, of two classes the one whose name means healthy is 0, if it is one.
-    Nothing is guessed: raises DataError, with the options that say it.
+    Nothing is guessed: raises DataError, with the options that say it, where there are more
+    classes, or one whose name is no diagnosis.
     """
     if choices.positive or choices.negative:
         return _chosen(classes, choices)
     healthy = [name for name in classes if means_healthy(name)]
-    if len(classes) == 2 and len(healthy) == 1 and not UNCERTAIN & {*classes}:
+    told = not UNCERTAIN & {*classes} and not any(map(_untold, classes))
+    if len(classes) == 2 and len(healthy) == 1 and told:
         return {name: int(name not in healthy) for name in classes}
     what = f"two classes are needed; it has {len(classes)}: {listed(classes)}"
     if len(classes) < 2:
@@ -231,7 +248,7 @@ def offered(classes: list[str]) -> str:
     """Options that work for these classes, two at least."""
     certain = [name for name in classes if name not in UNCERTAIN]
     classes = certain if len(certain) > 1 else classes
-    words = {name: set(re.findall(r"[^\W\d_]+", _plain(name))) for name in classes}
+    words = {name: set(_words(name)) for name in classes}
     none = [name for name in classes if name.startswith(NONE_OF)]
     healthy = [name for name in classes if means_healthy(name)] or none
     # beside a plain NORMAL, what is healthy for it lacks one thing may be ill of another

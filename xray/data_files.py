@@ -15,9 +15,7 @@ TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
 NOT_THE_PERSONS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs.db", "desktop.ini"}
 HIDDEN = "hidden files and files of other systems (__MACOSX, @eaDir, …)"
 MASKS = "masks and other drawings beside films"
-DRAWN = (
-    "masks? lungmasks? seg segmentations? annotations? groundtruth gt overlays? heatmaps?".split()
-)
+DRAWN = "masks? lungmasks? seg segmentations? annotations? groundtruth overlays? heatmaps?".split()
 # what the name of a split's folder may say besides
 OF_NO_CLASS = set("image images img imgs film films xray xrays data set dataset split".split())
 
@@ -49,10 +47,18 @@ def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: boo
             yield path
 
 
+def _words(name: str) -> list[str]:
+    """The words of a name in small letters, of LungMasks two."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", spaced)]
+
+
 def is_drawn(name: str) -> bool:
-    """Whether a folder is named after masks: "masks", "lung masks", "Lung_Mask", "LungMasks"."""
-    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
-    return any(re.fullmatch(kind, word.lower()) for kind in DRAWN for word in words)
+    """Whether a folder is named after masks: "masks", "lung masks", "Lung_Mask", "LungMasks", or
+    "GT" alone, which is part of other names too."""
+    words = _words(name)
+    drawn = any(re.fullmatch(kind, word) for kind in DRAWN for word in words)
+    return drawn or words == ["gt"]
 
 
 def _film_of(stem: str) -> str:
@@ -87,8 +93,7 @@ def choose_one(places: dict[str, Path]) -> str:
 
 def split_of(folder: str) -> str | None:
     """The split that a folder is named after: "val", "Test_Images", "trainData", "test 2"."""
-    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder))
-    told = [word.lower() for word in words if word.lower() not in OF_NO_CLASS]
+    told = [word for word in _words(folder) if word not in OF_NO_CLASS]
     return SPLIT_NAMES.get(told[0]) if len(told) == 1 else None
 
 
@@ -96,7 +101,16 @@ def split_in_path(path, root: Path) -> str:
     """The split that a path's folders below the root name, else WHOLE."""
     text = os.path.relpath(path, root) if isinstance(path, Path) else path
     parts = text.replace("\\", "/").split("/")[:-1]
-    return next(filter(None, map(split_of, parts)), WHOLE)
+    first, end = split_run(parts)
+    return split_of(parts[end - 1]) if first < end else WHOLE
+
+
+def split_run(parts) -> tuple[int, int]:
+    """Where the first folders named after splits begin and end. Of several in each other
+    (test/test, train/val) the innermost tells the split."""
+    told = [split_of(part) is not None for part in parts] + [False]
+    first = told.index(True) if any(told) else len(parts)
+    return first, first + told[first:].index(False)
 
 
 def key(name: str) -> str:

@@ -33,9 +33,10 @@ from xray.data_choices import (  # noqa: F401  (also of this module's interface)
     Source,
     listed,
     means_healthy,
+    offer,
     shown,
 )
-from xray.data_files import TABLES, choose_one, identity, split_of, walk
+from xray.data_files import TABLES, choose_one, identity, split_of, split_run, walk
 from xray.data_images import is_image
 
 
@@ -132,6 +133,9 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     if tables and (asked or films is None or not _tells(films, choices)):
         return data_tables.source(folder, tables, left, choices, images)
     if films is None:
+        if saved := sorted(path.parent for path in others if path.name in SAVED):
+            one = offer(data=str(saved[0]))
+            raise DataError(f"a data set of save_to_disk lies deeper in it; give that, {one}")
         raise DataError(
             "no images in class folders; it needs the folders train, validation and test with "
             "NORMAL and PNEUMONIA in each of them, or NORMAL and PNEUMONIA alone, or a table of "
@@ -149,18 +153,19 @@ def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame | None:
 
     Class folders lie in split folders, or split folders in class folders, or class folders alone
     below the first folder that holds several; below several that name no class they are several
-    data sets.
+    data sets. Of split folders in split folders (test/test, train/val) the innermost counts.
     """
     below, above, alone = [], [], []
     for path in images:
         parts = path.relative_to(folder).parts[:-1]
-        at = next((at for at, part in enumerate(parts) if split_of(part)), None)
-        if at is None:
+        first, end = split_run(parts)
+        split = "/".join(parts[first:end])
+        if not split:
             alone.append((path, parts))
-        elif at + 1 < len(parts):
-            below.append((path, parts[:at], parts[at], parts[at + 1]))
-        elif at > 0:
-            above.append((path, parts[: at - 1], parts[at], parts[at - 1]))
+        elif end < len(parts):
+            below.append((path, parts[:first], split, parts[end]))
+        elif first > 0:
+            above.append((path, parts[: first - 1], split, parts[first - 1]))
     healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
     if len(alone) == len(images):
         levels = [set(filter(None, level)) for level in zip_longest(*(parts for _, parts in alone))]
@@ -182,7 +187,8 @@ def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame | None:
     if not rows:
         return None
     films = pd.DataFrame(rows, columns=["path", "root", "folder", "title"])
-    return films.assign(split=films.folder.map(split_of).fillna(WHOLE))
+    innermost = films.folder.str.split("/").str[-1]
+    return films.assign(split=innermost.map(split_of).fillna(WHOLE))
 
 
 def _one_data_set(folder: Path, films: pd.DataFrame, left: Counter) -> pd.DataFrame:

@@ -151,11 +151,23 @@ def _films(rows: Rows, choices: Choices):
     taken |= {"patients": f"column {patient}"} if patient else {}
     taken |= {"splits": how} if how else {}
     rest = [name for name in rows.frame if name not in used | {path, where, patient} | {*films}]
+    _check_lines(texts[[name for name in texts if name in used | {path, patient}]])
     films = _once(films.join(rows.frame[rest]), _keys(rows, films.path, files))
     number = films.groupby("split").cumcount().map("{:06d}".format)
     made = films.split.replace(WHOLE, "whole") + "/" + number
     films["path"] = films.path.where(films.path != "", made)
     return films, [files[row] for row in films.index], order, taken, loose
+
+
+def _check_lines(texts: pd.DataFrame) -> None:
+    """Raises DataError where a cell holds several lines, which a quote that is not closed makes of
+    several rows."""
+    for name in texts:
+        for text in texts[name][texts[name].str.contains("\n")]:
+            raise DataError(
+                f"a cell of its column {shown(name)} holds several lines ({shown(text[:40])}), as "
+                "where a quote is not closed; mend the table"
+            )
 
 
 def _there(texts: pd.DataFrame) -> str:
@@ -311,7 +323,9 @@ def _split_column(texts: pd.DataFrame, used: set) -> str:
 def _keys(rows: Rows, paths: pd.Series, files: list) -> pd.Series:
     """What tells a row's image from others: the file that it names, or else its name and table; of
     images in a table the row, or where several have its name, name and bytes."""
-    names = pd.Series([f"{at}/{key(path)}" for (at, _), path in zip(rows.of, paths)])
+    names = pd.Series(
+        [f"{at}/{key(path) or f'row {row}'}" for (at, row), path in zip(rows.of, paths)]
+    )
     if not any(table.image for table in rows.tables):
         return pd.Series([str(file or name) for file, name in zip(files, names)])
     several = names.duplicated(keep=False) & (paths != "")

@@ -58,7 +58,7 @@ def is_drawn(name: str) -> bool:
     "GT" alone, which is part of other names too."""
     words = _words(name)
     drawn = any(re.fullmatch(kind, word) for kind in DRAWN for word in words)
-    return drawn or words == ["gt"]
+    return drawn or name.lower() == "gt"
 
 
 def _film_of(stem: str) -> str:

@@ -19,6 +19,9 @@ THRESHOLD_SCORES = {"recall": "sensitivity", "specificity": "specificity", "prec
 THRESHOLD_SCORES |= {"npv": "negative predictive value", "accuracy": "accuracy", "f1": "F1"}
 
 
+MOST = 8  # models that are shown films elsewhere unless others are asked for
+
+
 def record_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a name of letters, digits, . _ and -")
@@ -46,7 +49,8 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--results", type=options.folder, default=default, metavar="DIR", help=words)
     words = "which study, DATA/SPLIT (default: the one trained last)"
     add("--study", metavar="NAME", help=words)
-    words = "with --data: these models alone (default: all whose weights are there)"
+    words = f"with --data: these models (default: all whose weights are there, of more than {MOST} "
+    words += "those of which the report speaks)"
     add("--model", nargs="+", metavar="ID", help=words)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
     add("--force", action="store_true", help="without --data: make again what has a record")
@@ -196,18 +200,22 @@ def films_never_trained_on(args, study):
 
 def shown_runs(args, study) -> list:
     """Of each model all runs with weights that are alike but for the seed."""
-    from xray import predict_weights, results
+    from xray import changes, predict_weights, results
 
     chosen = predict_weights.with_weights(study.file)
-    lacking = [model for model in args.model or chosen if model not in chosen]
+    models = args.model or list(chosen)
+    lacking = [model for model in models if model not in chosen]
     if lacking or not chosen:
         which = f"weights of {', '.join(lacking) or 'any model'}"
         fail(f"{study.name}: no {which} are there; python scripts/train.py --model ID makes them")
+    if len(models) > MOST and not args.model:
+        models = [model for model in changes.MODELS if model in chosen] or models[:MOST]
+        say(f"models {', '.join(models)} of {len(chosen)} with weights; others with --model")
 
     def alike(run):
         return run.spec, run.image_size, run.precision, run.pixel_step
 
-    asked = {alike(chosen[model]) for model in args.model or chosen}
+    asked = {alike(chosen[model]) for model in models}
     runs = [run for run in results.load(study.file) if run.weights and alike(run) in asked]
     return [run for run in runs if results.weights_path(run).is_file()]
 

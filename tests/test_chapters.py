@@ -122,6 +122,15 @@ def test_another_hospitals_films_are_told_by_view(whole):
     assert "36" in ITEMS["table-3-elsewhere"](whole).numbers["films"][0]["models"]
 
 
+def test_more_models_than_marks_have_shapes_are_shown_elsewhere(tmp_path):
+    file = records.save(tmp_path, records.run("20", 0, **SIZES))
+    records.shortcuts(file.parent, split="given", **SIZES)
+    records.elsewhere(file.parent, list(MODELS))
+    found = read(tmp_path)
+    for name in ("elsewhere", "groups"):
+        assert set(MODELS) <= set(ITEMS[name](found).data.name)
+
+
 def test_rows_of_table_3_say_what_they_change(whole):
     table = table_3.ladder_table(whole)
     assert table.loc["31", "words"].startswith("26b with 64×64 pixels, AdamW, rate 1e-3")

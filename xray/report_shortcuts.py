@@ -5,6 +5,7 @@ Frames here have a row a value: value, low, high are fractions, the ends those o
 """
 
 from functools import lru_cache
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -301,7 +302,7 @@ def change_table(study: Study) -> pd.DataFrame:
 def change_picture(table: pd.DataFrame) -> Figure:
     """The change in AUC, a row a change, a mark a model: all, and small changes enlarged."""
     models = list(table.model.unique())
-    looks = {m: {"colour": colour(KNOWN[m]), "kind": kind} for m, kind in zip(models, MARKS)}
+    looks = {m: {"colour": colour(KNOWN[m]), "kind": kind} for m, kind in zip(models, cycle(MARKS))}
     marks = []
     for panel in (0, 1):
         for row in table[table.score == "roc_auc"].itertuples():
@@ -446,7 +447,7 @@ def _elsewhere(study: Study) -> Item | None:
         return None
     auc = table[table.score == "roc_auc"]
     words = {"here": "this study's test films", "unshared": "re-splits without a shared patient"}
-    kinds = dict(zip([*words, *auc.films.unique()], MARKS))
+    kinds = dict(zip([*words, *auc.films.unique()], cycle(MARKS)))
     lanes = {"here": -0.24, "unshared": 0.0, "there": 0.24}
     marks = []
     for row in auc.itertuples():
@@ -539,11 +540,11 @@ def _groups(study: Study) -> Item | None:
     if table.empty:
         return None
     names, several = list(table.name.unique()), table.films.nunique() > 1
-    kinds, marks, counts, legend = dict(zip(names, MARKS)), [], {}, {}
+    kinds, marks, counts, legend = dict(zip(names, cycle(MARKS))), [], {}, {}
     for row in table.itertuples():
         group = f"{row.films}: {row.group}" if several else row.group
         look = {"colour": hue(row), "kind": kinds[row.name]}
-        lane = 0.1 * (names.index(row.name) - (len(names) - 1) / 2)
+        lane = min(0.1, 0.9 / len(names)) * (names.index(row.name) - (len(names) - 1) / 2)
         marks.append(mark(row, group, **look, lane=lane))
         counts.setdefault(group, f"{row.normal} + {row.pneumonia}")
         legend.setdefault(row_name(row), Mark("", 0, **look))

@@ -1,24 +1,22 @@
-"""Tiny synthetic images, class folders and parquet files to read."""
+"""Tiny synthetic films, and the folders and tables that hold them."""
 
-import argparse
 import functools
 import io
-import shlex
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pydicom
-import pytest
 from PIL import Image
 
-from xray import data, data_images, data_phantoms
-from xray.data_choices import Choices, DataError
+from xray import data_images, data_phantoms
 
 SPLITS = {"train": (3, 4), "validation": (2, 2), "test": (1, 2)}  # NORMAL, PNEUMONIA
 COUNT = 14
-ANY = Choices(split="image-0")
 TITLES = WELL, ILL = "NORMAL", "PNEUMONIA"
+N = range(24)  # the films of `lay`
 
 
 def pixels(seed: int, height: int = 24, width: int | None = None) -> np.ndarray:
@@ -57,21 +55,59 @@ def gray(encoded: bytes, size: int = 24) -> np.ndarray:
     return data_images.resize(data_images.read(encoded).pixels, size)
 
 
-def load(source, folder: Path, size: int = 8, **options) -> data.Data:
-    """A source, read with a cache in `folder`."""
-    return data.load(str(source), size, cache=folder / "cache", **options)
+def bare_png(width: int, height: int, bits: int = 8, colours: int = 0, lines=b"") -> bytes:
+    """A PNG file of this header, whatever its lines of pixels are."""
+
+    def chunk(name, body):
+        checksum = struct.pack(">I", zlib.crc32(name + body))
+        return struct.pack(">I", len(body)) + name + body + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(lines))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
 
-def error_of(tmp_path, source, **options) -> str:
-    """The one line that reading a source fails with."""
-    with pytest.raises(DataError) as caught:
-        data.load(str(source), 8, cache=tmp_path / "cache", **options)
-    text = str(caught.value)
-    assert "\n" not in text and "Traceback" not in text and len(text) < 2500
-    assert not list((tmp_path / "cache").glob("images/.writing-*")), (
-        "half-built images are left behind"
-    )
-    return text
+def lay(folder: Path, names="x{n}.png", tables=None) -> Path:
+    """24 films, every second one with pneumonia, and tables of them: name -> [header, line, ...].
+
+    Names and lines are templates: {n} the film's number, {title} NORMAL or PNEUMONIA, {ill} and
+    {well} 0 or 1, {who} its patient, {split} train, val or test, {k} its number in that. Several
+    are taken in turn: the first one for film 0, the next for film 1, and so on.
+    """
+    names = [names] if isinstance(names, str) else names
+    texts = {}
+    for n in N:
+        told = {"n": n, "title": TITLES[n % 2], "ill": n % 2, "well": 1 - n % 2, "who": n // 2}
+        told |= {"split": ("train", "val", "test")[n // 2 % 3], "k": n // 6 * 2 + n % 2}
+        put(folder / names[n % len(names)].format(**told), encode(pixels(n)))
+        for name, (header, *lines) in (tables or {}).items():
+            text = texts.setdefault(name.format(**told), [header])
+            text.append(lines[n % len(lines)].format(**told))
+    for name, text in texts.items():
+        put(folder / name, ("\n".join(text) + "\n").encode())
+    return folder
+
+
+def put(path: Path, content: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def dataset(columns: dict[str, list], **features):
+    """A table of `datasets`; what features do not say is as its first cell: an image, a text, a
+    number."""
+    import datasets
+
+    kinds = {dict: datasets.Image(decode=False), str: datasets.Value("string")}
+    kinds |= {int: datasets.Value("int64")}
+    told = {name: kinds[type(cells[0])] for name, cells in columns.items() if name not in features}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(told | features))
+
+
+def cell(n: int, path: str | None = None) -> dict:
+    """A film of `lay` as a table of `datasets` holds it."""
+    return {"bytes": encode(pixels(n)), "path": path}
 
 
 def rows(splits=SPLITS, names=("NORMAL", "PNEUMONIA")):
@@ -83,45 +119,21 @@ def rows(splits=SPLITS, names=("NORMAL", "PNEUMONIA")):
         for label, (name, count) in enumerate(zip(names, counts)):
             for _ in range(count):
                 number += 1
-                title = (
-                    f"person{number}_bacteria_{number}.png"
-                    if label
-                    else f"IM-{number:04d}-0001.png"
-                )
-                yield split, name, label, title, encode(pixels(number))
+                well, ill = f"IM-{number:04d}-0001.png", f"person{number}_bacteria_{number}.png"
+                yield split, name, label, ill if label else well, encode(pixels(number))
 
 
 def class_folders(root: Path, splits=SPLITS, names=("NORMAL", "PNEUMONIA")) -> Path:
     for split, name, _, title, encoded in rows(splits, names):
-        folder = root / split / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / title).write_bytes(encoded)
+        put(root / split / name / title, encoded)
     return root
 
 
 def films(folder: Path, names) -> Path:
     """Files of these names, every image another."""
     for number, name in enumerate(names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(encode(pixels(number)))
+        put(folder / name, encode(pixels(number)))
     return folder
-
-
-def table(folder: Path, header: str, lines, name="labels.csv", eol="\n") -> Path:
-    (folder / name).write_bytes((eol.join([header, *lines]) + eol).encode())
-    return folder
-
-
-def said(text: str) -> Choices:
-    """What the options that a message offers say."""
-    from scripts import options
-
-    words = shlex.split(text)
-    start = next(at for at, word in enumerate(words) if word.startswith("--"))
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    options.add_choices(parser)
-    args, _ = parser.parse_known_args(words[start:])
-    return Choices(args.positive, args.negative, "image-0", args.label, args.image, args.patient)
 
 
 def parquet(
@@ -136,9 +148,8 @@ def parquet(
     """
     import datasets
 
-    found = list(rows(splits, names))
     for split in splits:
-        mine = [row for row in found if row[0] == split]
+        mine = [row for row in rows(splits, names) if row[0] == split]
         columns = {
             "image_file_path": [f"{split}/{row[1]}/{row[3]}" for row in mine],
             "image": [{"bytes": row[4], "path": row[3]} for row in mine],
@@ -153,8 +164,7 @@ def parquet(
             change(columns, features)
         path = root / layout.format(split=split)
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
-        table.to_parquet(str(path))
+        dataset(columns, **features).to_parquet(str(path))
     return root
 
 

@@ -1,217 +1,163 @@
-"""Which column of a table holds what: taken where it is plain, else asked for with an option."""
+"""Which column of a table holds what: taken where it is plain, else asked for with an option that
+works when pasted."""
 
 import json
 import re
 
 import pytest
-from samples import (
-    ANY,
-    SPLITS,
-    TITLES,
-    encode,
-    error_of,
-    films,
-    gray,
-    load,
-    parquet,
-    pixels,
-    said,
-    table,
-)
-from test_data_tables import check, listing, loose
+from reading import ANY, TRUTH, error_of, labels, load, paste, splits
+from samples import TITLES, N, cell, dataset, encode, lay, pixels, put
 
 from xray.data import resplit
-from xray.data_choices import Choices, DataError
+from xray.data_choices import Choices
+
+FOUR = ["x{n},1,0,0", "x{n},0,1,0", "x{n},1,0,0", "x{n},0,0,1"]
 
 
 @pytest.mark.parametrize(
-    "header, cells, offered",
+    "header, lines, asked",
     [
-        ("id,finding,diagnosis", "{n},{t},{t}", "--label"),
-        ("id,Normal,Pneumonia,COVID", "{n},{w},{i},0", "--label"),
-        ("id,No Finding,Pneumonia", "{n},{w},{i}", "--label"),
-        ("id,age,is_sick", "{n},30,{i}", "--label is_sick"),
-        ("id,reading of the film", "{n},{t}", "--label 'reading of the film'"),
-        ("id,-grade", "{n},{t}", "--label=-grade"),
-        ("id,a,b\"c'd", "{n},1,{t}", "--label"),
-        ("id,label,mask", "{n},{t},m{n}", ""),
-        ("first,second,label", "{n},m{n},{t}", "--image first"),
-        ("id,label,patient,subject_id", "{n},{t},1,2", "--patient patient"),
+        # labels
+        ("id,finding,diagnosis", "x{n},{title},{title}", "--label finding"),
+        ("id,Normal,Pneumonia,COVID", "x{n},{well},{ill},0", "--label Normal,Pneumonia"),
+        ("id,No Finding,Pneumonia", "x{n},{well},{ill}", "--label 'No Finding,Pneumonia'"),
+        ("id,Negative for Pneumonia,Typical,Other", FOUR, "--label 'Negative for Pneumonia,Ty"),
+        ("id,age,is_sick", "x{n},30,{ill}", "--label is_sick"),
+        ("id,reading of the film", "x{n},{title}", "--label 'reading of the film'"),
+        ("id,-grade", "x{n},{title}", "--label=-grade"),
+        ('id,a,"b""c\'d"', "x{n},1,{title}", "--label"),
+        # a column that flags health is not inverted
+        ("id,No Finding", "x{n},{well}", "--label 'No Finding'"),
+        ("id,Negative for Pneumonia", "x{n},{well}", "--label 'Negative for Pneumonia'"),
+        ("id,normal", "x{n},{well}", "--label normal"),
+        # two columns that tell different labels, and two that agree
+        ("id,label,label_text", "x{n},{well},{title}", "tell different labels"),
+        ("id,label,disease", "x{n},{well},{title}", "tell different labels"),
+        (
+            "id,category,pneumonia",
+            ["x{n},0,{ill}"] * 2 + ["x{n},1,{ill}"] * 2,
+            "tell different labels",
+        ),
+        ("id,label,label_text,pneumonia,normal", "x{n},{ill},{title},{ill},{well}", ""),
+        # films: mx0 to mx23 lie there too
+        ("id,label,mask", "x{n},{title},mx{n}", ""),
+        ("first,second,label", "x{n},mx{n},{title}", "--image first"),
+        ("id,label,patient,subject_id", "x{n},{title},1,2", "--patient patient"),
     ],
 )
-def test_a_doubt_about_columns_is_asked_with_an_option_that_works(tmp_path, header, cells, offered):
-    names = [f"x{n}.png" for n in range(24)] + [f"mx{n}.png" for n in range(24)]
-    folder = films(tmp_path / "set", names)
-    lines = [cells.format(n=f"x{n}", t=TITLES[n % 2], w=1 - n % 2, i=n % 2) for n in range(24)]
-    quoted = ",".join(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in header.split(","))
-    table(folder, quoted, lines)
-    choices = ANY
-    if offered:
-        text = error_of(tmp_path, folder, choices=ANY)
-        assert offered in text and "its columns" in text or "it has" in text
-        choices = said(text.split("such as ")[-1])
-    try:
-        found = load(folder, tmp_path, choices=choices)
-    except DataError as error:  # the classes are asked for next
-        assert "--positive" in str(error)
-        more = said(str(error).split("say it with ")[1].split(" (a class")[0])
-        choices = Choices(more.positive, more.negative, "image-0", choices.label)
-        found = load(folder, tmp_path, choices=choices)
-    truth = {f"x{n}": n % 2 for n in range(24)}
-    assert {path: int(label) for path, label in zip(found.paths, found.labels)} == truth
-
-
-@pytest.mark.parametrize("column", ["No Finding", "Negative for Pneumonia", "normal"])
-def test_a_column_that_flags_health_is_not_inverted(tmp_path, column):
-    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(24)])
-    table(folder, f"id,{column}", [f"x{n}.png,{1 - n % 2}" for n in range(24)])
-    found = load(folder, tmp_path, choices=Choices(split="image-0", label=column))
-    assert {p: int(y) for p, y in zip(found.paths, found.labels)} == {
-        f"x{n}.png": n % 2 for n in range(24)
-    }
-
-
-def test_several_columns_of_0_and_1_are_the_classes(tmp_path):
-    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(24)])
-    flags = ("1,0,0", "0,1,0", "0,0,1")
-    header = "id,Negative for Pneumonia,Typical Appearance,Atypical Appearance"
-    table(folder, header, [f"x{n}.png,{flags[n % 3]}" for n in range(24)])
-    offered = error_of(tmp_path, folder, choices=ANY).split("such as ")[-1]
-    asked = error_of(tmp_path, folder, choices=said(offered))
-    offered += " " + asked.split("say it with ")[1].split(" (a class")[0]
-    found = load(folder, tmp_path, choices=said(offered))
-    assert {p: int(y) for p, y in zip(found.paths, found.labels)} == {
-        f"x{n}.png": int(n % 3 > 0) for n in range(24)
-    }
-
-
-def test_a_column_named_pathology_holds_no_files(tmp_path):
-    def change(columns, features):
-        import datasets
-
-        columns["pathology"] = ["clear"] * len(columns["labels"])
-        features["pathology"] = datasets.Value("string")
-        del columns["image_file_path"], features["image_file_path"]
-
-    found = load(parquet(tmp_path / "set", change=change), tmp_path)
-    assert len(set(found.paths)) == 14 and set(found.table.pathology) == {"clear"}
-
-
-@pytest.mark.parametrize("value", ["holdout", "", "fold 3"])
-def test_another_value_in_a_split_column(tmp_path, value):
-    folder = films(tmp_path / "set", [f"{n}.png" for n in range(40)])
-    splits = ("train", "train", "val", "test", value)
-    lines = [f"{n}.png,{TITLES[n // 5 % 2]},{splits[n % 5]}" for n in range(40)]
-    table(folder, "image,label,subset", lines)
-    text = error_of(tmp_path, folder)
-    assert (value or "nothing") in text and "subset" in text and "--split image" in text
-    found = load(folder, tmp_path, choices=ANY)
-    assert (value or "nothing") in found.notes[0] and len(found.paths) == 40
-
-
-def test_who_they_are_is_not_in_the_facts(tmp_path):
-    folder = films(tmp_path / "set", [f"x{n}.png" for n in range(40)])
-    header = "image,label,patient,patient_name,birth_date,report,sex"
-    lines = [
-        f"x{n}.png,{TITLES[n % 2]},MRN{n // 2:05d},Doe^Jane{n},1970-01-{n:02d},fell ill,F"
-        for n in range(40)
-    ]
-    table(folder, header, lines)
-    found = load(folder, tmp_path, choices=ANY)
-    text = json.dumps(found.facts) + json.dumps(found.notes)
-    assert not any(word in text for word in ("MRN0", "Doe", "1970", "fell ill"))
-    assert list(found.table.sex) == ["F"] * 40 and found.table.patient[0].startswith("MRN")
-    kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*.json"))
-    assert b"Doe" not in kept and b"MRN0" not in kept
-
-
-@pytest.mark.parametrize(
-    "column", ["patient", "patient_id", "Patient ID", "subject_id", "PatientID", "SUBJECT-ID"]
-)
-def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path, column):
-    """Names of files say nothing; each patient has two films, the last two rows none named."""
-    folder, names = tmp_path / "set", ("NORMAL", "PNEUMONIA")
-    folder.mkdir()
-    lines = []
-    for number in range(62):
-        (folder / f"{number}.png").write_bytes(encode(pixels(number)))
-        who = 7000 + number % 30 if number < 60 else ""
-        lines.append((f"{number}.png", names[number % 2], who))
-    listing(folder / "films.csv", lines, ("path", "label", column))
-    found = load(folder, tmp_path, choices=Choices(split="patient-0"))
-    who = {f"{number}.png": number % 30 for number in range(60)}
-    seen = [{who.get(path, path) for path in found.part(split).paths} for split in SPLITS]
-    assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
-    patients = found.facts["patients"]
-    assert [patients[key] for key in ("told", "named", "unnamed")] == [60, 60, 2]
-    assert all(one["all"]["shared"] == 0 for one in patients["overlap"].values())
-    assert found.facts["taken"][-1] == f"patients: known of 60 of 62 images, by column {column}"
-    assert found.notes[1].startswith("Of 2 of 62 images no patient is known")
-    assert not re.search(r"\b70[0-2]\d\b", json.dumps(found.facts)), "who they are is kept out"
-    again = resplit(found, "patient", 5)
-    seen = [{who.get(path, path) for path in again.part(split).paths} for split in SPLITS]
-    assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
-
-    by_image = load(folder, tmp_path, choices=Choices(split="image-0"))
-    overlap = by_image.facts["patients"]["overlap"]["test in train or validation"]["all"]
-    rest = {who.get(path) for path in by_image.train.paths + by_image.validation.paths}
-    shared = sum(who.get(path, path) in rest for path in by_image.test.paths)
-    assert overlap["shared"] == shared > 0
-
-
-def test_a_column_of_another_name_tells_no_patients(tmp_path):
-    made = loose(tmp_path / "set", "{split}/{title}")
-    lines = [(path, name, "one") for path, _, name in made]
-    listing(tmp_path / "set" / "metadata.csv", lines, ("file_name", "label", "patient_age"))
-    found = load(tmp_path / "set", tmp_path, 24)
-    check(found)
-    assert found.facts["patient_numbers"] == [] and "told" not in found.facts["patients"]
-    other = [(path, name, n // 2) for n, (path, _, name) in enumerate(made)]
-    listing(tmp_path / "set" / "metadata.csv", other, ("file_name", "label", "patient_id"))
-    told = load(tmp_path / "set", tmp_path, 24)
-    assert told.facts["patient_numbers"] == [n // 2 for n in range(len(made))]
-    assert told.fingerprint != found.fingerprint, "splits by patient are others"
-
-
-def test_the_report_says_whence_patients_are_known(tmp_path):
-    from commands import TINY, train
-
-    from xray import report, study
-
-    made = loose(tmp_path / "set", "{split}/{title}")
-    lines = [(path, name, n % 5) for n, (path, _, name) in enumerate(made)]
-    listing(tmp_path / "set" / "metadata.csv", lines, ("file_name", "label", "patient_id"))
-    some = ("--data", tmp_path / "set", *TINY, "--model", "20", "--seeds", "0", "--epochs", "1")
-    assert train(*some, "--out", tmp_path / "out") == 0
-    place = tmp_path / "out" / "results"
-    page = report.markdown(report.Report(study.read(place, study.choose(place)[0])))
-    page = " ".join(page.split())
-    assert "data's own column says who is shown in 14 images, file names in 0 more" in page
-    assert "test in train | 3 of 3 (100" in page
-    assert "File names say who is shown" not in page
+def test_a_doubt_about_columns_is_asked_with_an_option_that_works(tmp_path, header, lines, asked):
+    lines = [lines] if isinstance(lines, str) else lines
+    folder = lay(tmp_path / "set", tables={"labels.csv": [header, *lines]})
+    for n in N:
+        put(folder / f"mx{n}.png", encode(pixels(n + 24)))
+    found, said = paste(tmp_path, folder)
+    assert labels(found) == TRUTH
+    assert asked in said[0] if asked else said == []
 
 
 @pytest.mark.parametrize(
     "header, line, told",
     [
-        ("id,Target", "{n},{label}", False),
-        ("Target,patient_id,id", "{label},{who},{n}", True),
-        ("patientId,Target", "{n},{label}", True),
-        ("patient,Target,path", "{n},{label},{n}.png", True),
+        ("id,Target", "{n},{ill}", False),
+        ("Target,patient_id,id", "{ill},{who},{n}", True),
+        ("patientId,Target", "{n},{ill}", True),
+        ("patient,Target,path", "{who},{ill},{n}.png", True),
+        # an index written along, which names other films
+        (",film,label", "{who},{n}.png,{title}", False),
+        (",image,label", "{who},{n}.png,{title}", False),
     ],
 )
 def test_files_whose_names_are_numbers(tmp_path, header, line, told):
-    """The column that names them is found beside one of patients and one of labels, 0 and 1."""
-    folder = tmp_path / "set"
-    folder.mkdir()
-    lines = []
-    for n in range(20):
-        (folder / f"{n}.png").write_bytes(encode(pixels(n)))
-        lines.append(line.format(n=n, label=n % 2, who=n // 2).split(","))
-    listing(folder / "films.csv", lines, header.split(","))
-    found = load(folder, tmp_path, 24, choices=ANY)
-    for i, path in enumerate(found.paths):
-        number = int(path.removesuffix(".png"))
-        assert found.labels[i] == number % 2
-        assert (found.images[i, 0] == gray(encode(pixels(number)))).all()
-    assert len(set(found.paths)) == 20 and bool(found.facts["patient_numbers"]) == told
+    """The column that names them is found beside those of patients, labels and an index."""
+    folder = lay(tmp_path / "set", "{n}.png", {"labels.csv": [header, line]})
+    found, said = paste(tmp_path, folder)
+    assert said == [] and labels(found) == TRUTH
+    assert bool(found.facts["patient_numbers"]) == told
+
+
+def test_two_columns_that_name_different_films_are_asked_about(tmp_path):
+    table = ["id,image,label", "{who},{n}.png,{title}"]
+    text = error_of(tmp_path, lay(tmp_path / "set", "{n}.png", {"labels.csv": table}), choices=ANY)
+    assert "name different files; say which names the images, such as --image " in text
+
+
+@pytest.mark.parametrize("columns, plain", [("image mask", True), ("frontal lateral", False)])
+def test_of_two_columns_that_hold_images_the_one_called_image_is_taken(tmp_path, columns, plain):
+    first, second = columns.split()
+    films, others = [cell(n, f"x{n}.png") for n in N], [cell(n + 24, f"m{n}.png") for n in N]
+    path = tmp_path / "films.parquet"
+    made = {first: films, second: others, "label": [TITLES[n % 2] for n in N]}
+    dataset(made | {"pathology": ["clear"] * 24}).to_parquet(path)
+    if plain:
+        found = load(path, tmp_path, choices=ANY)
+        assert labels(found) == TRUTH and set(found.table.pathology) == {"clear"}, "names no file"
+    else:
+        text = error_of(tmp_path, path, choices=ANY)
+        assert "several columns hold images (frontal, lateral)" in text
+
+
+@pytest.mark.parametrize("value", ["holdout", "", "fold 3"])
+def test_another_value_in_a_split_column_is_told(tmp_path, value):
+    lines = ["x{n}.png,{title},{split}"] * 6 + ["x{n}.png,{title}," + value] * 2
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,subset", *lines]})
+    text = error_of(tmp_path, folder)
+    assert (value or "nothing") in text and "subset" in text and "--split image" in text
+    found = load(folder, tmp_path, choices=ANY)
+    assert (value or "nothing") in found.notes[0] and labels(found) == TRUTH
+
+
+# ---- patients
+
+
+@pytest.mark.parametrize(
+    "column", ["patient", "patient_id", "Patient ID", "subject_id", "PatientID", "SUBJECT-ID"]
+)
+def test_a_column_of_patients_is_known_by_its_name(tmp_path, column):
+    table = [f"image,label,split,{column}", "x{n}.png,{title},{split},{who}"]
+    facts = load(lay(tmp_path / "set", tables={"labels.csv": table}), tmp_path).facts
+    assert facts["patient_numbers"] == [row // 2 for row in N], "in the order of the films"
+    assert facts["taken"][-1] == f"patients: known of 24 of 24 images, by column {column}"
+
+
+def test_a_column_of_another_name_tells_no_patients(tmp_path):
+    def read(column):
+        table = [f"image,label,split,{column}", "x{n}.png,{title},{split},{who}"]
+        return load(lay(tmp_path / "set", tables={"labels.csv": table}), tmp_path)
+
+    age, patient = read("patient_age"), read("patient_id")
+    assert age.facts["patient_numbers"] == [] and "told" not in age.facts["patients"]
+    assert age.fingerprint != patient.fingerprint, "splits by patient are others"
+
+
+def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path):
+    """Each patient has two films; of the last one the table says nothing."""
+    lines = ["x{n}.png,{title},70{who:02d}"] * 22 + ["x{n}.png,{title},"] * 2
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,patient", *lines]})
+    found = load(folder, tmp_path, choices=Choices(split="patient-0"))
+    for by_patient in (found, resplit(found, "patient", 5)):
+        where = splits(by_patient)
+        assert all(where[n] == where[n + 1] for n in range(0, 22, 2))
+    patients = found.facts["patients"]
+    assert [patients[key] for key in ("told", "named", "unnamed")] == [22, 22, 2]
+    assert all(one["all"]["shared"] == 0 for one in patients["overlap"].values())
+    assert found.facts["taken"][-1] == "patients: known of 22 of 24 images, by column patient"
+    assert found.notes[1].startswith("Of 2 of 24 images no patient is known")
+
+    by_image = load(folder, tmp_path, choices=ANY)
+    where = splits(by_image)
+    test = [n for n in range(22) if where[n] == "test"]
+    shared = sum(where[n ^ 1] != "test" for n in test)
+    overlap = by_image.facts["patients"]["overlap"]["test in train or validation"]["all"]
+    assert overlap["shared"] == shared > 0
+
+
+def test_who_they_are_is_not_in_the_facts(tmp_path):
+    header = "image,label,patient,patient_name,birth_date,report,sex"
+    line = "x{n}.png,{title},MRN{who:05d},Doe^Jane{n},1970-01-{n:02d},fell ill,F"
+    folder = lay(tmp_path / "set", tables={"labels.csv": [header, line]})
+    found = load(folder, tmp_path, choices=ANY)
+    text = json.dumps(found.facts) + json.dumps(found.notes)
+    assert not re.search("MRN0|Doe|1970|fell ill", text)
+    assert list(found.table.sex) == ["F"] * 24 and found.table.patient[0].startswith("MRN")
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*.json"))
+    assert kept and b"Doe" not in kept and b"MRN0" not in kept

@@ -5,89 +5,16 @@ import pydicom
 import pytest
 from samples import dicom_file
 
-from xray import data_dicom, data_images
-
-
-def dicom(path, values, kind="MONOCHROME2", **fields):
-    path.write_bytes(dicom_file(np.asarray(values), kind, **fields))
-    return path
-
-
-def film_of(path) -> data_images.Film:
-    return data_images.read(path.read_bytes(), path.name)
-
-
-def shown(values, kind="MONOCHROME2", **fields) -> data_images.Film:
-    return data_images.read(dicom_file(np.asarray(values), kind, **fields))
-
+from xray import data_images
 
 RAMP = np.array([[0, 1000], [2000, 3000]])
+EVEN = [[0, 85], [170, 255]]  # the ramp from its darkest to its brightest value
+EXACT = {"VOILUTFunction": "LINEAR_EXACT"}
+SIGNED = {"PixelRepresentation": 1, "BitsStored": 16, "HighBit": 15}
 
 
-def test_dicom_is_shown_through_its_window(tmp_path):
-    values = np.array([[0, 1000], [2000, 3000]])
-    assert film_of(dicom(tmp_path / "a.dcm", values)).pixels.tolist() == [
-        [0, 85],
-        [170, 255],
-    ]
-    window = {"WindowCenter": 1500.5, "WindowWidth": 1001}
-    assert film_of(dicom(tmp_path / "a.dcm", values, **window)).pixels.tolist() == [
-        [0, 0],
-        [255, 255],
-    ]
-    exact = {"WindowCenter": 1500, "WindowWidth": 4000, "VOILUTFunction": "LINEAR_EXACT"}
-    assert film_of(dicom(tmp_path / "a.dcm", values, **exact)).pixels.tolist() == [
-        [32, 96],
-        [159, 223],
-    ]
-    # stored 2000 is 1000 - 500 = 500 after the rescale: the middle of the window
-    rescaled = {
-        "RescaleSlope": 0.5,
-        "RescaleIntercept": -500,
-        "WindowCenter": [500, 9],
-        "WindowWidth": [1000, 9],
-        "VOILUTFunction": "LINEAR_EXACT",
-    }
-    assert film_of(dicom(tmp_path / "a", values, **rescaled)).pixels.tolist() == [
-        [0, 0],
-        [128, 255],
-    ]
-    inverted = film_of(dicom(tmp_path / "a.dcm", values, "MONOCHROME1")).pixels
-    assert inverted.tolist() == [[255, 170], [85, 0]]
-    padded = film_of(
-        dicom(tmp_path / "a.dcm", np.array([[4000, 1000], [2000, 3000]]), PixelPaddingValue=4000)
-    )
-    assert padded.pixels.tolist() == [[255, 0], [128, 255]]
-
-
-def test_dicom_that_is_no_gray_frame_is_refused(tmp_path):
-    values = np.zeros((2, 4, 4))
-    with pytest.raises(data_images.Unreadable, match="2 frames"):
-        film_of(dicom(tmp_path / "a.dcm", values, NumberOfFrames=2))
-    with pytest.raises(data_images.Unreadable, match="in colours"):
-        film_of(dicom(tmp_path / "a.dcm", values[0], "RGB"))
-    content = dicom(tmp_path / "a.dcm", values[0]).read_bytes()
-    for damaged in (content[:-10], content[:200], b"not DICOM at all", b""):
-        (tmp_path / "b.dcm").write_bytes(damaged)
-        with pytest.raises(data_images.Unreadable):
-            film_of(tmp_path / "b.dcm")
-
-
-# ---- windows, tables, padding and bits that are not as they should be
-
-
-def test_a_window_narrower_than_linear_allows_is_read_as_exact():
-    found = shown(RAMP, WindowCenter=1000, WindowWidth=0.5)
-    assert found.pixels.tolist() == [[0, 128], [255, 255]]
-    assert found.notes == ["its window is 0.5 wide, less than LINEAR allows: read as LINEAR_EXACT"]
-    assert shown(RAMP, WindowCenter=1000, WindowWidth=1).pixels.tolist() == [[0, 255], [255, 255]]
-
-
-@pytest.mark.parametrize("width", [0, -5, None, "nan"])
-def test_a_window_that_cannot_be_used_gives_way_to_the_range(width):
-    found = shown(RAMP, WindowCenter=1000, WindowWidth=width)
-    assert found.pixels.tolist() == [[0, 85], [170, 255]]
-    assert found.notes == ["its window cannot be used: the range of its values is"]
+def shown(values, **fields) -> data_images.Film:
+    return data_images.read(dicom_file(np.asarray(values), **fields))
 
 
 def table(entries, first=0, bits=12, packed=False):
@@ -100,77 +27,110 @@ def table(entries, first=0, bits=12, packed=False):
     return pydicom.Sequence([item])
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_table_shows_what_it_says(packed):
-    entries = [0, 1365, 2730, 4095]
-    found = shown([[0, 1], [2, 9]], VOILUTSequence=table(entries, packed=packed))
-    assert found.pixels.tolist() == [[0, 85], [170, 255]] and found.notes == []
+FOURTHS = [0, 1365, 2730, 4095]
+
+SHOWN = {  # values, fields, the pixels shown
+    "no window: the whole range": (RAMP, {}, EVEN),
+    "a window": (RAMP, {"WindowCenter": 1500.5, "WindowWidth": 1001}, [[0, 0], [255, 255]]),
+    "an exact window": (
+        RAMP,
+        {"WindowCenter": 1500, "WindowWidth": 4000, **EXACT},
+        [[32, 96], [159, 223]],
+    ),
+    "a window of one": (RAMP, {"WindowCenter": 1000, "WindowWidth": 1}, [[0, 255], [255, 255]]),
+    # stored 2000 is 1000 - 500 = 500 after it: the middle of the first window
+    "a rescale before the window": (
+        RAMP,
+        {"RescaleSlope": 0.5, "RescaleIntercept": -500, **EXACT}
+        | {"WindowCenter": [500, 9], "WindowWidth": [1000, 9]},
+        [[0, 0], [128, 255]],
+    ),
+    "white is zero": (RAMP, {"PhotometricInterpretation": "MONOCHROME1"}, [[255, 170], [85, 0]]),
+    "padding": ([[4000, 1000], [2000, 3000]], {"PixelPaddingValue": 4000}, [[255, 0], [128, 255]]),
+    "a range of padding": (
+        [[4000, 3950, 1000], [2000, 3000, 3900]],
+        {"PixelPaddingValue": 4000, "PixelPaddingRangeLimit": 3900},
+        [[255, 255, 0], [128, 255, 255]],
+    ),
+    "padding below zero": (
+        [[-2000, -100], [0, 100]],
+        {"PixelPaddingValue": -2000, **SIGNED},
+        [[0, 0], [128, 255]],
+    ),
+    "padding below zero, written as unsigned": (
+        [[-2000, -100], [0, 100]],
+        {"PixelPaddingValue": 63536, **SIGNED},
+        [[0, 0], [128, 255]],
+    ),
+    "a table": ([[0, 1], [2, 9]], {"VOILUTSequence": table(FOURTHS)}, EVEN),
+    "a packed table": ([[0, 1], [2, 9]], {"VOILUTSequence": table(FOURTHS, packed=True)}, EVEN),
+    "a table from a negative value, written as unsigned": (
+        [[-2, -1], [0, 1]],
+        {"VOILUTSequence": table([0, 85, 170, 255], 2**16 - 2, 8), **SIGNED},
+        EVEN,
+    ),
+    "a modality table before the window": (
+        [[5, 6], [7, 8]],
+        {"ModalityLUTSequence": table([0, 50, 100], 5), "WindowCenter": 50, "WindowWidth": 100}
+        | EXACT,
+        [[0, 128], [255, 255]],
+    ),
+    "an empty list of tables": (RAMP, {"VOILUTSequence": pydicom.Sequence([])}, EVEN),
+    "12 bits at the upper end of 16, an overlay's below": ((RAMP << 4) | 1, {"HighBit": 15}, EVEN),
+    "12 bits at the lower end, an overlay's above": (RAMP | 1 << 14, {}, EVEN),
+    "floats": (np.array([[0, 0.5], [1, 2]], np.float32), {}, [[0, 64], [128, 255]]),
+}
 
 
-def test_a_table_of_fewer_bits_than_declared_is_scaled_by_those_in_use():
-    found = shown([[0, 1], [2, 3]], VOILUTSequence=table([0, 85, 170, 255], bits=16))
-    assert found.pixels.tolist() == [[0, 85], [170, 255]]
-    assert found.notes == ["its table has other bits than it says: scaled by those in use"]
+@pytest.mark.parametrize("case", SHOWN)
+def test_a_film_is_shown_as_its_header_says(case):
+    values, fields, pixels = SHOWN[case]
+    found = shown(values, **fields)
+    assert found.pixels.tolist() == pixels and found.notes == []
 
 
-@pytest.mark.parametrize("name", ["VOILUTSequence", "ModalityLUTSequence"])
-def test_an_empty_table_is_passed_over(name):
-    window = {"WindowCenter": 1500, "WindowWidth": 3000, "VOILUTFunction": "LINEAR_EXACT"}
-    for items in ([], [pydicom.Dataset()]):
-        found = shown(RAMP, **window, **{name: pydicom.Sequence(items)})
-        assert found.pixels.tolist() == [[0, 85], [170, 255]]
-        assert len(found.notes) == len(items)
+NARROW = "its window is 0.5 wide, less than LINEAR allows: read as LINEAR_EXACT"
+USELESS = "its window cannot be used: the range of its values is"
+OTHER_BITS = "its table has other bits than it says: scaled by those in use"
 
 
-def test_a_modality_table_comes_before_the_window():
-    exact = {"WindowCenter": 50, "WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"}
-    found = shown([[5, 6], [7, 8]], ModalityLUTSequence=table([0, 50, 100], 5), **exact)
-    assert found.pixels.tolist() == [[0, 128], [255, 255]]
+@pytest.mark.parametrize(
+    "values, fields, pixels, note",
+    [
+        (RAMP, {"WindowCenter": 1000, "WindowWidth": 0.5}, [[0, 128], [255, 255]], NARROW),
+        (RAMP, {"WindowCenter": 1000, "WindowWidth": 0}, EVEN, USELESS),
+        (RAMP, {"WindowCenter": 1000, "WindowWidth": -5}, EVEN, USELESS),
+        (RAMP, {"WindowCenter": 1000, "WindowWidth": None}, EVEN, USELESS),
+        (RAMP, {"WindowCenter": 1000, "WindowWidth": "nan"}, EVEN, USELESS),
+        ([[0, 1], [2, 3]], {"VOILUTSequence": table([0, 85, 170, 255], bits=16)}, EVEN, OTHER_BITS),
+        (RAMP, {"VOILUTSequence": pydicom.Sequence([pydicom.Dataset()])}, EVEN, "table"),
+        (RAMP, {"ModalityLUTSequence": pydicom.Sequence([pydicom.Dataset()])}, EVEN, "table"),
+        (RAMP, {"RescaleSlope": "0", "RescaleIntercept": ""}, EVEN, "rescale slope"),
+        (RAMP, {"RescaleSlope": "", "RescaleIntercept": ""}, EVEN, "rescale slope"),
+        (RAMP, {"RescaleSlope": "nan", "RescaleIntercept": ""}, EVEN, "rescale slope"),
+    ],
+)
+def test_what_its_header_says_wrongly_is_passed_over_and_said(values, fields, pixels, note):
+    found = shown(values, **fields)
+    [said] = found.notes
+    assert found.pixels.tolist() == pixels and note in said
 
 
-def test_a_table_starts_at_a_negative_value_written_as_unsigned():
-    values = np.array([[-2, -1], [0, 1]])
-    found = shown(
-        values,
-        PixelRepresentation=1,
-        BitsStored=16,
-        HighBit=15,
-        VOILUTSequence=table([0, 85, 170, 255], 2**16 - 2, 8),
-    )
-    assert found.pixels.tolist() == [[0, 85], [170, 255]]
+@pytest.mark.parametrize(
+    "values, fields, reason",
+    [
+        (np.zeros((2, 4, 4)), {"NumberOfFrames": 2}, "2 frames"),
+        (np.zeros((4, 4)), {"PhotometricInterpretation": "RGB"}, "in colours"),
+        (np.array([[0, np.inf]], np.float32), {}, "not finite"),
+    ],
+)
+def test_what_is_no_gray_frame_is_refused(values, fields, reason):
+    with pytest.raises(data_images.Unreadable, match=reason):
+        shown(values, **fields)
 
 
-def test_high_bits_other_than_the_lowest():
-    """12 bits in the upper end of 16, with an overlay's bit below them."""
-    found = shown((RAMP << 4) | 1, HighBit=15)
-    assert found.pixels.tolist() == [[0, 85], [170, 255]]
-    overlay = shown(RAMP | 1 << 14)
-    assert overlay.pixels.tolist() == [[0, 85], [170, 255]]
-
-
-@pytest.mark.parametrize("padding", [-2000, 63536])
-def test_padding_of_either_sign(padding):
-    values = np.array([[-2000, -100], [0, 100]])
-    found = shown(
-        values, PixelRepresentation=1, BitsStored=16, HighBit=15, PixelPaddingValue=padding
-    )
-    assert found.pixels.tolist() == [[0, 0], [128, 255]]
-
-
-def test_a_range_of_padding():
-    values = np.array([[4000, 3950, 1000], [2000, 3000, 3900]])
-    found = shown(values, PixelPaddingValue=4000, PixelPaddingRangeLimit=3900)
-    assert found.pixels.tolist() == [[255, 255, 0], [128, 255, 255]]
-
-
-def test_float_pixels():
-    assert shown(np.array([[0, 0.5], [1, 2]], np.float32)).pixels.tolist() == [[0, 64], [128, 255]]
-    infinite = np.array([[0, np.inf]], np.float32)
-    with pytest.raises(data_images.Unreadable, match="not finite"):
-        data_dicom.read(dicom_file(infinite))
-
-
-@pytest.mark.parametrize("slope", ["0", "", "nan"])
-def test_a_rescale_that_is_none(slope):
-    found = shown(RAMP, RescaleSlope=slope, RescaleIntercept="")
-    assert found.pixels.tolist() == [[0, 85], [170, 255]] and "rescale slope" in found.notes[0]
+def test_a_damaged_file_is_refused():
+    content = dicom_file(np.zeros((4, 4)))
+    for damaged in (content[:-10], content[:200], b"not DICOM at all", b""):
+        with pytest.raises(data_images.Unreadable):
+            data_images.read(damaged, "a.dcm")

@@ -73,11 +73,8 @@ def test_codes_of_view_and_region_count_where_the_tags_are_empty():
 
     lateral = dicom_file(RAMP, ViewCodeSequence=code("lateral"))
     assert "ViewCodeSequence lateral" in refused(lateral, any_kind=False)
-    frontal = dicom_file(
-        RAMP,
-        ViewCodeSequence=code("postero-anterior"),
-        AnatomicRegionSequence=code("Chest"),
-    )
+    codes = {"ViewCodeSequence": "postero-anterior", "AnatomicRegionSequence": "Chest"}
+    frontal = dicom_file(RAMP, **{name: code(text) for name, text in codes.items()})
     assert data_dicom.read(frontal).notes == []
 
 
@@ -108,22 +105,26 @@ def packed(syntax, frame: bytes, **fields) -> bytes:
     return dicom_file(RAMP, syntax=syntax, content=content, **fields)
 
 
-def test_sizes_inside_of_frames():
-    assert data_dicom.frame_size(jpeg(30, 20)) == (30, 20, 1)
-    assert data_dicom.frame_size(jpeg(30, 20, 0xC3, 3)) == (30, 20, 3)
-    assert data_dicom.frame_size(jpeg(30, 20, 0xF7)) == (30, 20, 1)
-    assert data_dicom.frame_size(b"boxes" + jpeg_2000(30, 20)) == (30, 20, 1)
-    for junk in (b"", b"\xff\xd8", b"\xff\xd8\xff\xc4\0\2" * 3, bytes(99)):
-        with pytest.raises(ValueError):
-            data_dicom.frame_size(junk)
-
-
-@pytest.mark.parametrize("frame", [jpeg(60000, 60000), jpeg(2, 2, channels=3)])
-def test_a_frame_larger_than_the_header_says_is_not_decoded(frame, monkeypatch):
+@pytest.mark.parametrize(
+    "syntax, frame, said",
+    [
+        (pydicom.uid.JPEGBaseline8Bit, jpeg(60000, 60000), "60000x60000"),
+        (pydicom.uid.JPEGBaseline8Bit, jpeg(2, 2, channels=3), "2x2"),
+        (pydicom.uid.JPEGLossless, jpeg(30, 20, 0xC3), "30x20"),
+        (pydicom.uid.JPEGLSLossless, jpeg(30, 20, 0xF7), "30x20"),
+        (pydicom.uid.JPEG2000Lossless, jpeg_2000(50000, 50000), "50000x50000"),
+        (pydicom.uid.JPEG2000Lossless, b"boxes" + jpeg_2000(30, 20), "30x20"),
+    ],
+)
+def test_a_frame_larger_than_the_header_says_is_not_decoded(syntax, frame, said, monkeypatch):
     monkeypatch.setattr(data_dicom, "_displayed", None)  # would be a TypeError
-    assert "2x2 pixels by its header" in refused(packed(pydicom.uid.JPEGBaseline8Bit, frame))
-    text = refused(packed(pydicom.uid.JPEG2000Lossless, jpeg_2000(50000, 50000)))
-    assert "50000x50000" in text
+    text = refused(packed(syntax, frame))
+    assert "2x2 pixels by its header" in text and said in text
+
+
+@pytest.mark.parametrize("junk", [b"\xff\xd8", b"\xff\xd8\xff\xc4\0\2" * 3, bytes(99)])
+def test_a_frame_without_a_size_is_refused(junk):
+    refused(packed(pydicom.uid.JPEGBaseline8Bit, junk))
 
 
 def test_rle_that_unpacks_to_more_than_the_header_says():

@@ -1,11 +1,13 @@
 """Data sets of the Hub, on a stand-in of it on loopback."""
 
 import shutil
+import socket
 import time
 
 import hub
 import pytest
-from samples import SPLITS, class_folders, load, parquet
+from reading import load
+from samples import SPLITS, class_folders, parquet
 
 from xray import data, data_sources
 from xray.data_choices import NO_CHOICES, DataError, HubUnreachable
@@ -51,67 +53,54 @@ def read_from_hub(tmp_path, monkeypatch, capfd):
     return read
 
 
+COUNTS = {split: sum(n) for split, n in SPLITS.items()}
+
+
 def test_the_papers_data_set_from_the_hub(tmp_path, read_from_hub):
     parquet(tmp_path / "files", layout="full/{split}/0000.parquet")
-    parquet(
-        tmp_path / "files", {split: (2, 2) for split in SPLITS}, layout="mini/{split}/0000.parquet"
-    )
+    parquet(tmp_path / "files", dict.fromkeys(SPLITS, (2, 2)), layout="mini/{split}/0000.parquet")
     found = read_from_hub(data_sources.PAPER)
     name, counts, classes, fingerprint, notes = found["first"]
     assert name == "chest-xray-classification" and notes == [] and found["fetched"] > 0
-    assert counts == {split: sum(n) for split, n in SPLITS.items()}, (
-        "full alone, not merged with mini"
-    )
-    assert fingerprint == load(tmp_path / "files", tmp_path).fingerprint, (
-        "the same data by another way"
-    )
-    assert found["again"] == found["first"] and found["fetched again"] == 0, (
-        "the second time it comes from the cache"
-    )
-    for case, reason in (
-        ("429", "it answers 429"),
-        ("503", "it answers 503"),
-        ("gone", "refused"),
-        ("gone, another size", "refused"),
-    ):
+    assert counts == COUNTS, "full alone, not merged with mini"
+    assert fingerprint == load(tmp_path / "files", tmp_path).fingerprint, "as read from a folder"
+    assert found["again"] == found["first"] and found["fetched again"] == 0, "from the cache"
+    for case, reason in {
+        "429": "it answers 429",
+        "503": "it answers 503",
+        "gone": "refused",
+        "gone, another size": "refused",
+    }.items():
         assert found[case][:4] == found["first"][:4], case
         [note] = found[case][4]
         assert note.startswith(f"{data_sources.PAPER}: the Hub (http://127") and reason in note
         assert note.endswith(" before is used")
     for case in ("gone, nothing fetched", "gone, a part is lost"):
         kind, message = found[case]
-        assert kind == "HubUnreachable" and message.endswith(
-            "or films (those that come with the project)"
-        )
+        assert kind == "HubUnreachable"
+        assert message.endswith("or films (those that come with the project)")
     kind, message = found["403"]
     assert kind == "DataError" and "the Hub refuses it" in message and "403" in message
     assert not list((tmp_path / "cache").rglob("*.arrow"))
 
 
-def test_other_data_sets_of_the_hub(tmp_path, read_from_hub):
-    parquet(
-        tmp_path / "files", names=("sick", "healthy"), layout="data/{split}-00000-of-00001.parquet"
-    )
+def test_another_data_set_of_the_hub(tmp_path, read_from_hub):
+    layout = "data/{split}-00000-of-00001.parquet"
+    parquet(tmp_path / "files", names=("sick", "healthy"), layout=layout)
     found = read_from_hub("some-one/lungs")
-    assert found["first"][:3] == [
-        "lungs",
-        {split: sum(n) for split, n in SPLITS.items()},
-        {"sick": 1, "healthy": 0},
-    ]
-    assert found["other"][0] == "DataError" and "no such data set on the Hub" in found["other"][1]
-    assert "HF_TOKEN" in found["other"][1]
+    assert found["first"][:3] == ["lungs", COUNTS, {"sick": 1, "healthy": 0}]
+    kind, message = found["other"]
+    assert kind == "DataError" and "no such data set on the Hub" in message
+    assert "HF_TOKEN" in message
 
 
 def test_a_data_set_of_image_files_on_the_hub(tmp_path, read_from_hub):
     class_folders(tmp_path / "files")
     found = read_from_hub("some-one/films")
-    assert found["first"][1] == {split: sum(n) for split, n in SPLITS.items()}
-    assert found["first"][2] == {"NORMAL": 0, "PNEUMONIA": 1}
+    assert found["first"][1:3] == [COUNTS, {"NORMAL": 0, "PNEUMONIA": 1}]
 
 
 def test_a_hub_that_does_not_answer_is_waited_for_for_a_while(monkeypatch):
-    import socket
-
     assert data_sources.HUB_SECONDS == 10
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, never answers
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -1,12 +1,13 @@
 """One encoded image file becomes one gray square."""
 
-import zlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from samples import encode, gray, pixels
+from PIL import Image, TiffImagePlugin
+from samples import bare_png, encode, gray, pixels, put
 from torchvision.transforms.v2 import functional as transforms
 
 from xray import data_images
@@ -30,12 +31,12 @@ WIDE = np.arange(24 * 24, dtype=np.uint16).reshape(24, 24) * 113
 MASK = np.where(np.arange(24) < 12, 255, 0).astype(np.uint8)[None].repeat(24, 0)  # left half opaque
 
 
-def cmyk(array):
-    """CMYK with the gray in its black channel."""
-    none = np.zeros_like(array)
-    return Image.merge(
-        "CMYK", [Image.fromarray(channel) for channel in (none, none, none, 255 - array)]
-    )
+def cmyk(array, adobe=True):
+    """CMYK with the gray in its black channel; as a JPEG of others than Adobe has it, turned."""
+    black = 255 - array
+    channels = [np.zeros_like(array)] * 3 + [black]
+    channels = channels if adobe else [255 - channel for channel in channels]
+    return Image.merge("CMYK", [Image.fromarray(channel) for channel in channels])
 
 
 def without_adobe(jpeg: bytes) -> bytes:
@@ -44,13 +45,15 @@ def without_adobe(jpeg: bytes) -> bytes:
     return jpeg[:start] + jpeg[start + 16 :]
 
 
-def with_palette():
-    image = Image.fromarray((GRAY // 20).astype(np.uint8), "P")
-    image.putpalette([channel for i in range(256) for channel in [min(255, i * 20)] * 3])
-    return image
+FLAT = np.full_like(GRAY, 77)
+PALETTE = Image.fromarray(GRAY // 20, "P")
+PALETTE.putpalette([min(255, i * 20) for i in range(256) for _ in "rgb"])
+ENDS = np.array([[0, 65535] * 12] * 24, np.uint16)
+LA = Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(MASK)])
+FRAMES = {"save_all": True, "append_images": [Image.fromarray(255 - GRAY)]}
+PLAIN_CMYK = without_adobe(encode(cmyk(FLAT, adobe=False), "JPEG", quality=100))
 
-
-FORMATS = {  # encoded, expected pixels, tolerance (JPEG and WebP lose some)
+FORMATS = {  # encoded, expected pixels, tolerance
     "PNG L": (encode(GRAY), GRAY, 0),
     "PNG RGB": (encode(RGB), GRAY, 0),
     "BMP": (encode(GRAY, "BMP"), GRAY, 0),
@@ -58,25 +61,13 @@ FORMATS = {  # encoded, expected pixels, tolerance (JPEG and WebP lose some)
     "TIFF": (encode(GRAY, "TIFF"), GRAY, 0),
     "TIFF, compressed": (encode(GRAY, "TIFF", compression="tiff_lzw"), GRAY, 0),
     "WebP": (encode(RGB, "WEBP", lossless=True), GRAY, 0),
-    "JPEG": (encode(np.full_like(RGB, 77), "JPEG"), np.full_like(GRAY, 77), 0),
-    "palette": (encode(with_palette()), GRAY // 20 * 20, 0),
-    "1 bit": (
-        encode(Image.fromarray(GRAY).point(lambda v: 255 * (v > 99), "1")),
-        np.where(GRAY > 99, 255, 0),
-        0,
-    ),
+    "JPEG": (encode(np.dstack([FLAT] * 3), "JPEG"), FLAT, 0),
+    "palette": (encode(PALETTE), GRAY // 20 * 20, 0),
+    "1 bit": (encode(Image.fromarray(GRAY > 99)), np.where(GRAY > 99, 255, 0), 0),
     "16 bits": (encode(WIDE), np.round(WIDE / 257), 0),
     "16 bits, TIFF": (encode(WIDE, "TIFF"), np.round(WIDE / 257), 0),
-    "16 bits, ends": (
-        encode(np.array([[0, 65535] * 12] * 24, np.uint16)),
-        np.array([[0, 255] * 12] * 24),
-        0,
-    ),
-    "LA": (
-        encode(Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(MASK)])),
-        np.where(MASK, GRAY, 0),
-        0,
-    ),
+    "16 bits, ends": (encode(ENDS), ENDS // 257, 0),
+    "LA": (encode(LA), np.where(MASK, GRAY, 0), 0),
     "RGBA over black": (encode(np.dstack([RGB, MASK])), np.where(MASK, GRAY, 0), 0),
     "one transparent gray": (
         encode(GRAY, transparency=int(GRAY[0, 0])),
@@ -84,27 +75,9 @@ FORMATS = {  # encoded, expected pixels, tolerance (JPEG and WebP lose some)
         0,
     ),
     "CMYK, TIFF": (encode(cmyk(GRAY), "TIFF"), GRAY, 1),
-    "CMYK, Adobe's JPEG": (
-        encode(cmyk(np.full_like(GRAY, 77)), "JPEG", quality=100),
-        np.full_like(GRAY, 77),
-        1,
-    ),
-    "CMYK, plain JPEG": (
-        without_adobe(
-            encode(
-                Image.fromarray(255 - np.asarray(cmyk(np.full_like(GRAY, 77))), "CMYK"),
-                "JPEG",
-                quality=100,
-            )
-        ),
-        np.full_like(GRAY, 77),
-        1,
-    ),
-    "animated, the first frame": (
-        encode(GRAY, "GIF", save_all=True, append_images=[Image.fromarray(255 - GRAY)]),
-        GRAY,
-        0,
-    ),
+    "CMYK, Adobe's JPEG": (encode(cmyk(FLAT), "JPEG", quality=100), FLAT, 1),
+    "CMYK, plain JPEG": (PLAIN_CMYK, FLAT, 1),
+    "animated, the first frame": (encode(GRAY, "GIF", **FRAMES), GRAY, 0),
 }
 
 
@@ -116,34 +89,22 @@ def test_formats_and_modes(case):
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= tolerance
 
 
-@pytest.mark.parametrize(
-    "orientation, turn",
-    {
-        1: lambda a: a,
-        2: np.fliplr,
-        3: lambda a: np.rot90(a, 2),
-        6: lambda a: np.rot90(a, -1),
-        8: np.rot90,
-    }.items(),
-)
-def test_exif_orientation(orientation, turn):
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 8])
+def test_exif_orientation(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert (gray(encode(GRAY, exif=exif)) == turn(GRAY)).all()
+    turned = {
+        1: GRAY,
+        2: np.fliplr(GRAY),
+        3: np.rot90(GRAY, 2),
+        6: np.rot90(GRAY, -1),
+        8: np.rot90(GRAY),
+    }
+    assert (gray(encode(GRAY, exif=exif)) == turned[orientation]).all()
 
 
 def test_a_damaged_exif_block_does_not_matter():
     assert gray(encode(RGB, "JPEG", exif=b"Exif\0\0nonsense")).shape == (24, 24)
-
-
-@pytest.mark.parametrize("height, width", [(24, 24), (48, 48), (7, 60), (60, 7), (1, 1)])
-def test_resizing(height, width):
-    source = pixels(5, height, width)
-    found = gray(encode(source), 16)
-    expected = transforms.resize(torch.from_numpy(source)[None].float(), [16, 16], antialias=True)[
-        0
-    ].numpy()
-    assert found.shape == (16, 16) and np.abs(found - expected).max() <= 1
 
 
 def test_what_was_decoded_is_described():
@@ -152,11 +113,11 @@ def test_what_was_decoded_is_described():
     assert (film.highest, film.bits, film.notes) == (0, 8, [])
 
 
-@pytest.mark.parametrize("shape", [(30, 20), (9, 50), (64, 64), (500, 400)])
+@pytest.mark.parametrize("shape", [(30, 20), (9, 50), (64, 64), (500, 400), (1, 1), (24, 24)])
 def test_resizing_is_torchvisions(shape):
-    gray = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    theirs = transforms.resize(torch.from_numpy(gray)[None], [24, 24], antialias=True)[0]
-    assert (data_images.resize(gray, 24) == theirs.numpy()).all()
+    film = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    theirs = transforms.resize(torch.from_numpy(film)[None], [24, 24], antialias=True)[0]
+    assert (data_images.resize(film, 24) == theirs.numpy()).all()
 
 
 @pytest.mark.parametrize(
@@ -171,10 +132,7 @@ def test_the_bits_of_a_film_alone(highest, bits):
 
 def test_a_user_id_without_a_name_reads_films(tmp_path):
     """As containers have it: importing torchvision would raise a KeyError."""
-    import subprocess
-    import sys
-
-    (tmp_path / "a.png").write_bytes(encode(pixels(1)))
+    path = put(tmp_path / "a.png", encode(pixels(1)))
     code = (
         "import os, pwd, sys\n"
         "for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'): os.environ.pop(name, None)\n"
@@ -184,14 +142,12 @@ def test_a_user_id_without_a_name_reads_films(tmp_path):
         "film = data_images.read(open(sys.argv[1], 'rb').read())\n"
         "print(data_images.resize(film.pixels, 8).shape)"
     )
-    words = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+    words = [sys.executable, "-c", code, str(path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "(8, 8)", done.stderr[-2000:]
 
 
 def test_a_tiff_whose_white_is_zero_is_inverted_in_16_bits_too():
-    from PIL import TiffImagePlugin
-
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[262] = 0
     stored = 65535 - pixels(3).astype(np.uint16) * 257
@@ -212,14 +168,6 @@ def test_a_program_fault_is_not_called_a_damaged_image(monkeypatch):
 
 def test_colours_of_16_bits_are_refused():
     """Pillow keeps their upper 8 bits: a detector's 12 would come out nearly black."""
-
-    def chunk(kind, content):
-        check = zlib.crc32(kind + content).to_bytes(4, "big")
-        return len(content).to_bytes(4, "big") + kind + content + check
-
-    side = (4).to_bytes(4, "big")
-    lines = b"".join(b"\0" + bytes([15, 255] * 3 * 4) for _ in range(4))
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", side + side + bytes([16, 2, 0, 0, 0]))
-    png += chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    lines = (b"\0" + bytes([15, 255] * 3 * 4)) * 4
     with pytest.raises(data_images.Unreadable, match="16 bits"):
-        data_images.read(png)
+        data_images.read(bare_png(4, 4, bits=16, colours=2, lines=lines))

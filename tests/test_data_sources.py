@@ -1,118 +1,133 @@
-"""Sources: folders, parquet files, the Hub."""
+"""Folders of films, parquet files, and the films that come with the project."""
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from reading import ANY, SPLIT, TRUTH, error_of, labels, load, splits
 from samples import (
-    ANY,
     COUNT,
-    ILL,
     SPLITS,
     TITLES,
-    WELL,
+    cell,
     class_folders,
-    encode,
-    error_of,
+    dataset,
     films,
-    gray,
-    load,
+    lay,
     parquet,
-    pixels,
+    put,
     rows,
 )
 
 from xray import data_sources
-from xray.data_choices import SPLIT_NAMES, HubUnreachable
+from xray.data_choices import HubUnreachable
 
 
-def check(found, source, name):
-    expected = list(rows())
-    assert (found.name, found.source, found.split) == (name, str(source), "given")
+def check(found):
+    """It is the small data set of samples.rows."""
+    expected = dict(enumerate(rows(), 1))
+    assert labels(found) == {number: row[2] for number, row in expected.items()}
+    assert splits(found) == {number: row[0] for number, row in expected.items()}
+
+
+def test_what_is_read(tmp_path):
+    found = load(class_folders(tmp_path / "set"), tmp_path)
+    check(found)
+    assert (found.name, found.source) == ("set", str(tmp_path / "set")) and found.split == "given"
+    assert [Path(path).name for path in found.paths] == [row[3] for row in rows()]
     assert not found.phantom and found.image_size == 24
     assert found.images.shape == (COUNT, 1, 24, 24) and found.images.dtype == np.uint8
-    assert found.labels.dtype == np.int64 and found.labels.tolist() == [row[2] for row in expected]
-    assert [Path(path).name for path in found.paths] == [row[3] for row in expected]
-    for i, row in enumerate(expected):
-        assert (found.images[i, 0] == gray(row[4])).all()
-    assert {split: len(found.part(split).labels) for split in SPLITS} == {
-        split: sum(n) for split, n in SPLITS.items()
-    }
+    assert found.labels.dtype == np.int64
     assert (found.test.images == found.images[-3:]).all() and found.test.paths == found.paths[-3:]
     assert np.shares_memory(found.train.images, found.images)
-    json.dumps(found.facts, allow_nan=False)
+    facts = found.facts
+    json.dumps(facts, allow_nan=False)
+    sample = {"path": "train/NORMAL/IM-0001-0001.png", "mode": "L", "width": 24, "height": 24}
+    assert facts["sample"] == sample | {"label": 0}
+    assert facts["counts"]["test"] == {"NORMAL": 1, "PNEUMONIA": 2}
+    assert facts["sizes"] == {"24x24": COUNT} and facts["modes"] == {"L": COUNT}
+    assert facts["labels"] == "".join(map(str, found.labels))
+
+
+# ---- parquet
 
 
 @pytest.mark.parametrize(
     "layout",
     [
         "{split}/0000.parquet",
-        "full/{split}/0000.parquet",
         "data/{split}/0000.parquet",
         "{split}-00000-of-00001.parquet",
         "data/{split}-00000-of-00001-0a1b2c.parquet",
-        "{split}.parquet",
         "we [ir]d * ?/{split}.parquet",
     ],
 )
 def test_parquet_layouts(tmp_path, layout):
-    check(
-        load(parquet(tmp_path / "a set", layout=layout), tmp_path, 24), tmp_path / "a set", "a set"
-    )
+    check(load(parquet(tmp_path / "a set", layout=layout), tmp_path))
 
 
 def test_full_is_taken_where_mini_lies_beside_it(tmp_path):
-    parquet(tmp_path / "set", layout="full/{split}/0000.parquet")
-    parquet(
-        tmp_path / "set", {split: (1, 1) for split in SPLITS}, layout="mini/{split}/0000.parquet"
-    )
-    found = load(tmp_path / "set", tmp_path, 24)
-    check(found, tmp_path / "set", "set")
+    folder = parquet(tmp_path / "set", layout="full/{split}/0000.parquet")
+    parquet(folder, dict.fromkeys(SPLITS, (1, 1)), layout="mini/{split}/0000.parquet")
+    found = load(folder, tmp_path)
+    check(found)
     left = "3 tables of another data set, or named after no split, are left out"
     assert found.notes == [left]
-    check(load(tmp_path / "set" / "full", tmp_path, 24), tmp_path / "set" / "full", "full")
-    assert len(load(tmp_path / "set" / "mini", tmp_path).labels) == 6
+    check(load(folder / "full", tmp_path))
+    assert len(load(folder / "mini", tmp_path).labels) == 6
 
 
+def test_classes_in_another_order_and_columns_of_other_names(tmp_path):
+    import datasets
+
+    path = tmp_path / "films.parquet"
+    content = {"xray": [cell(n, f"x{n}.png") for n in TRUTH], "class": [1 - n % 2 for n in TRUTH]}
+    names = datasets.ClassLabel(names=["pneumonia", "no pneumonia"])
+    dataset(content, **{"class": names}).to_parquet(path)
+    found = load(path, tmp_path, choices=ANY)
+    assert found.facts["classes"] == {"pneumonia": 1, "no pneumonia": 0}
+    assert labels(found) == TRUTH and set(found.paths) == {f"x{n}.png" for n in TRUTH}
+
+
+# ---- class folders
+
+
+@pytest.mark.parametrize("place", ["{split}/{title}/x{n}.png", "{title}/{split}/x{n}.png"])
 @pytest.mark.parametrize(
     "names",
     [
-        "train validation test".split(),
-        "Train VAL Test".split(),
-        ["train_images", "valid data", "testSet"],
+        ("train", "validation", "test"),
+        ("Train", "VAL", "Test"),
+        ("train_images", "valid data", "testSet"),
+        ("Training", "Valid", "Testing"),
     ],
 )
-@pytest.mark.parametrize("classes", [("NORMAL", "PNEUMONIA"), ("normal", "Pneumonia")])
-def test_class_folders(tmp_path, names, classes):
-    folder = class_folders(tmp_path / "set", dict(zip(names, SPLITS.values())), classes)
-    check(load(folder, tmp_path, 24), folder, "set")
+def test_class_folders_in_split_folders_and_above_them(tmp_path, place, names):
+    places = [place.replace("{split}", name) for name in names for _ in TITLES]
+    found = load(lay(tmp_path / "set", places), tmp_path)
+    assert labels(found) == TRUTH and splits(found) == SPLIT
 
 
 def test_the_well_known_archive(tmp_path):
     """A copy inside the copy, the packer's leftovers, and stray files; given by the folder above it
-    too.
-    """
-    splits = {"train": (3, 4), "val": (2, 2), "test": (1, 2)}
-    inner = class_folders(tmp_path / "archive" / "chest_xray", splits)
-    class_folders(inner / "chest_xray", splits)
-    class_folders(inner / "__MACOSX" / "chest_xray", splits)
-    (inner / "train" / "NORMAL" / ".DS_Store").write_bytes(b"x")
-    (inner / "train" / "NORMAL" / "._IM-0001-0001.png").write_bytes(b"x")
-    (inner / "train" / "NORMAL" / "notes.txt").write_text("x")
-    (inner / "train" / "loose.png").write_bytes(encode(pixels(3)))
+    too."""
+    inner = lay(tmp_path / "archive" / "chest_xray", "{split}/{title}/x{n}.png")
+    for copy in ("chest_xray", "__MACOSX/chest_xray"):
+        lay(inner / copy, "{split}/{title}/x{n}.png")
+    for stray in (".DS_Store", "._x0.png", "notes.txt"):
+        put(inner / "train" / "NORMAL" / stray)
+    films(inner, ["train/loose.png"])
     for folder in (inner, tmp_path / "archive"):
-        found = load(folder, tmp_path, 24)
-        check(found, folder, folder.name)
-        assert found.notes == [
-            "16 hidden files and files of other systems (__MACOSX, @eaDir, …) are left out",
-            "14 images of a further copy, deeper in the folder, are left out",
+        found = load(folder, tmp_path)
+        assert labels(found) == TRUTH and splits(found) == SPLIT and found.name == folder.name
+        assert found.notes == found.facts["notes"] == [
+            "26 hidden files and files of other systems (__MACOSX, @eaDir, …) are left out",
+            "24 images of a further copy, deeper in the folder, are left out",
             "1 images outside of class folders are left out",
             "1 files that are not taken for images are left out",
-        ]
-        assert found.facts["notes"] == found.notes
+        ]  # fmt: skip
     assert not any(path.startswith(str(tmp_path)) for path in found.paths)
 
 
@@ -125,171 +140,49 @@ def test_links_that_lead_in_a_circle_end(tmp_path):
 
 def test_odd_names(tmp_path):
     folder = class_folders(tmp_path / "a 'set' <b>&amp;\nрентген [0] %s")
-    names = [
-        "with space.png",
-        "quo\"te'.png",
-        "new\nline.png",
-        "<script>.png",
-        "胸部.png",
-        "%d{}.png",
-        os.fsdecode(b"\xff.png"),
-    ]
-    for i, name in enumerate(names):
-        (folder / "train" / "NORMAL" / name).write_bytes(encode(pixels(50 + i)))
+    names = ["with space", "quo\"te'", "new\nline", "<script>", "胸部", "%d{}"]
+    names.append(os.fsdecode(b"\xff"))
+    films(folder, [f"train/NORMAL/{name}.png" for name in names])
     found = load(folder, tmp_path)
     assert len(found.labels) == COUNT + len(names) and "train/NORMAL/new\\nline.png" in found.paths
     json.dumps(found.facts, ensure_ascii=False).encode()
-    again = load(folder, tmp_path)
-    assert again.paths == found.paths
-
-
-@pytest.mark.parametrize(
-    "names, mapping",
-    [
-        (("PNEUMONIA", "NORMAL"), {"PNEUMONIA": 1, "NORMAL": 0}),
-        (("Pneumonia", "healthy"), {"Pneumonia": 1, "healthy": 0}),
-        (("pneumonia", "no pneumonia"), {"pneumonia": 1, "no pneumonia": 0}),
-        (("positive", "negative"), {"positive": 1, "negative": 0}),
-        (("abnormal", "normal"), {"abnormal": 1, "normal": 0}),
-        (("1", "0"), {"1": 1, "0": 0}),
-    ],
-)
-def test_classes_are_told_by_name(tmp_path, names, mapping):
-    folder = parquet(tmp_path / "set", names=names)
-    found = load(folder, tmp_path)
-    assert found.facts["classes"] == mapping
-    assert found.labels.tolist() == [mapping[names[row[2]]] for row in rows(names=names)]
-
-
-def test_text_as_labels_and_columns_of_other_names(tmp_path):
-    def change(columns, features):
-        import datasets
-
-        columns["label"] = ["pneumonia" if value else "normal" for value in columns.pop("labels")]
-        columns["xray"] = columns.pop("image")
-        del columns["image_file_path"], features["image_file_path"], features["labels"]
-        features["label"], features["xray"] = datasets.Value("string"), features.pop("image")
-
-    found = load(parquet(tmp_path / "set", change=change), tmp_path)
-    assert found.facts["classes"] == {"normal": 0, "pneumonia": 1}
-    assert found.labels.tolist() == [row[2] for row in rows()]
-    assert found.paths == [row[3] for row in rows()]
-
-
-def test_an_existing_folder_comes_before_the_hub(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    class_folders(tmp_path / "owner" / "name")
-    assert data_sources.find("owner/name").kind == "folders"
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(HubUnreachable, match="cannot be reached .HF_HUB_OFFLINE is set"):
-        data_sources.find("owner/other")
+    assert load(folder, tmp_path).paths == found.paths
 
 
 def test_labels_come_from_inside_of_what_is_named(tmp_path):
     """A project folder may be called pneumonia."""
     folder = films(tmp_path / "pneumonia" / "films", ["healthy/a.png", "healthy/b.png"])
     assert "no images in class folders" in error_of(tmp_path, folder, whole=True)
-    films(folder, ["sick/c.png"])
-    found = load(folder, tmp_path, whole=True)
-    assert found.facts["classes"] == {"HEALTHY": 0, "SICK": 1} and found.labels.tolist() == [
-        0,
-        0,
-        1,
-    ]
-
-
-@pytest.mark.parametrize("source", ["~nosuchuser/films"])
-def test_a_home_that_is_not_known_is_told(tmp_path, source):
-    error_of(tmp_path, source)
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
-        "train/NORMAL/images/x.png",
-        "train/NORMAL/masks/x.png",
-        "train/NORMAL/Lung Masks/x.png",
-        "train/NORMAL/infection masks/x.png",
-        "train/NORMAL/LungMasks/x.png",
-        "train/lung-masks/x.png",
-        "ground truth masks/train/NORMAL/x.png",
-        "train/NORMAL/segmentation/x.png",
-        "train/NORMAL/IM-0001-0001_mask.png",
-        "train/NORMAL/IM-0001-0001_mask.jpg",
-        "train/NORMAL/Mask_IM-0001-0001.png",
-    ],
-)
-def test_masks_are_counted_and_are_no_films(tmp_path, place):
-    folder = class_folders(tmp_path / "set")
-    films(folder, [place])
-    found = load(folder, tmp_path)
-    if "images" in place:
-        assert len(found.paths) == 15
-    else:
-        assert len(found.paths) == 14
-        assert found.notes == ["1 masks and other drawings beside films are left out"]
+    found = load(films(folder, ["healthy/a.png", "sick/c.png"]), tmp_path, whole=True)
+    assert found.facts["classes"] == {"HEALTHY": 0, "SICK": 1}
+    assert found.labels.tolist() == [0, 0, 1]
 
 
 def test_images_and_masks_in_each_class(tmp_path):
     """The COVID-19 Radiography Database."""
-    names = [
-        f"{title}/{kind}/{title}-{n}.png"
-        for title in TITLES
-        for kind in ("images", "masks")
-        for n in range(12)
-    ]
-    found = load(films(tmp_path / "set", names), tmp_path, choices=ANY)
-    assert Counter(found.table.title) == {WELL: 12, ILL: 12}
-
-
-@pytest.mark.parametrize("splits", [("train", "val", "test"), ("Training", "Valid", "Testing")])
-def test_class_above_split(tmp_path, splits):
-    names = [f"{title}/{split}/{n}.png" for title in TITLES for split in splits for n in range(4)]
-    found = load(films(tmp_path / "chest" / "set", names), tmp_path)
-    for split in SPLITS:
-        for row in found.index[split]:
-            title, folder, _ = found.paths[row].split("/")
-            assert SPLIT_NAMES[folder.lower()] == split
-            assert found.labels[row] == TITLES.index(title)
-    assert len(found.paths) == 24
-
-
-@pytest.mark.parametrize(
-    "name, content",
-    [
-        ("predictions.csv", "image,label\n" + "".join(f"{n}.png,{ILL}\n" for n in range(20))),
-        ("metadata.csv", "file_name,age\n0.png,3\n"),
-        ("train.csv", "file_name,class\n0.png,PNEUMONIA\n"),
-        ("scores.jsonl", '{"image": "0.png", "label": "PNEUMONIA"}\n'),
-        ("labels.tsv", "broken"),
-    ],
-)
-def test_class_folders_come_before_any_table_that_is_not_named(tmp_path, name, content):
-    folder = films(tmp_path / "set", [f"{TITLES[n % 2]}/{n}.png" for n in range(20)])
-    (folder / name).write_text(content)
-    found = load(folder, tmp_path, choices=ANY)
-    assert [int(path.startswith(ILL)) for path in found.paths] == found.labels.tolist()
-    assert "1 tables (class folders say the classes) are left out" in found.notes
+    lay(tmp_path / "set", "{title}/masks/x{n}.png")
+    found = load(lay(tmp_path / "set", "{title}/images/x{n}.png"), tmp_path, choices=ANY)
+    assert labels(found) == TRUTH and all("/images/" in path for path in found.paths)
 
 
 def test_numbered_folders_in_class_folders_are_no_classes(tmp_path):
-    names = [
-        f"{title}/{part}/{n}.png" for title in ("BACTERIA", "VIRUS") for part in "01" for n in "ab"
-    ]
-    text = error_of(tmp_path, films(tmp_path / "set", names), choices=ANY)
+    places = [f"{title}/{part}/x{{n}}.png" for title in ("BACTERIA", "VIRUS") for part in "01"]
+    text = error_of(tmp_path, lay(tmp_path / "set", places), choices=ANY)
     assert "which of the classes BACTERIA, VIRUS is pneumonia" in text
 
 
-def test_splits_and_masks_are_never_classes(tmp_path):
-    for names in (
-        ["train/a.png", "val/b.png", "test/c.png"],
-        ["images/a.png", "masks/a.png"],
-        ["train/a.png", "masks/b.png"],
-        ["train_images/a.png", "test_images/b.png"],
-    ):
-        films(tmp_path / "set", names)
-        text = error_of(tmp_path, tmp_path / "set", choices=ANY)
-        assert "--positive" not in text and "--negative" not in text, text
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/a.png", "val/b.png", "test/c.png"),
+        ("images/a.png", "masks/a.png"),
+        ("train/a.png", "masks/b.png"),
+        ("train_images/a.png", "test_images/b.png"),
+    ],
+)
+def test_splits_and_masks_are_never_classes(tmp_path, names):
+    text = error_of(tmp_path, films(tmp_path / "set", names), choices=ANY)
+    assert "--positive" not in text and "--negative" not in text
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
@@ -301,8 +194,19 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    text = error_of(tmp_path, folder)
-    assert "PNEUMONIA: cannot be read (Permission denied)" in text
+    assert "PNEUMONIA: cannot be read (Permission denied)" in error_of(tmp_path, folder)
+
+
+# ---- sources that are named
+
+
+def test_an_existing_folder_comes_before_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "owner" / "name")
+    assert data_sources.find("owner/name").kind == "folders"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubUnreachable, match="cannot be reached .HF_HUB_OFFLINE is set"):
+        data_sources.find("owner/other")
 
 
 def test_the_films_that_come_with_the_project(tmp_path, monkeypatch):
@@ -317,5 +221,5 @@ def test_the_films_that_come_with_the_project(tmp_path, monkeypatch):
     assert list(other.table.columns[-5:]) == ["age", "sex", "view", "findings", "chexnet_pneumonia"]
     class_folders(tmp_path / "films")
     mine = load("films", tmp_path)
-    assert len(mine.paths) == 14 and mine.facts["kind"] == "folders"
+    assert len(mine.paths) == COUNT and mine.facts["kind"] == "folders"
     assert "not the project's own films" in mine.notes[-1]

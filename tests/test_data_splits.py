@@ -1,17 +1,13 @@
-"""Splits that a source lacks are made when asked for."""
-
-from collections import defaultdict
+"""Splits that a source lacks are made when asked for, and its films are split anew."""
 
 import numpy as np
 import pytest
-from commands import TINY, train
-from samples import ILL, WELL, class_folders, error_of, films, load, parquet, pixels
-from samples import encode as as_png
+from reading import error_of, load
+from samples import SPLITS, class_folders, films, lay, parquet
 
-from xray import data_splits, results, study
+from xray import data, data_splits
 from xray.data_choices import Choices, DataError
 from xray.data_splits import patient
-from xray.paper import SPLIT_SIZES
 
 
 def by(protocol, seed=0):
@@ -19,42 +15,49 @@ def by(protocol, seed=0):
 
 
 def sizes(found):
-    return [found.facts["counts"][split] for split in ("train", "validation", "test")]
+    """Of each split its normal and pneumonia images."""
+    return [tuple(found.facts["counts"][split].values()) for split in SPLITS]
+
+
+def shared_patients(found) -> int:
+    """How many patients are in two splits, by the names of files."""
+    who = [{patient(found.paths[row]) for row in found.index[split]} for split in SPLITS]
+    return len(who[0] & who[1] | who[0] & who[2] | who[1] & who[2])
+
+
+# ---- splits that a source lacks
 
 
 def test_train_and_test_only(tmp_path):
     """The commonest layout: validation comes from train, the test split stays as it is."""
-    folder = class_folders(tmp_path / "set", {"train": (50, 100), "test": (4, 8)})
+    folder = class_folders(tmp_path / "set", {"train": (9, 18), "test": (4, 8)})
     assert "it has train, test; --split patient (or --split image)" in error_of(tmp_path, folder)
     found = load(folder, tmp_path, choices=by("patient"))
-    share = SPLIT_SIZES["validation"] / (SPLIT_SIZES["train"] + SPLIT_SIZES["validation"])
-    taken = [round(50 * share), round(100 * share)]
-    assert sizes(found) == [
-        {"NORMAL": 50 - taken[0], "PNEUMONIA": 100 - taken[1]},
-        {"NORMAL": taken[0], "PNEUMONIA": taken[1]},
-        {"NORMAL": 4, "PNEUMONIA": 8},
-    ]
+    assert sizes(found) == [(7, 14), (2, 4), (4, 8)], "2 of 9 as in the paper"
     assert all(path.startswith("test/") for path in found.test.paths)
     assert all(path.startswith("train/") for path in found.train.paths + found.validation.paths)
     assert found.facts["made"] == {"protocol": "patient", "seed": 0, "splits": ["validation"]}
     assert found.facts["options"] == ["--split", "patient", "--split-seed", "0"]
     [note] = found.notes
-    assert note.startswith(
-        "The source has no validation split of its own; made by patient from the"
-    )
-    for path, label in zip(found.paths, found.labels):
-        assert label == ("PNEUMONIA" in path)
+    assert note.startswith("The source has no validation split of its own; made by patient from")
+    assert found.labels.tolist() == ["PNEUMONIA" in path for path in found.paths]
 
 
-def test_class_folders_alone(tmp_path):
-    folder = class_folders(tmp_path / "set" / "train", {"all": (30, 70)}) / "all"
+@pytest.mark.parametrize(
+    "make, problem",
+    [
+        # in a folder that is called train
+        (lambda folder: class_folders(folder / "train", {"all": (10, 20)}) / "all", "in no split"),
+        (lambda folder: class_folders(folder, {"test": (10, 20)}), "it has test; --split patient"),
+        (lambda folder: parquet(folder, {"train": (10, 20)}, layout="0.parquet"), "it has train"),
+    ],
+)
+def test_images_in_no_split_or_in_one_are_divided(tmp_path, make, problem):
+    folder = make(tmp_path / "set")
+    assert problem in error_of(tmp_path, folder)
     found = load(folder, tmp_path, choices=by("image"))
-    assert sizes(found) == [
-        {"NORMAL": 21, "PNEUMONIA": 49},
-        {"NORMAL": 6, "PNEUMONIA": 14},
-        {"NORMAL": 3, "PNEUMONIA": 7},
-    ]
-    assert found.split == "given" and len(set(found.paths)) == 100
+    assert sizes(found) == [(7, 14), (2, 4), (1, 2)] and len(set(found.paths)) == 30
+    assert found.split == "given"
     again = load(folder, tmp_path, 12, choices=by("image"))
     assert again.paths == found.paths and again.fingerprint == found.fingerprint
     other = load(folder, tmp_path, choices=by("image", 1))
@@ -64,35 +67,22 @@ def test_class_folders_alone(tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_patient_is_in_one_split(tmp_path, seed):
-    folder = tmp_path / "set"
-    for number in range(60):
-        for film in range(1 + number % 4):
-            for name in (f"person{number}_bacteria_{film}", f"IM-{number:04d}-{film:04d}"):
-                place = folder / ("PNEUMONIA" if "person" in name else "NORMAL")
-                place.mkdir(parents=True, exist_ok=True)
-                (place / f"{name}.png").write_bytes(as_png(pixels(number * 4 + film, 4)))
-    found = load(folder, tmp_path, choices=by("patient", seed))
-    seen = [{patient(path) for path in found.part(split).paths} for split in SPLIT_SIZES]
-    assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
-    counts = np.array([list(part.values()) for part in sizes(found)])
-    assert np.abs(counts - np.array([[105], [30], [15]])).max() <= 2, "70, 20, 10 % of 150 each"
+    """Of 1 to 4 films each."""
+    shots = [(number, shot) for number in range(40) for shot in range(1 + number % 4)]
+    names = [f"PNEUMONIA/person{number}_bacteria_{shot}.png" for number, shot in shots]
+    names += [f"NORMAL/IM-{number:04d}-{shot:04d}.png" for number, shot in shots]
+    found = load(films(tmp_path / "set", names), tmp_path, 8, choices=by("patient", seed))
+    assert shared_patients(found) == 0
+    expected = np.array([[70], [20], [10]])  # of 100 of each class
+    assert np.abs(np.array(sizes(found)) - expected).max() <= 2
 
 
-def test_names_that_carry_no_patient_are_told(tmp_path):
-    folder = tmp_path / "set"
-    for name in ("NORMAL", "PNEUMONIA"):
-        (folder / name).mkdir(parents=True)
-        for number in range(10):
-            (folder / name / f"{name}{number}.png").write_bytes(as_png(pixels(number)))
+def test_without_patients_it_is_said_and_by_image_is_offered_alone(tmp_path):
+    folder = lay(tmp_path / "set", "{title}/x{n}.png")
+    assert "--split image (no patient is known) makes what is" in error_of(tmp_path, folder)
     found = load(folder, tmp_path, choices=by("patient"))
-    assert found.notes[1].startswith("Of 20 of 20 images no patient is known")
+    assert found.notes[1].startswith("Of 24 of 24 images no patient is known")
     assert len(load(folder, tmp_path, choices=by("image")).notes) == 1
-
-
-def test_parquet_without_split_names(tmp_path):
-    folder = parquet(tmp_path / "set", {"train": (10, 20)}, layout="0000.parquet")
-    found = load(folder, tmp_path, choices=by("image"))
-    assert sum(map(len, found.index.values())) == 30 and len(found.index["test"]) == 3
 
 
 def test_a_source_with_splits_keeps_them(tmp_path):
@@ -104,16 +94,6 @@ def test_a_source_with_splits_keeps_them(tmp_path):
     assert len(list((tmp_path / "cache" / "images").glob("*/films.json"))) == 1
 
 
-def test_one_split_alone_is_all_images(tmp_path):
-    folder = class_folders(tmp_path / "set", {"test": (30, 70)})
-    assert "it has test; --split patient" in error_of(tmp_path, folder)
-    assert [sum(part.values()) for part in sizes(load(folder, tmp_path, choices=by("image")))] == [
-        70,
-        20,
-        10,
-    ]
-
-
 def test_what_cannot_be_split(tmp_path):
     no_train = class_folders(tmp_path / "a", {"validation": (5, 5), "test": (5, 5)})
     assert "the train split is missing" in error_of(tmp_path, no_train, choices=by("image"))
@@ -121,53 +101,71 @@ def test_what_cannot_be_split(tmp_path):
     assert "too few images for 3 splits" in error_of(tmp_path, few, choices=by("image"))
 
 
-def test_train_makes_records_and_a_banner_of_made_splits(tmp_path, capsys):
-    from xray import items, report_headline  # noqa: F401  (which counts differences)
-
-    folder = class_folders(tmp_path / "set", {"train": (12, 20), "test": (3, 4)})
-    out = tmp_path / "out"
-    some = ("--data", folder, *TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", out)
-    assert train(*some) == 2
-    assert "--split patient (or --split image) makes what is missing" in capsys.readouterr().err
-    assert train(*some, "--split", "patient", "--split-seed", "3") == 0
-    assert "note: The source has no validation split of its own" in capsys.readouterr().out
-    assert train(*some, "--split", "patient", "--split-seed", "3") == 0
-    assert "1 finished before, 0 to train" in capsys.readouterr().out
-    name, _ = study.choose(out / "results")
-    assert name.endswith("/given")
-    read = study.read(out / "results", name)
-    banner = " ".join(items.NUMBERS["differences"](read)["found"])
-    assert "no validation split of its own; made by patient from the train split, seed 3" in banner
-    assert "--split patient --split-seed 3" in study.command(read.runs, ["21"])
-    [run] = results.load(out / "results")
-    assert run.split == "given" and len(run.labels["validation"]) == round(32 * 0.2222)
+# ---- other splits of the same images
 
 
-def test_films_of_version_3_keep_their_patients_together(tmp_path):
-    folder = tmp_path / "set"
-    for number in range(30):
-        for shot in range(1, 3):
-            for title, start in ((WELL, "NORMAL"), (ILL, ("BACTERIA", "VIRUS")[number % 2])):
-                films(folder / title, [f"{start}-{7000 + number}-{shot:04d}.jpeg"])
-    found = load(folder, tmp_path, choices=Choices(split="patient-0"))
-    seen = defaultdict(set)
+def many_patients():
+    """A Data without images: 130 patients of one to eight films each, of both classes."""
+    generator = np.random.default_rng(0)
+    paths = []
+    for number in range(130):
+        name = "person{}_virus_{}.jpeg" if number % 4 else "IM-{:04d}-{:04d}.jpeg"
+        shots = generator.choice([1, 1, 1, 2, 3, 8])
+        paths += [name.format(number, shot) for shot in range(shots)]
+    paths = [paths[row] for row in generator.permutation(len(paths))]
+    labels = np.array([int(path.startswith("person")) for path in paths])
+    counts = {"train": len(paths) - 100, "validation": 60, "test": 40}
+    images = np.zeros((len(paths), 1, 1, 1), np.uint8)
+    facts = {"splits": counts}
+    return data.Data("x", "x", "f", False, 1, images, labels, paths, "given", {}, facts)
+
+
+@pytest.mark.parametrize("protocol", ["image", "patient"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_resplit(protocol, seed):
+    whole = many_patients()
+    given, found = data.resplit(whole, "given", 0), data.resplit(whole, protocol, seed)
+    assert found.split == f"{protocol}-{seed}"
+    assert sorted(np.concatenate(list(found.index.values()))) == list(range(len(whole.labels)))
     for split, rows in found.index.items():
-        for row in rows:
-            seen[found.paths[row].rsplit("-", 1)[0]].add(split)
-    assert len(seen) == 60 and all(len(splits) == 1 for splits in seen.values())
-    assert found.facts["patients"]["unnamed"] == 0
+        assert (np.diff(rows) > 0).all() and rows.dtype == np.int64
+        assert len(rows) == len(given.index[split])
+        share = given.labels[given.index[split]].sum()
+        assert found.labels[rows].sum() == share, "the class ratio is kept"
+    assert (shared_patients(found) == 0) == (protocol == "patient")
+
+    def same(one, other):
+        return all((one.index[split] == other.index[split]).all() for split in SPLITS)
+
+    assert same(data.resplit(given, protocol, seed), found)
+    assert not same(data.resplit(whole, protocol, seed + 1), found)
+    back = data.resplit(found, "given", 0)
+    assert back.split == "given" and same(back, given)
 
 
-def test_patients_not_known_are_not_counted_as_none_shared(tmp_path):
-    folder = class_folders(tmp_path / "set")
-    for path in folder.rglob("*.png"):
-        path.rename(path.with_name(f"film-{path.stem[-3:]}{len(path.stem)}.png"))
-    found = load(folder, tmp_path)
-    overlap = found.facts["patients"]["overlap"]["test in train"]["all"]
-    assert overlap == {"images": 3, "known": 0, "shared": None, "patients": None}
-    assert found.facts["taken"][-1].startswith("patients: not known")
-    with pytest.raises(DataError, match="no image's patient is known; --split image"):
-        data_splits.resplit(found, "patient", 0)
+def test_resplit_of_patients_who_are_too_large_to_fit():
+    whole = many_patients()
+    # ten patients, each of many images
+    whole.paths = [f"person{label}{i % 5}_virus_{i}.jpeg" for i, label in enumerate(whole.labels)]
+    found = data.resplit(whole, "patient", 0)
+    assert shared_patients(found) == 0
+    train_, validation, test = (len(found.index[split]) for split in SPLITS)
+    assert train_ > validation >= test > 0
+
+
+def test_resplit_errors():
+    whole = many_patients()
+    whole.paths = ["person1_virus_1.jpeg"] * len(whole.paths)
+    with pytest.raises(DataError, match="too few"):
+        data.resplit(whole, "patient", 0)
+    with pytest.raises(DataError, match="no split protocol"):
+        data.resplit(whole, "other", 0)
+
+
+def test_a_split_that_is_scattered_is_a_copy(tmp_path):
+    found = data.resplit(load(class_folders(tmp_path / "set"), tmp_path), "image", 3)
+    assert (found.train.images == found.images[found.index["train"]]).all()
+    assert found.train.paths == [found.paths[row] for row in found.index["train"]]
 
 
 def test_one_class_does_not_block_the_other():
@@ -177,18 +175,3 @@ def test_one_class_does_not_block_the_other():
     for seed in range(20):
         owner = data_splits.deal(who, labels, room, "patient", seed)
         assert np.bincount(owner[labels == 1], minlength=3).tolist() == [3, 1, 1]
-
-
-def test_patients_known_in_one_split_alone_share_nothing_that_can_be_told():
-    index = {"train": np.arange(4), "test": np.arange(4, 8), "validation": np.arange(0)}
-    numbers = [0, 1, 2, 3, -1, -1, -1, -1]
-    found = data_splits.patients(
-        [f"{n}.png" for n in range(8)], np.array([0, 1] * 4), index, numbers
-    )
-    assert found["overlap"]["test in train"]["all"]["shared"] is None
-
-
-def test_new_splits_by_patient_are_not_offered_where_none_is_known(tmp_path):
-    films(tmp_path / "set", [f"{title}/a{n}.png" for title in (WELL, ILL) for n in range(9)])
-    said = error_of(tmp_path, tmp_path / "set")
-    assert "--split image (no patient is known) makes what is missing" in said

@@ -10,7 +10,9 @@ from samples import class_folders, encode, pixels
 from xray import data, jobs, report, results, study
 from xray.data_sources import DataError, HubUnreachable
 
-CNN = ("--model", "20", "11", "--seeds", "0", "--epochs", "1", "--device", "cpu")
+ONCE = ("--seeds", "0", "--epochs", "1")
+CNN = ("--model", "20", "11", *ONCE, "--device", "cpu")
+LINEAR = ("--model", "20", *ONCE, *TINY)
 
 
 def opened(name=None):
@@ -44,13 +46,11 @@ def test_the_hub_gone_after_the_first_reading_brings_no_other_films(tmp_path, mo
 
 
 def test_the_hub_gone_before_it_brings_the_projects_films(tmp_path, monkeypatch, capsys):
-    few, asked = class_folders(tmp_path / "set"), []
+    few, found = class_folders(tmp_path / "set"), data.find
 
     def find(name, *_):
-        asked.append(name)
         return found(str(few)) if name == "films" else gone()
 
-    found = data.find
     monkeypatch.setattr(data, "find", find)
     load = opened()
     assert load(640).image_size == 64 and load(8).fingerprint == load(640).fingerprint
@@ -78,11 +78,10 @@ def test_nothing_is_trained_before_all_is_read(images, tmp_path, monkeypatch, ca
 
 
 def test_phantoms_have_a_folder_of_their_own(images, tmp_path, capsys):
-    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", tmp_path)
-    assert train("--data", images, *some) == 0
+    assert train("--data", images, *LINEAR, "--out", tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("results/**/*") if path.is_file()}
-    assert train("--data", "phantom:20", *some) == 0
-    assert "study: " + str(tmp_path / "phantom" / "results") in capsys.readouterr().out
+    assert train("--data", "phantom:20", *LINEAR, "--out", tmp_path) == 0
+    assert f"study: {tmp_path / 'phantom' / 'results'}" in capsys.readouterr().out
     assert all(path.read_bytes() == content for path, content in before.items())
     assert results.latest(tmp_path / "results").startswith("images")
     assert results.latest(tmp_path / "phantom" / "results").startswith("phantom")
@@ -92,9 +91,8 @@ def test_phantoms_have_a_folder_of_their_own(images, tmp_path, capsys):
 
 def test_without_the_hub_a_study_of_the_projects_films(tmp_path):
     """The whole command on its default source, with a Hub that nobody runs."""
-    some = (*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", tmp_path / "out")
     hub = {"HF_ENDPOINT": "http://127.0.0.1:1", "HF_HOME": str(tmp_path / "hf")}
-    words = ROOT / "scripts" / "train.py", *some
+    words = ROOT / "scripts" / "train.py", *LINEAR, "--out", tmp_path / "out"
     process = command(*words, cache=tmp_path / "cache", environment=hub)
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -110,34 +108,35 @@ def test_larger_films_than_there_are_are_refused(tmp_path, capsys):
 
 
 def test_a_report_says_what_it_replaces_and_leaves_no_picture_of_it(images, tmp_path, capsys):
-    other = class_folders(
-        tmp_path / "others", {"train": (4, 5), "validation": (2, 3), "test": (2, 2)}
-    )
-    out, some = tmp_path / "out", (*TINY, "--seeds", "0", "--epochs", "1")
-    assert train("--data", images, *some, "--model", "20", "--out", out) == 0
-    script("report").main(["--results", str(out / "results"), "--out", str(out)])
-    first = report.shown_in(out)
-    assert first.startswith("images")
-    drawn = {path.name for path in (out / "figures").iterdir()}
+    splits = {"train": (4, 5), "validation": (2, 3), "test": (2, 2)}
+    other, out = class_folders(tmp_path / "others", splits), tmp_path / "out"
+
+    def write_report(*words) -> str:
+        """The study that the report now shows."""
+        script("report").main(["--results", str(out / "results"), "--out", str(out), *words])
+        return report.shown_in(out)
+
+    def figures():
+        return {path.name for path in (out / "figures").iterdir()}
+
+    assert train("--data", images, *TINY, *ONCE, "--model", "20", "--out", out) == 0
+    first = write_report()
+    assert first.startswith("images") and "showed" not in capsys.readouterr().out
+    drawn = figures()
     (out / "figures" / "mine.png").write_bytes(b"a person's own")
-    assert "showed" not in capsys.readouterr().out
-    assert train("--data", other, *some, "--model", "11", "--out", out) == 0
-    script("report").main(["--results", str(out / "results"), "--out", str(out)])
-    second = report.shown_in(out)
+
+    assert train("--data", other, *TINY, *ONCE, "--model", "11", "--out", out) == 0
+    second = write_report()
     assert f"showed {first} before; --study {first} writes that again" in capsys.readouterr().out
-    assert second.startswith("others-") and (out / "figures" / "mine.png").exists()
-    there, text = (
-        {path.name for path in (out / "figures").iterdir()},
-        (out / "report.md").read_text(),
-    )
-    assert drawn - there, "what the second does not show is gone"
-    assert all(f"figures/{name}" in text for name in there - {"mine.png"})
+    assert second.startswith("others-") and "mine.png" in figures()
+    assert drawn - figures(), "what the second does not show is gone"
+    text = (out / "report.md").read_text()
+    assert all(f"figures/{name}" in text for name in figures() - {"mine.png"})
     for name in (first, second):
         beside = (out / "results" / name).parent
         assert report.shown_in(beside) == name and (beside / "claims.json").exists()
-    script("report").main(["--results", str(out / "results"), "--out", str(out), "--study", first])
-    assert report.shown_in(out) == first
-    assert drawn <= {path.name for path in (out / "figures").iterdir()}
+    assert write_report("--study", first) == first
+    assert drawn <= figures()
 
 
 def test_the_committed_report_is_not_touched_by_phantoms():
@@ -150,5 +149,5 @@ def test_the_committed_report_is_not_touched_by_phantoms():
 def test_several_processes_do_not_fall_back(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data, "find", gone)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    code = train(*TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", tmp_path)
+    code = train(*LINEAR, "--out", tmp_path)
     fails((code, "", capsys.readouterr().err), "cannot be reached")

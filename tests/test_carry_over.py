@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import records as made_up
+import report_world
 from samples import phantoms
 
-from xray import carry_over, changes, external, models, report_carry, study
+from xray import carry_over, changes, external, models, report, report_carry, study
 from xray.baselines import thumbnail
 from xray.equalise import as_seen, equalise
 from xray.specs import KNOWN, PLAIN
@@ -125,8 +126,8 @@ def test_what_was_learned_elsewhere_is_judged_on_other_patients(monkeypatch):
 def test_the_section_shows_models_and_thumbnails_with_their_twins(tmp_path):
     """A study of models 20 and 39, whose films are ranked better elsewhere when equalised."""
     folder = tmp_path / "results"
-    names = [f"{n}.png" for n in range(120)] + [f"person{n}_virus_1.png" for n in range(60)]
-    facts = {"paths": names, "splits": {"train": 0, "validation": 120, "test": 60}, "source": "x"}
+    facts = report_world.facts(validation=120, test=60)
+    facts["paths"][-60:] = [f"person{n}_virus_1.png" for n in range(60)]
     for model in ("20", "39"):
         for seed in range(2):
             made_up.save(folder, made_up.run(model, seed), facts)
@@ -157,3 +158,8 @@ def test_the_section_shows_models_and_thumbnails_with_their_twins(tmp_path):
     assert item.numbers["thumbnails_there"]["surely"] == 0
     assert "→" in item.table[0]["Elsewhere, AP"] and item.table[0]["Gain"].startswith("+")
     assert item.picture.get_axes()[0].get_title(loc="left") == "Learned on this study's films"
+    both = record | {"baselines": {}, "carry_over": found}
+    for shown in (both, both | {"models": []}, both | {"carry_over": []}):
+        external.write(place, "there", shown)
+        text = report.markdown(report.Report(study.read(folder, name)), ["6-carry-over.md"])
+        assert ("Logistic regression on thumbnails" in text) == bool(shown["carry_over"])

@@ -14,17 +14,22 @@ ALL = ("20", "21", "11")
 PREDICT = script("predict")
 
 
+def save_film(path: Path, number: int = 1, size: int = 24, mode="L", ill=True) -> Path:
+    """A phantom as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(data_phantoms.draw(number, ill, size)).convert(mode).save(path)
+    return path
+
+
 def films(folder: Path) -> Path:
     """Class folders of phantoms, 40x40: gray PNGs, RGB PNGs and JPEGs."""
     number = 0
     for split, count in (("train", 16), ("val", 8), ("test", 4)):
         for label, name in enumerate(("NORMAL", "PNEUMONIA")):
-            (folder / split / name).mkdir(parents=True)
             for row in range(count):
                 number += 1
-                image = Image.fromarray(data_phantoms.draw(number, label == 1, 40))
-                image = image if row % 2 else image.convert("RGB")
-                image.save(folder / split / name / f"{number}.{'jpg' if row % 3 == 2 else 'png'}")
+                path = folder / split / name / f"{number}.{'jpg' if row % 3 == 2 else 'png'}"
+                save_film(path, number, 40, "L" if row % 2 else "RGB", label == 1)
     return folder
 
 
@@ -57,3 +62,15 @@ def ask(capsys, results_folder, *words) -> dict:
     code, out, err = call(capsys, "--results", results_folder, "--json", *words)
     assert code == 0, err
     return json.loads(out)
+
+
+def answers(capsys, results_folder, *words) -> list[dict]:
+    """What model 20 says of each film, without maps."""
+    return ask(capsys, results_folder, "--model", "20", "--no-map", *words)["images"]
+
+
+def refused(capsys, results_folder, *words) -> str:
+    """The one line of error that predict.py ends with."""
+    code, out, err = call(capsys, "--results", results_folder, *words)
+    assert (code, out) == (2, "") and len(err.splitlines()) == 1 and err.startswith("error: ")
+    return err

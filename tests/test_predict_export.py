@@ -12,9 +12,10 @@ import pytest
 import torch
 from commands import script
 from PIL import Image
-from predicting import SIZE, ask
+from predicting import SIZE, ask, save_film
+from samples import phantoms
 
-from xray import data_phantoms, equalise, models, predict_export, predict_weights
+from xray import equalise, models, predict_export, predict_weights
 
 LOAD = (
     "import json, sys, numpy, torch; extra = {'needs.json': ''}; "
@@ -24,26 +25,31 @@ LOAD = (
 )
 
 
+@pytest.fixture
+def choose(study):
+    """choose(model) -> the run of the study that speaks for it."""
+    return lambda name: predict_weights.choose(study / "out" / "results", name)
+
+
+def card(chosen) -> str:
+    return predict_export.card(chosen, predict_weights.thresholds(chosen.run), "m.pt2")
+
+
 def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_path, capsys):
-    pixels = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])
+    films = [save_film(tmp_path / f"{number}.png", number, SIZE) for number in range(3)]
+    pixels = np.stack([np.asarray(Image.open(film)) for film in films])
     np.save(tmp_path / "pixels.npy", pixels[:, None].astype(np.float32) / 255)
-    for number, film in enumerate(pixels):
-        Image.fromarray(film).save(tmp_path / f"{number}.png")
-    place, films = study / "out" / "results", sorted(tmp_path.glob("*.png"))
+    place = study / "out" / "results"
     words = "--model", "11", "--no-map", "--export", tmp_path / "m.pt2"
     found = ask(capsys, place, *words, *films)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOAD, tmp_path / "m.pt2", tmp_path / "pixels.npy"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = "-W", "ignore", "-c", LOAD, tmp_path / "m.pt2", tmp_path / "pixels.npy"
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
     together, alone, needs = json.loads(done.stdout)
     assert needs == {"torch": torch.__version__.split("+")[0]}
     expected = [image["logit"] for image in found["images"]]
     np.testing.assert_allclose(together, expected, atol=1e-5)
     np.testing.assert_allclose(alone, expected[:1], atol=1e-5)
-    card = (tmp_path / "m-card.md").read_text()
+    written = (tmp_path / "m-card.md").read_text()
     run = predict_weights.choose(place, "11").run
     for text in (
         predict_weights.NOTICE,
@@ -63,10 +69,10 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
         "**Patients**: whether any has images in both training and test is not known.",
         "only 8 normal and 8 pneumonia images to validate on",
     ):
-        assert text in card, text
+        assert text in written, text
     for text in ("Kermany", "CC BY", "asks that their source is named"):
-        assert text not in card, "data of one's own are nobody else's"
-    assert "**Licence**: not known here" in card
+        assert text not in written, "data of one's own are nobody else's"
+    assert "**Licence**: not known here" in written
 
 
 @pytest.mark.parametrize(
@@ -86,20 +92,35 @@ def test_an_exported_model_gives_the_same_logits_in_another_process(study, tmp_p
          "well is normal, viral is pneumonia, bacterial is pneumonia"),
     ],
 )  # fmt: skip
-def test_the_card_says_how_the_data_were_read(study, facts, split, text):
-    chosen = predict_weights.choose(study / "out" / "results", "20")
+def test_the_card_says_how_the_data_were_read(choose, facts, split, text):
+    chosen = choose("20")
     run = replace(chosen.run, split=split)
-    chosen = chosen._replace(run=run, facts=chosen.facts | facts)
-    assert text in predict_export.card(chosen, predict_weights.thresholds(run), "m.pt2")
+    assert text in card(chosen._replace(run=run, facts=chosen.facts | facts))
 
 
-def test_an_exported_model_of_equal_grey_levels_equalises_by_itself(study, tmp_path):
-    chosen = predict_weights.choose(study / "out" / "results", "11")
-    spec = replace(chosen.run.spec, equalise=True)
-    chosen = chosen._replace(run=replace(chosen.run, spec=spec))
+def test_the_card_names_the_papers_data_where_it_is_those(choose):
+    chosen = choose("20")
+    data = chosen.run.data | {"source": "keremberke/chest-xray-classification"}
+    written = card(chosen._replace(run=replace(chosen.run, data=data)))
+    for text in ("CC BY 4.0", "Kermany", "keremberke", "asks that their source is named"):
+        assert text in written
+
+
+def test_the_brier_score_is_of_the_probability_that_is_told(choose):
+    chosen = choose("20")
+    thresholds = predict_weights.thresholds(chosen.run)._replace(temperature=3.0)
+    chance = thresholds.probability(chosen.run.logits["test"])
+    brier = ((chance - chosen.run.labels["test"]) ** 2).mean()
+    written = predict_export.card(chosen, thresholds, "m.pt2")
+    assert f"| Brier score of the probability (0 is best) | {brier:.3f} |" in written
+
+
+def test_an_exported_model_of_equal_grey_levels_equalises_by_itself(choose, tmp_path):
+    run = choose("11").run
+    chosen = choose("11")._replace(run=replace(run, spec=replace(run.spec, equalise=True)))
     module, rules = predict_weights.load_weights(chosen.run), predict_weights.thresholds(chosen.run)
     predict_export.write(chosen, module, rules, [], tmp_path / "m.pt2")
-    films = np.stack([data_phantoms.draw(number, True, SIZE) for number in range(3)])[:, None]
+    films = phantoms(0, 3, SIZE)[:, None]
     plain, equal = (
         torch.from_numpy(each).float() / 255 for each in (films, equalise.equalise(films))
     )
@@ -109,34 +130,14 @@ def test_an_exported_model_of_equal_grey_levels_equalises_by_itself(study, tmp_p
     assert "replaces each pixel by its rank" in (tmp_path / "m-card.md").read_text()
 
 
-def test_the_card_names_the_papers_data_where_it_is_those(study):
-    chosen = predict_weights.choose(study / "out" / "results", "20")
-    data = chosen.run.data | {"source": "keremberke/chest-xray-classification"}
-    chosen = chosen._replace(run=replace(chosen.run, data=data))
-    card = predict_export.card(chosen, predict_weights.thresholds(chosen.run), "m.pt2")
-    for text in ("CC BY 4.0", "Kermany", "keremberke", "asks that their source is named"):
-        assert text in card
-
-
-def test_the_brier_score_is_of_the_probability_that_is_told(study):
-    chosen = predict_weights.choose(study / "out" / "results", "20")
-    thresholds = predict_weights.thresholds(chosen.run)._replace(temperature=3.0)
-    chance = thresholds.probability(chosen.run.logits["test"])
-    brier = ((chance - chosen.run.labels["test"]) ** 2).mean()
-    card = predict_export.card(chosen, thresholds, "m.pt2")
-    assert f"| Brier score of the probability (0 is best) | {brier:.3f} |" in card
-
-
-def test_an_export_that_differs_is_not_kept(study, tmp_path, monkeypatch):
-    chosen = predict_weights.choose(study / "out" / "results", "20")
-    module = predict_weights.load_weights(chosen.run)
+def test_an_export_that_differs_is_not_kept(choose, tmp_path, monkeypatch):
+    chosen = choose("20")
+    module, rules = predict_weights.load_weights(chosen.run), predict_weights.thresholds(chosen.run)
     other = models.build(chosen.run.spec, SIZE, seed=9)
     real = predict_export.exported
     monkeypatch.setattr(predict_export, "exported", lambda _, size: real(other, size))
     with pytest.raises(predict_weights.PredictError, match="other logits"):
-        predict_export.write(
-            chosen, module, predict_weights.thresholds(chosen.run), [], tmp_path / "m.pt2"
-        )
+        predict_export.write(chosen, module, rules, [], tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []
 
 

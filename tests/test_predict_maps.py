@@ -1,6 +1,5 @@
 """What drove a prediction adds up to it, comes from the weights, and is drawn in the right
-colours.
-"""
+colours."""
 
 import io
 from dataclasses import replace
@@ -9,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from samples import phantoms
 from scipy.stats import spearmanr
 
-from xray import data_phantoms, engine, models, predict, predict_likeness
+from xray import engine, models, predict, predict_likeness
 from xray import predict_maps as maps
 from xray.specs import MODELS
 
 SIZE = 16
-FILMS = np.stack([data_phantoms.draw(number, number % 2 == 1, SIZE) for number in range(40)])
+FILMS = phantoms(0, 40, SIZE)
 LABELS = np.arange(40) % 2
-AVERAGES = predict_likeness.average_films(
-    {"intensity": predict_likeness.learn(FILMS[:, None], LABELS)}, SIZE
-)
+SEEN = {"intensity": predict_likeness.learn(FILMS[:, None], LABELS)}
+AVERAGES = predict_likeness.average_films(SEEN, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +116,7 @@ def test_an_mlp_without_its_last_relu_is_explained_by_its_logit():
     assert torch.equal(maps.score(spec, module, films), module(films))
 
 
-def test_a_sum_that_does_not_come_out_is_no_map(monkeypatch):
+def test_a_sum_that_does_not_come_out_is_no_map():
     module = models.build(MODELS["11"], SIZE, seed=2)
     base = maps.baseline(MODELS["11"], module, AVERAGES, 0.1)
     with pytest.raises(ValueError, match="do not add up"):

@@ -1,7 +1,6 @@
 """Files that unpack to more than they should are refused before they do, and the largest that are
 read fit into a gigabyte."""
 
-import io
 import struct
 import sys
 import zlib
@@ -11,7 +10,7 @@ import pydicom
 import pytest
 from commands import run_limited
 from PIL import Image
-from samples import dicom_file
+from samples import bare_png, dicom_file, encode
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,19 +28,9 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
-def png_header(width: int, height: int) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    empty = b"IDAT" + zlib.compress(b"")
-    end = struct.pack(">I", len(empty) - 4) + empty + struct.pack(">I", zlib.crc32(empty))
-    return b"\x89PNG\r\n\x1a\n" + chunk + end
-
-
 def jpeg(side: int, claimed: int | None = None, mode: str = "L") -> bytes:
     """A plain JPEG, or one whose header claims another size than it has."""
-    stream = io.BytesIO()
-    Image.new(mode, (side, side), 90 if mode == "L" else (90, 90, 90)).save(stream, "JPEG")
-    content = bytearray(stream.getvalue())
+    content = bytearray(encode(Image.new("L", (side, side), 90).convert(mode), "JPEG"))
     if claimed:
         at = content.index(b"\xff\xc0") + 5
         content[at : at + 4] = struct.pack(">HH", claimed, claimed)
@@ -65,9 +54,10 @@ def deflated(megabytes: int) -> bytes:
     return plain[:132] + meta + packed + packer.flush()
 
 
-def rle(frame: bytes, **fields) -> bytes:
+def framed(syntax, frame: bytes) -> bytes:
+    """A DICOM file of 2x2 pixels by its header, and this frame."""
     content = pydicom.encaps.encapsulate([frame])
-    return dicom_file(np.zeros((2, 2), int), syntax=pydicom.uid.RLELossless, content=content)
+    return dicom_file(np.zeros((2, 2), int), syntax=syntax, content=content)
 
 
 def test_bombs_are_refused_by_their_headers(tmp_path):
@@ -75,14 +65,10 @@ def test_bombs_are_refused_by_their_headers(tmp_path):
     files = {
         "deflated.dcm": deflated(600),
         "sound.dcm": deflated(1),
-        "jpeg.dcm": dicom_file(
-            np.zeros((2, 2), int),
-            syntax=pydicom.uid.JPEGBaseline8Bit,
-            content=pydicom.encaps.encapsulate([jpeg(16, 60000)]),
-        ),
-        "rle.dcm": rle(struct.pack("<16I", 1, 64, *[0] * 14) + segment),
+        "jpeg.dcm": framed(pydicom.uid.JPEGBaseline8Bit, jpeg(16, 60000)),
+        "rle.dcm": framed(pydicom.uid.RLELossless, struct.pack("<16I", 1, 64, *[0] * 14) + segment),
         "rows.dcm": dicom_file(np.zeros((2, 2), int), Rows=60000, Columns=60000),
-        "header.png": png_header(60000, 60000),
+        "header.png": bare_png(60000, 60000),
         "header.jpg": jpeg(16, 60000),
     }
     for name, content in files.items():

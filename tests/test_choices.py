@@ -2,9 +2,9 @@
 
 import pytest
 from commands import TINY, fails, script, train
-from samples import class_folders
+from samples import class_folders, films, lay
 
-from xray import baselines, changes, experiments, report, results, study
+from xray import baselines, changes, experiments, files, items, report, results, study
 
 SAID = ("--positive", "BACTERIA,VIRUS", "--negative", "NORMAL")
 NAMES = ("NORMAL", "BACTERIA", "TB", "VIRUS")
@@ -47,7 +47,53 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
     assert "python scripts/evaluate.py" in page
 
 
-@pytest.mark.parametrize("name", ["train"])
+def test_what_is_taken_is_asked_for_said_recorded_and_reported(tmp_path, capsys):
+    """Classes that cannot be told, a split that is missing, a column of patients, a film too many:
+    from the first message to the report."""
+    lines = ["{part},cat,x{n}.png,{k}", "{part},dog,x{n}.png,{k}"]
+    lines = [line.replace("{part}", part) for part in ("train", "train", "test") for line in lines]
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["part,label,image,patient_id", *lines]})
+    films(folder, ["one more.png"])
+    out = tmp_path / "out"
+    some = ("--data", folder, *TINY, "--model", "20", "--seeds", "0", "--epochs", "1", "--out", out)
+
+    def refused(*words) -> str:
+        assert train(*some, *words) == 2
+        return capsys.readouterr().err
+
+    classes = ("--positive", "dog", "--negative", "cat")
+    assert "--positive cat --negative dog" in refused() and "other way round" in refused()
+    assert "is not a list of classes" in refused("--positive", "dog,")
+    assert "--split patient (or --split image) makes what is missing" in refused(*classes)
+    words = *classes, "--split", "patient", "--split-seed", "3"
+    assert train(*some, *words) == 0
+    said = capsys.readouterr().out
+    notes = ["1 images that the table does not name are left out"]
+    notes += ["The source has no validation split of its own; made by patient from the train split"]
+    assert "classes: dog: pneumonia (1); cat: normal (0)" in said
+    assert all(f"note: {note}" in said for note in notes)
+    assert train(*some, *words) == 0
+    assert "1 finished before, 0 to train" in capsys.readouterr().out
+
+    [run] = results.load(out / "results")
+    assert run.split == "given" and len(run.labels["validation"]) == 4, "two of nine"
+    assert run.data["options"] == [*words]
+    facts = files.read_json(next(out.rglob("data.json")))
+    assert all(note in " ".join(facts["notes"]) for note in notes)
+    name, _ = study.choose(out / "results")
+    read = study.read(out / "results", name)
+    assert " ".join(words) in study.command(read.runs, ["21"])
+    banner = " ".join(items.NUMBERS["differences"](read)["found"])
+    assert all(note in banner for note in notes)
+    page = " ".join(report.markdown(report.Report(read)).split())
+    assert "images that the table does not name: 1" in page
+    assert "data's own column says who is shown in 24 images, file names in 0 more" in page
+    assert (
+        "test in train or validation | 8 of 8 (100" in page
+        and "File names say who is shown" not in page
+    )
+
+
 @pytest.mark.parametrize(
     "words, problem",
     [
@@ -57,8 +103,7 @@ def test_all_commands_take_the_same_choices(tmp_path, monkeypatch, capsys, own):
         (["--split", "image", "--split-seed", "-1"], "--split-seed"),
     ],
 )
-def test_what_contradicts_itself_is_refused_alike(capsys, name, words, problem):
-    more = ["--model", "20"] if name == "train" else []
+def test_what_contradicts_itself_is_refused(capsys, words, problem):
     with pytest.raises(SystemExit) as end:
-        script(name).arguments([*more, *words])
+        script("train").arguments(["--model", "20", *words])
     fails((end.value.code, "", capsys.readouterr().err), problem)

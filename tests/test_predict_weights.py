@@ -6,19 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
-from predicting import SIZE, ask, call
+from predicting import SIZE, ask, call, refused, save_film
+from records import run as made_up
 
-from xray import data_phantoms, files, predict_weights, results
-from xray.results import Run
-from xray.specs import MODELS
+from xray import files, predict_weights, results
 
 
 @pytest.fixture
 def film(tmp_path):
-    path = tmp_path / "x.png"
-    Image.fromarray(data_phantoms.draw(1, True, 24)).save(path)
-    return path
+    return save_film(tmp_path / "x.png")
 
 
 # ---- which run
@@ -32,11 +28,11 @@ def test_the_run_of_the_lowest_seed_and_the_largest_size_is_taken(records):
         other = replace(other, weights=run.weights | {"file": f"{other.name}.safetensors"})
         results.weights_path(other).write_bytes(content)
         results.append(run.file, other)
-    found = [
-        predict_weights.choose(records, "20", seed=seed, image_size=size).run
-        for seed, size in ((None, None), (1, None), (None, 8))
-    ]
-    assert [(run.seed, run.image_size) for run in found] == [(0, SIZE), (1, SIZE), (0, 8)]
+    found = []
+    for wanted in ({}, {"seed": 1}, {"image_size": 8}):
+        run = predict_weights.choose(records, "20", **wanted).run
+        found.append((run.seed, run.image_size))
+    assert found == [(0, SIZE), (1, SIZE), (0, 8)]
 
 
 def test_without_a_model_the_best_on_validation_speaks_and_why_is_said(records, film, capsys):
@@ -50,9 +46,8 @@ def test_without_a_model_the_best_on_validation_speaks_and_why_is_said(records, 
         logits = runs[model].logits | {"validation": right}
         results.append(file, replace(runs[model], logits=logits), again=True)
     code, out, _ = call(capsys, "--results", records, "--no-map", film)
-    assert (
-        code == 0 and "model 11 (of 3 with weights there the best on the validation films)" in out
-    )
+    assert code == 0
+    assert "model 11 (of 3 with weights there the best on the validation films)" in out
 
 
 def copied(records, name: str, **facts):
@@ -101,29 +96,25 @@ def test_films_in_the_box_and_phantoms_do_not_displace_a_study(records, kind):
 
 
 def test_a_model_without_weights_says_how_to_make_them(records, film, tmp_path, capsys):
-    def refused(*words):
-        code, out, err = call(capsys, "--results", records, *words, film)
-        assert (code, out) == (2, "") and len(err.splitlines()) == 1, err
-        return err
+    def told(*words):
+        return refused(capsys, records, *words, film)
 
-    err = refused("--model", "22")
-    assert "scripts/train.py --model 22" in err and "at hand: 11, 20, 21" in err
-    assert "--force" not in err
+    text = told("--model", "22")
+    assert "scripts/train.py --model 22" in text and "at hand: 11, 20, 21" in text
+    assert "--force" not in text
     for path in records.rglob("20-*.safetensors"):
         path.unlink()
-    err = refused("--model", "20")
-    assert "--model 20" in err and f"--image-size {SIZE}" in err and "--force" in err
-    assert "--seeds 7" in refused("--model", "20", "--seed", "7")
-    assert "at hand: 11, 21" in err
-    assert refused("--model", "99x") == (
-        "error: there is no model '99x'; python scripts/train.py --list prints all\n"
-    )
-    assert "no study named 'no-such'" in refused("--study", "no-such")
+    text = told("--model", "20")
+    assert "--model 20" in text and f"--image-size {SIZE}" in text and "--force" in text
+    assert "--seeds 7" in told("--model", "20", "--seed", "7")
+    assert "at hand: 11, 21" in text
+    unknown = "error: there is no model '99x'; python scripts/train.py --list prints all\n"
+    assert told("--model", "99x") == unknown
+    assert "no study named 'no-such'" in told("--study", "no-such")
     for path in records.rglob("*.safetensors"):
         path.unlink()
-    assert "no such weights of any model" in refused()
-    code, _, err = call(capsys, "--results", tmp_path / "none", film)
-    assert code == 2 and "train something first" in err and len(err.splitlines()) == 1
+    assert "no such weights of any model" in told()
+    assert "train something first" in refused(capsys, tmp_path / "none", film)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +132,8 @@ def test_a_model_without_weights_says_how_to_make_them(records, film, tmp_path, 
 def test_a_data_json_altered_by_hand_is_told(records, film, capsys, facts):
     place = next(records.glob("*/data.json"))
     files.write_json(place, files.read_json(place) | facts)
-    code, out, err = call(capsys, "--results", records, "--no-map", film)
-    assert (code, out) == (2, "") and len(err.splitlines()) == 1, err
-    assert err.startswith(f"error: {place}: altered by hand") and "train.py makes it anew" in err
+    text = refused(capsys, records, "--no-map", film)
+    assert text.startswith(f"error: {place}: altered by hand") and "train.py makes it anew" in text
 
 
 @pytest.mark.parametrize("facts", [{"classes": ["NORMAL"]}, {"counts": None}, {"patients": [1]}])
@@ -164,74 +154,57 @@ def test_spoiled_weights_are_refused_in_one_line(records, film, capsys):
     path = results.weights_path(run)
     content = path.read_bytes()
 
-    def refused(changed: bytes, sha256: str | None = None) -> str:
+    def told(changed: bytes, recorded=True) -> str:
+        """What is said where the file is `changed`, and its record too or not."""
         path.write_bytes(changed)
-        weights = run.weights | ({"sha256": sha256} if sha256 else {})
-        results.append(run.file, replace(run, weights=weights), again=True)
-        code, out, err = call(capsys, "--results", records, "--model", "20", film)
-        assert code == 2 and out == "" and len(err.splitlines()) == 1 and err.startswith("error: ")
-        return err
-
-    def digest(changed: bytes) -> str:
-        return hashlib.sha256(changed).hexdigest()
+        digest = {"sha256": hashlib.sha256(changed).hexdigest()} if recorded else {}
+        results.append(run.file, replace(run, weights=run.weights | digest), again=True)
+        return refused(capsys, records, "--model", "20", film)
 
     altered = content[:-1] + bytes([content[-1] ^ 1])
-    assert "checksum differs" in refused(altered)
-    assert "checksum differs" in refused(b"")
-    assert "train the run again with --force" in refused(content[:-100], digest(content[:-100]))
+    assert "checksum differs" in told(altered, recorded=False)
+    assert "checksum differs" in told(b"", recorded=False)
+    assert "train the run again with --force" in told(content[:-100])
     other = results.weights_path(predict_weights.choose(records, "11").run).read_bytes()
-    assert "Missing key" in refused(other, digest(other))
+    assert "Missing key" in told(other)
 
 
 # ---- which threshold decides
 
 
-def made_up(name: str, stored, labels) -> Run:
-    stored, labels = np.array(stored, np.float32), np.array(labels)
-    return Run(
-        spec=MODELS[name],
-        seed=0,
-        image_size=SIZE,
-        split="given",
-        data={"name": "m", "source": "m", "fingerprint": "0" * 64, "phantom": False, "skipped": 0},
-        engine="direct",
-        engine_reason="",
-        precision="fp32",
-        pixel_step=1.0,
-        status="finished",
-        history={},
-        logits={"validation": stored, "test": stored},
-        labels={"validation": labels, "test": labels},
-        environment={},
-    )
+def thresholds(model: str, stored, labels, *wanted):
+    """The rules of a run with these logits of validation films."""
+    logits = {"validation": np.array(stored, np.float32)}
+    run = replace(made_up(model), logits=logits, labels={"validation": np.array(labels)})
+    return predict_weights.thresholds(run, *wanted)
 
 
 def test_the_decision_is_the_threshold_for_95_percent_sensitivity():
     stored = np.linspace(-3, 3, 200)
     labels = (np.arange(200) >= 80).astype(int)
-    found = predict_weights.thresholds(made_up("20", stored, labels))
+    found = thresholds("20", stored, labels)
     assert found.decision is found.sensitive and found.paper.logit == 0
     assert found.sensitive.sensitivity >= 0.95 > found.paper.sensitivity
     assert found.sensitive.specificity > 0.9
-    own = predict_weights.thresholds(made_up("20", stored, labels), 0.9)
+    own = thresholds("20", stored, labels, 0.9)
     assert own.decision.name == "given" and own.sensitive
     assert own.decision.probability == pytest.approx(0.9)
 
 
 def test_a_threshold_that_calls_everything_pneumonia_does_not_decide():
     stored = np.maximum(0, np.linspace(-3, 3, 100))  # an MLP that shuts off half of the pneumonia
-    found = predict_weights.thresholds(made_up("21", stored, np.tile([0, 1], 50)))
+    found = thresholds("21", stored, np.tile([0, 1], 50))
     assert found.sensitive is None and found.decision is found.paper
     assert "every normal" in found.reason
 
 
 def test_a_model_with_one_answer_decides_nothing():
-    found = predict_weights.thresholds(made_up("6", np.zeros(20), np.tile([0, 1], 10)), 0.2)
+    found = thresholds("6", np.zeros(20), np.tile([0, 1], 10), 0.2)
     assert found.decision is None and "dead" in found.reason
 
 
 def test_one_class_of_validation_images_leaves_the_papers_rule():
-    found = predict_weights.thresholds(made_up("20", [1.0, 2, 3], [0, 0, 0]))
+    found = thresholds("20", [1.0, 2, 3], [0, 0, 0])
     assert found.sensitive is None and found.decision is found.paper
     assert np.isnan(found.paper.sensitivity) and found.paper.specificity == 0
 
@@ -240,7 +213,7 @@ def test_the_probability_is_calibrated_on_the_validation_images():
     logits = np.repeat([-4.0, 4.0], 100)  # right in nine of ten, whatever the logit claims
     labels = np.tile(np.arange(10) == 0, 20).astype(int)
     labels[100:] = 1 - labels[100:]
-    found = predict_weights.thresholds(made_up("20", logits, labels), 0.8)
+    found = thresholds("20", logits, labels, 0.8)
     assert found.temperature == pytest.approx(4 / np.log(9), rel=1e-3)
     assert found.decision.logit == pytest.approx(found.temperature * np.log(4))
     assert found.decision.probability == pytest.approx(0.8)
@@ -250,16 +223,16 @@ def test_the_probability_is_calibrated_on_the_validation_images():
 def test_an_answer_is_unsure_where_both_classes_lie():
     logits = np.concatenate([np.arange(-100, 0), np.arange(-10, 90)]).astype(float)
     labels = np.repeat([0, 1], 100)
-    low, high = predict_weights.thresholds(made_up("20", logits, labels)).unsure
+    low, high = thresholds("20", logits, labels).unsure
     assert low == pytest.approx(-9) and high == pytest.approx(-2)
     clear = np.where(labels == 1, 5.0 + logits % 3, -5.0 - logits % 3)
-    assert predict_weights.thresholds(made_up("20", clear, labels)).unsure is None
+    assert thresholds("20", clear, labels).unsure is None
 
 
 @pytest.mark.parametrize("normal, ill, told", [(50, 50, False), (49, 900, True), (900, 3, True)])
 def test_a_small_validation_set_is_said(normal, ill, told):
     labels = np.repeat([0, 1], [normal, ill])
     logits = np.linspace(-3, 3, normal + ill)
-    warning = predict_weights.thresholds(made_up("20", logits, labels)).warning
+    warning = thresholds("20", logits, labels).warning
     assert bool(warning) == told
     assert not told or f"only {normal} normal and {ill} pneumonia images" in warning

@@ -35,10 +35,6 @@ class HubUnreachable(DataError):
     """The Hub does not answer, or cannot now, and nothing was fetched from it before."""
 
 
-class SplitsMissing(DataError):
-    """The source lacks a split, and Choices.split does not say how to make it."""
-
-
 # ---- what a person says
 
 
@@ -179,14 +175,14 @@ def _pneumonia(word: str) -> bool:
     return any(part in word for part in PNEUMONIA)
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
     """The words of a name, plain: those of NoFinding, nonCOVID two each."""
     return re.findall(r"[^\W\d_]+", _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)))
 
 
 def _untold(name: str) -> bool:
     """Whether a class name says that its films have no diagnosis: "unknown", "bad_quality"."""
-    words = _words(name)
+    words = words_of(name)
     return bool(UNTOLD & {*words}) and not any(map(_pneumonia, words))
 
 
@@ -195,7 +191,7 @@ def means_healthy(name: str) -> bool:
     for pneumonia"; not "abnormal", "not normal", "non-COVID pneumonia", "not sure"."""
     if _plain(name) in FALSE:
         return True
-    words, healthy = _words(name), False
+    words, healthy = words_of(name), False
     for at, word in enumerate(words):
         before = [other for other in words[:at] if other not in BETWEEN]
         last = before[-1] if before else ""
@@ -248,7 +244,7 @@ def offered(classes: list[str]) -> str:
     """Options that work for these classes, two at least."""
     certain = [name for name in classes if name not in UNCERTAIN]
     classes = certain if len(certain) > 1 else classes
-    words = {name: set(_words(name)) for name in classes}
+    words = {name: set(words_of(name)) for name in classes}
     none = [name for name in classes if name.startswith(NONE_OF)]
     healthy = [name for name in classes if means_healthy(name)] or none
     # beside a plain NORMAL, what is healthy for it lacks one thing may be ill of another

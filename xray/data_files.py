@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path
 
-from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown
+from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown, words_of
 from xray.data_images import SUFFIXES
 
 TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
@@ -47,16 +47,10 @@ def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: boo
             yield path
 
 
-def _words(name: str) -> list[str]:
-    """The words of a name in small letters, of LungMasks two."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return [word.lower() for word in re.findall(r"[^\W\d_]+", spaced)]
-
-
 def is_drawn(name: str) -> bool:
     """Whether a folder is named after masks: "masks", "lung masks", "Lung_Mask", "LungMasks", or
     "GT" alone, which is part of other names too."""
-    words = _words(name)
+    words = words_of(name)
     drawn = any(re.fullmatch(kind, word) for kind in DRAWN for word in words)
     return drawn or name.lower() == "gt"
 
@@ -93,7 +87,7 @@ def choose_one(places: dict[str, Path]) -> str:
 
 def split_of(folder: str) -> str | None:
     """The split that a folder is named after: "val", "Test_Images", "trainData", "test 2"."""
-    told = [word for word in _words(folder) if word not in OF_NO_CLASS]
+    told = [word for word in words_of(folder) if word not in OF_NO_CLASS]
     return SPLIT_NAMES.get(told[0]) if len(told) == 1 else None
 
 

@@ -36,7 +36,7 @@ class Table:
     order: dict[str, list[str]] = field(default_factory=dict)  # column -> its classes, if known
     image: str = ""  # the column of images in it
     inside: list = field(default_factory=list)  # the names that those carry, None for none
-    cell: Callable[[int], dict] | None = None  # row -> {"bytes": ..., "path": ...} of that column
+    cell: Callable[[int], dict | bytes | None] | None = None  # row -> what that column holds
 
 
 def plain(column: str) -> str:
@@ -51,7 +51,7 @@ SHARD = r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$"  # the end of "train-00000
 
 def _split_of(part: str) -> str | None:
     """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
-    stem = re.sub(r"\.(parquet|csv|tsv|jsonl)$", "", part, flags=re.IGNORECASE)
+    stem = Path(part).stem if Path(part).suffix.lower() in TABLES else part
     return split_of(re.sub(SHARD, "", stem, flags=re.IGNORECASE))
 
 
@@ -69,44 +69,42 @@ def _by_word(files: list[Path]) -> dict[str, list[Path]]:
 
 def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]:
     """The kind of a folder's tables, and those by split of one configuration: `full` and `mini`
-    side by side are two. Parquet files come before others; files named metadata, where they hold
-    labels, before those."""
+    side by side are two. Parquet files come before others, before those files named metadata, where
+    they hold labels, and CSV before JSON."""
     labelled = [path for path in files if _has_labels(path)]
-    metadata = any(path.stem.lower() == "metadata" for path in labelled)
-
-    def rank(path):
-        kind = TABLES[path.suffix.lower()]
-        return kind != "parquet", metadata and path.stem.lower() != "metadata", kind
-
-    *_, kind = first = min(map(rank, files))
-    found, whole, places = {}, [], {}
+    parquet = [path for path in files if path.suffix.lower() == ".parquet"]
+    metadata = [path for path in files if path.stem.lower() == "metadata"]
+    files = parquet or (metadata if {*metadata} & {*labelled} else files)
+    kind = min(TABLES[path.suffix.lower()] for path in files)
+    found, places, whole = {}, {}, []
     for path in files:
+        if TABLES[path.suffix.lower()] != kind:
+            continue
         parts = path.relative_to(folder).parts
         at = next((at for at, part in enumerate(parts) if _split_of(part)), None)
-        if rank(path) == first and at is None:
+        if at is None:
             whole.append(path)
-        elif rank(path) == first:
-            name = "/".join(part for part in parts[:at] if part != "data")
-            places[name] = folder.joinpath(*parts[:at])
-            found.setdefault(name, {}).setdefault(_split_of(parts[at]), []).append(path)
-    if found and len(files) > 1:
+            continue
+        name = "/".join(part for part in parts[:at] if part != "data")
+        places[name] = folder.joinpath(*parts[:at])
+        found.setdefault(name, {}).setdefault(_split_of(parts[at]), []).append(path)
+    if found:
         return kind, found[choose_one(places)]
-    if whole and (splits := _by_word(whole)):
+    if splits := _by_word(whole):
         return kind, splits
     if len(whole) > 1 and kind != "parquet":
         names = listed(path.relative_to(folder) for path in whole)
         one = offer(data=str(next((path for path in whole if path in labelled), whole[0])))
         raise DataError(f"holds several tables ({names}); give one of them, such as {one}")
-    return kind, {WHOLE: whole} if whole else next(iter(found.values()))
+    return kind, {WHOLE: whole}
 
 
 def _has_labels(path: Path) -> bool:
     """Whether the first line of a text names a column of labels."""
     with suppress(OSError), open(path, "rb") as stream:
         first = stream.readline(10_000).decode("utf-8", "replace")
-        return any(
-            plain(name) in LABELS | {"pneumonia"} for name in re.split(r'[",;\t|:{}]', first)
-        )
+        names = {plain(name) for name in re.split(r'[",;\t|:{}]', first)}
+        return bool(names & (LABELS | {"pneumonia"}))
     return False
 
 
@@ -222,7 +220,7 @@ def _parquet(path: Path, split: str) -> Table:
                     raise OSError(None, why) from None
             return held[group][row - int(starts[group])].as_py()
 
-    table.cell = cell if table.image else None
+    table.cell = cell
     return table
 
 
@@ -251,7 +249,7 @@ def saved(folder: Path, left: Counter) -> list[Table]:
         def cell(row, raw=raw, image=table.image):
             return raw[row].column(image)[0].as_py()
 
-        table.cell = cell if table.image else None
+        table.cell = cell
         tables.append(table)
     return tables
 

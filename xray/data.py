@@ -135,9 +135,9 @@ def load(
 
     whole: no split is asked for; index is {"all": all rows}. progress(done, total) is called now
     and then while images are decoded. Raises DataError: HubUnreachable where the source is a Hub
-    id, the Hub does not answer and nothing was fetched before; SplitsMissing where it lacks a split
-    and choices.split is empty; and where the source does not exist, is not laid out as described,
-    has not two classes that can be told, or has unreadable images and they are not to be skipped.
+    id, the Hub does not answer and nothing was fetched before; and where the source does not exist,
+    is not laid out as described, has not two classes that can be told, lacks a split and
+    choices.split is empty, or has unreadable images and they are not to be skipped.
     """
     source = str(source)
     try:
@@ -157,19 +157,16 @@ def _load(source, size, skip_unreadable, cache, progress, choices, whole) -> Dat
         )
     mapping = label_mapping(found.classes, choices)
     films, made, notes, left = data_splits.prepare(found, mapping, choices.split, whole)
-    if whole:
-        films = films.assign(split="all")
-    order = films.index.to_numpy()
-    films = films.reset_index(drop=True)
-    place = Path(cache or cache_folder()) / "images"
-    pixels, decoded = _decoded(place, found, films, order, size, progress)
-    good = (decoded.reason == "").to_numpy()
-    if not good.all() and not skip_unreadable:
-        raise DataError(_unreadable(films.path[~good], decoded.reason[~good]))
+    pixels, seen = _decoded(Path(cache or cache_folder()) / "images", found, films, size, progress)
+    readable = (seen.reason == "").to_numpy()
+    bad = list(zip(films.path[~readable], seen.reason[~readable]))
+    if bad and not skip_unreadable:
+        raise DataError(_unreadable(bad))
+    films, seen = films[readable], seen[readable]
     left = +(found.left_out + left)
     if found.missing:
         left[f"files that are missing: {listed(found.missing, 20)}"] = len(found.missing)
-    facts = {
+    facts = _facts(found, films, seen, bad) | {
         "name": found.name,
         "source": shown(source),
         "kind": found.kind,
@@ -179,13 +176,9 @@ def _load(source, size, skip_unreadable, cache, progress, choices, whole) -> Dat
         "made": made,
         "left_out": {what.partition(":")[0]: count for what, count in left.items()},
     }
-    facts = _facts(found, films, decoded) | facts
     facts["taken"] = _taken(found.taken, facts)
     facts["notes"] = [_left_out(what, count) for what, count in left.items()]
-    facts["notes"] += [*notes, *_notes_of(decoded[good], facts["bits"])]
-    notes = [*facts["notes"], *found.notes, *_check(facts)]
-    table = _table(films[good].reset_index(drop=True), decoded[good].reset_index(drop=True))
-    rows = order[good]
+    facts["notes"] += [*notes, *_notes_of(seen, facts["bits"])]
     return Data(
         name=found.name,
         source=shown(source),
@@ -193,14 +186,14 @@ def _load(source, size, skip_unreadable, cache, progress, choices, whole) -> Dat
         phantom=facts["phantom"],
         image_size=size,
         images=pixels,
-        labels=table.label.to_numpy(copy=True),  # which torch may write to
-        paths=list(table.path),
+        labels=films.label.to_numpy(copy=True),  # which torch may write to
+        paths=list(films.path),
         split="all" if whole else "given",
         index=given_index(facts),
         facts=facts,
-        notes=notes,
-        table=table,
-        read=lambda row: found.read(int(rows[row])),
+        notes=[*facts["notes"], *found.notes, *_check(facts)],
+        table=_table(films, seen),
+        read=lambda row: found.read(int(films.index[row])),
     )
 
 
@@ -209,11 +202,11 @@ def _left_out(what: str, count: int) -> str:
     return f"{count:,} {what} are left out{colon}{which}"
 
 
-def _unreadable(paths, reasons) -> str:
-    first = [f"{shown(path)} ({reason})" for path, reason in zip(paths.head(20), reasons)]
-    more = f"; and {len(paths) - 20} more" * (len(paths) > 20)
+def _unreadable(bad: list[tuple[str, str]]) -> str:
+    first = [f"{shown(path)} ({reason})" for path, reason in bad[:20]]
+    more = f"; and {len(bad) - 20} more" * (len(bad) > 20)
     return (
-        f"{len(paths)} unreadable image{'s' * (len(paths) > 1)}: {'; '.join(first)}{more}. "
+        f"{len(bad)} unreadable image{'s' * (len(bad) > 1)}: {'; '.join(first)}{more}. "
         "Mend or remove them, or leave them out with --skip-unreadable"
     )
 
@@ -221,15 +214,15 @@ def _unreadable(paths, reasons) -> str:
 # ---- decoding, once
 
 
-def _decoded(folder, source, films, order, size, progress) -> tuple[np.ndarray, pd.DataFrame]:
+def _decoded(folder, source, films, size, progress) -> tuple[np.ndarray, pd.DataFrame]:
     """The readable films' pixels, uint8 (N, 1, S, S), and of all films a row each: reason ("" where
     it could be read), digests of bytes and pixels, mode, width, height, highest, bits, notes. From
-    the cache, else decoded and put there. Raises DataError."""
+    the cache, else decoded and put there. films: their index is the source's row. Raises DataError.
+    """
     about = [FORMAT, source.identity, size, list(zip(films.split, films.path))]
     place = folder / hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
     if kept := _kept(place, size):
         return kept
-    why = "what is written there comes back changed"
     try:
         with files.lock(place.with_suffix(".lock")):
             if kept := _kept(place, size):  # another process may have built it meanwhile
@@ -238,12 +231,13 @@ def _decoded(folder, source, films, order, size, progress) -> tuple[np.ndarray, 
             shutil.rmtree(place, ignore_errors=True)
             with files.writing(place) as writing:
                 writing.mkdir()
-                _build(writing, source, films, order, size, progress)
-            if kept := _kept(place, size):
-                return kept
+                _build(writing, source, films, size, progress)
+            return _kept(place, size)
     except OSError as error:
-        why = f"the cache cannot be written ({error.strerror or error}); free some space there"
-    raise DataError(f"{shown(folder)}: {why}, or set XRAY_CACHE to another folder")
+        raise DataError(
+            f"{shown(folder)}: the cache cannot be written ({error.strerror or error}); free some "
+            "space there, or set XRAY_CACHE to another folder"
+        ) from None
 
 
 def _kept(place: Path, size: int) -> tuple[np.ndarray, pd.DataFrame] | None:
@@ -261,21 +255,21 @@ def _kept(place: Path, size: int) -> tuple[np.ndarray, pd.DataFrame] | None:
         return None
 
 
-def _build(place: Path, source: Source, films, order, size, progress) -> None:
+def _build(place: Path, source: Source, films, size, progress) -> None:
     """Decode a source into the folder of an entry. Raises OSError."""
     needed, free = len(films) * size**2, shutil.disk_usage(place).free
     if needed > free:
         enough = f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
         raise OSError(errno.ENOSPC, enough)
 
-    def decode(row, bits=None):
+    def decode(at, bits=None):
         """What was found out about a film, and its pixels at the size, None where unreadable."""
         found = {"reason": "", "bytes": "", "pixels": ""}
         found |= {"mode": "", "width": 0, "height": 0, "highest": 0, "bits": 0, "notes": []}
         try:
-            encoded = source.read(int(order[row]))
+            encoded = source.read(int(films.index[at]))
             found["bytes"] = hashlib.sha256(encoded or b"").hexdigest()
-            film = data_images.read(encoded, films.path[row], bits)
+            film = data_images.read(encoded, films.path.iloc[at], bits)
         except data_images.Unreadable as error:
             return found | {"reason": str(error)}, None
         except OSError as error:
@@ -321,10 +315,9 @@ def _bits(highest) -> int:
 # ---- what is known of it
 
 
-def _facts(found: Source, films: pd.DataFrame, decoded: pd.DataFrame) -> dict:
-    """The facts that come from the films, of which the readable ones count."""
-    good = (decoded.reason == "").to_numpy()
-    bad, films, seen = list(films.path[~good]), films[good], decoded[good]
+def _facts(found: Source, films: pd.DataFrame, seen: pd.DataFrame, bad: list) -> dict:
+    """The facts that come from the films: those that can be read, and (path, reason) of others."""
+    skipped, reasons = [path for path, _ in bad], [reason for _, reason in bad]
     labels, paths = films.label.to_numpy(), list(films.path)
     splits = ["all"] if (films.split == "all").all() else SPLITS
     index = {split: np.flatnonzero(films.split == split) for split in splits}
@@ -351,11 +344,11 @@ def _facts(found: Source, films: pd.DataFrame, decoded: pd.DataFrame) -> dict:
         "sample": sample,
         "sizes": dict(Counter(sizes).most_common()),
         "modes": dict(Counter(seen["mode"]).most_common()),
-        "skipped": bad,
+        "skipped": skipped,
         "audit": {
-            "missing": int((decoded.reason == data_images.MISSING).sum()),
-            "unreadable": bad,
-            "reasons": list(decoded.reason[~good]),
+            "missing": reasons.count(data_images.MISSING),
+            "unreadable": skipped,
+            "reasons": reasons,
             "identical_bytes": data_splits.copies(list(seen.bytes), paths, labels, index),
             "identical_pixels": data_splits.copies(list(seen.pixels), paths, labels, index),
         },
@@ -430,6 +423,7 @@ def _table(films: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     own = [name or data_splits.patient(path) or "" for name, path in zip(films.patient, films.path)]
     table = films[["path", "title", "label", "split"]].assign(patient=own)
     for name in ("bytes", "pixels"):
-        table[name] = seen[name].str[:DIGITS]
+        table[name] = list(seen[name].str[:DIGITS])
     ours = {*table, "readings", "counted"}
-    return table.join(films[[name for name in films if name not in ours]])
+    table = table.join(films[[name for name in films if name not in ours]])
+    return table.reset_index(drop=True)

@@ -13,7 +13,6 @@ from xray.data_choices import (
     WHOLE,
     DataError,
     Source,
-    SplitsMissing,
     class_of,
     listed,
     shown,
@@ -80,36 +79,38 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
     empty where none were; notes; and what is left out. whole: as they come, whatever their split.
 
     What is missing is taken from the train split, or from all images where they are in no split or
-    in one alone, in the paper's proportions in each class. Raises SplitsMissing, and DataError
-    where none can be made.
+    in one alone, in the paper's proportions in each class. Raises DataError where
+    `wanted` is needed and empty, or none can be made.
     """
     films, left = _of_interest(source.films, mapping)
-    made, notes = {}, []
+    if films.empty:
+        raise DataError(f"no image is left: {'; '.join(left)}")
     if whole:
-        order = [*SPLITS, WHOLE]
-        return films.iloc[_by(films.split, order)], made, notes, left
+        return _in_order(films).assign(split="all"), {}, [], left
+    made, notes = {}, []
     there = [name for name in (WHOLE, *SPLITS) if (films.split == name).any()]
     lacking = [name for name in SPLITS if name not in there]
     who = owners(list(films.path), numbered(list(films.patient)))
-    known = who.count(None) < len(who)
-    ask = "--split patient (or --split image)" if known else "--split image (no patient is known)"
+    ask = "--split patient (or --split image)"
+    if not any(who):
+        ask = "--split image (no patient is known)"
     if WHOLE in there and len(there) > 1:
+        loose = f"images are in no split: {source.loose}"
         count = int((films.split == WHOLE).sum())
-        what = f"{count:,} of its images are in no split: {source.loose}"
         if not wanted:
-            raise SplitsMissing(f"{what}; {ask} makes new splits of all images")
-        notes.append(f"{count:,} images are in no split: {source.loose}; so all are split anew")
+            raise DataError(f"{count:,} of its {loose}; {ask} makes new splits of all images")
+        notes.append(f"{count:,} {loose}; so all are split anew")
         films["split"], there, lacking = WHOLE, [WHOLE], list(SPLITS)
     if lacking:
         pool = there[0] if len(there) == 1 else "train"
-        what = f"the {' and the '.join(lacking)} split is missing or has no images"
-        what += f"; it has {', '.join(there) or 'none'}"
-        if there == [WHOLE]:
-            what = "its images are in no split"
+        what = "its images are in no split"
+        if there != [WHOLE]:
+            what = f"the {' and the '.join(lacking)} split is missing or has no images"
+            what += f"; it has {', '.join(there)}"
         if pool not in there:
             raise DataError(what)
         if not wanted:
-            raise SplitsMissing(f"{what}; {ask} makes what is missing")
+            raise DataError(f"{what}; {ask} makes what is missing")
         protocol, _, seed = wanted.partition("-")
         made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
         rows = np.flatnonzero(films.split == pool)
@@ -120,12 +121,12 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
             raise DataError(f"too few images for {len(parts)} splits by {protocol}")
         films.loc[films.index[rows], "split"] = [parts[part] for part in dealt]
         notes += _told(made, pool, names)
-    return films.iloc[_by(films.split, SPLITS)], made, notes, left
+    return _in_order(films), made, notes, left
 
 
-def _by(values, order) -> np.ndarray:
-    """Rows in the order of their values, those of one value as they stand."""
-    return np.concatenate([np.flatnonzero(values == name) for name in order])
+def _in_order(films: pd.DataFrame) -> pd.DataFrame:
+    """Films by split, those of one split as they stand."""
+    return films.sort_values("split", key=lambda of: of.map([*SPLITS, WHOLE].index), kind="stable")
 
 
 def _of_interest(films: pd.DataFrame, mapping: dict) -> tuple[pd.DataFrame, Counter]:

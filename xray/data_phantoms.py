@@ -19,11 +19,6 @@ DRAWN = 128  # pixels a side of the drawing
 VERSION = 5  # of the drawing: a change of it is another data set
 
 
-def named(text: str) -> bool:
-    """Whether a source string asks for phantoms: "phantom" or "phantom:<number of images>"."""
-    return text.split(":")[0] == "phantom"
-
-
 def class_counts(count: int) -> dict[str, tuple[int, int]]:
     """(normal, pneumonia) images of each split: 70, 20 and 10 %, classes as in the paper."""
     test, validation = round(count * 0.1), round(count * 0.2)

@@ -15,17 +15,16 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
 
 from xray import data_phantoms, data_tables
-from xray.data_choices import (  # noqa: F401  (also of this module's interface)
+from xray.data_choices import (
     NO_CHOICES,
     PAPER,
-    SPLITS,
     WHOLE,
     Choices,
     DataError,
@@ -43,7 +42,7 @@ from xray.data_images import is_image
 def find(text: str, choices: Choices = NO_CHOICES) -> Source:
     """What a source names: phantoms, else a folder or a table, else the films that come with the
     project, else a Hub data set. Raises DataError, without the source's name."""
-    if data_phantoms.named(text):
+    if text.split(":")[0] == "phantom":
         return data_phantoms.source(text)
     try:
         place = Path(text).expanduser()
@@ -56,7 +55,9 @@ def find(text: str, choices: Choices = NO_CHOICES) -> Source:
         return found
     if text.strip() and place.exists():
         if place.suffix.lower() in TABLES:
-            return data_tables.source(place.parent, [place], Counter(), choices, named=True)
+            found = data_tables.source(place.parent, [place], Counter(), choices)
+            found.name = place.stem
+            return found
         raise DataError(
             "a file, no table; give the folder of the images, an archive unpacked, a sheet as CSV"
         )
@@ -268,45 +269,30 @@ def _fetch(given: str, seconds: float) -> tuple[Path, str]:
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     if not sys.stderr.isatty():  # on a terminal it shows how far it is
         disable_progress_bars()
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    how = {"repo_type": "dataset", "endpoint": endpoint}
     paper = given.lower() == PAPER
-    how = {"repo_type": "dataset", "endpoint": _endpoint()}
     how |= {"allow_patterns": "full/**"} if paper else {}
     try:
-        revision = _in_time(lambda: _revision(given, seconds), seconds)
-        with _told():
-            return Path(snapshot_download(given, revision=revision, **how)), ""
-    except HubUnreachable as error:
-        for revision in (CONVERTED,) if paper else (None, CONVERTED):
-            try:
-                kept = snapshot_download(given, revision=revision, local_files_only=True, **how)
-            except LocalEntryNotFoundError:
-                continue
-            why = str(error).split(INSTEAD)[0]
+        revision = _in_time(lambda: _revision(given, endpoint, seconds), seconds)
+        return Path(snapshot_download(given, revision=revision, **how)), ""
+    except Exception as error:
+        why = f"the Hub ({endpoint}) cannot be reached ({_why_unreachable(error)})"
+    for revision in (CONVERTED,) if paper else (None, CONVERTED):
+        with suppress(LocalEntryNotFoundError):
+            kept = snapshot_download(given, revision=revision, local_files_only=True, **how)
             return Path(kept), f"{given}: {why}; what was fetched from it before is used"
-        raise
+    raise HubUnreachable(f"{why}; give a local folder, or films (those that come with the project)")
 
 
-INSTEAD = "; give a local folder, or films (those that come with the project)"
-
-
-def _unreachable(reason: str) -> HubUnreachable:
-    return HubUnreachable(f"the Hub ({_endpoint()}) cannot be reached ({reason}){INSTEAD}")
-
-
-def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-
-
-def _revision(given: str, seconds: float) -> str | None:
+def _revision(given: str, endpoint: str, seconds: float) -> str | None:
     """The revision to read: main where it holds parquet files, else the Hub's copy as parquet files
     where that is whole, else main; of the paper's data set that copy."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
     def files(revision):
-        with _told():
-            api = HfApi(endpoint=_endpoint())
-            info = api.dataset_info(given, revision=revision, timeout=seconds)
+        info = HfApi(endpoint=endpoint).dataset_info(given, revision=revision, timeout=seconds)
         return [sibling.rfilename for sibling in info.siblings or []]
 
     if given.lower() == PAPER:
@@ -319,42 +305,33 @@ def _revision(given: str, seconds: float) -> str | None:
         return None
 
 
-@contextmanager
-def _told():
-    """Turns what goes wrong into HubUnreachable where it may be otherwise tomorrow, else into
-    DataError; but for RevisionNotFoundError and the disk's faults."""
+def _why_unreachable(error: Exception) -> str:
+    """Why the Hub gave nothing, where it may tomorrow. Raises DataError where it will not."""
     from huggingface_hub import errors
 
-    try:
-        yield
-        return
-    except errors.RevisionNotFoundError:
-        raise
-    except errors.GatedRepoError:
+    # snapshot_download wraps what stopped it
+    while error.__cause__ is not None and not isinstance(error, errors.HfHubHTTPError):
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    if isinstance(error, errors.GatedRepoError):
         why = "the Hub gives it to those who accept its conditions there; then set HF_TOKEN"
-    except errors.RepositoryNotFoundError:
+    elif isinstance(error, errors.RepositoryNotFoundError):
         why = "no such folder, and no such data set on the Hub (or it needs a login: set HF_TOKEN)"
-    except Exception as error:
-        # snapshot_download wraps what stopped it
-        while error.__cause__ is not None and not isinstance(error, errors.HfHubHTTPError):
-            error = error.__cause__
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
-            raise DataError(
-                f"what the Hub sends cannot be kept ({error.strerror}); free some space, "
-                "or set HF_HOME to another folder"
-            ) from None
-        code = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
-        if code and code != 429 and code < 500:
-            why = f"the Hub refuses it: {' '.join(str(error).split())[:150]}"
-        else:
-            raise _unreachable(f"it answers {code}" if code else _reason(error)) from None
-    raise DataError(why) from None
-
-
-def _reason(error: Exception) -> str:
-    if type(error).__name__ == "OfflineModeIsEnabled":
+    elif isinstance(error, errors.HfHubHTTPError):
+        code = error.response.status_code
+        if code == 429 or code >= 500:
+            return f"it answers {code}"
+        why = f"the Hub refuses it: {text[:150]}"
+    elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+        why = (
+            f"what the Hub sends cannot be kept ({error.strerror}); free some space, or set "
+            "HF_HOME to another folder"
+        )
+    elif isinstance(error, errors.OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    else:
+        return text[:120] or type(error).__name__
+    raise DataError(why) from None
 
 
 def _in_time(ask, seconds: float):
@@ -371,4 +348,4 @@ def _in_time(ask, seconds: float):
     try:
         return answer.result(seconds)
     except TimeoutError:
-        raise _unreachable(f"no answer in {seconds:g} s") from None
+        raise TimeoutError(f"no answer in {seconds:g} s") from None

@@ -40,9 +40,9 @@ ONE_HOT = {"0", "1", "0.0", "1.0", "", "true", "false", "yes", "no", "-1", "-1.0
 YES = {"1", "1.0", "true", "yes"}
 
 
-def source(folder: Path, files, left: Counter, choices: Choices, images=(), named=False) -> Source:
+def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> Source:
     """The source that tables in a folder are. files: the tables, or a folder of save_to_disk.
-    images: the image files there. named: the table itself is the source. Raises DataError."""
+    images: the image files there. Raises DataError."""
     missing = ()
     if files[0].is_dir():
         kind, tables = "arrow", data_readers.saved(files[0], left)
@@ -60,20 +60,17 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=(), name
     rows = Rows(tables, Finder(folder))
     films, files_of, order, taken, loose = _films(rows, choices)
     if images and any(files_of):
-        there = {os.path.abspath(path) for path in files_of if path}
-        left["images that the table does not name"] += sum(
-            os.path.abspath(path) not in there for path in images
-        )
-    place = {title: at for at, title in reversed(list(enumerate(order)))}
+        left["images that the table does not name"] += len({*images} - {*files_of})
     titles = {part for title in set(films.title) - {""} for part in title_parts(title)}
     row_of = films.index
     return Source(
-        name=(files[0].stem if named else folder.resolve().name) or "data",
+        name=folder.resolve().name or "data",
         kind=kind,
-        identity=identity(kind, folder, [*used, *sorted({path for path in files_of if path})]),
+        identity=identity(kind, folder, [*used, *sorted({*files_of} - {None})]),
         films=films.reset_index(drop=True),
         read=lambda at: rows.encoded(row_of[at], files_of[at]),
-        classes=sorted(titles, key=lambda title: (place.get(title, len(place)), title)),
+        classes=[title for title in dict.fromkeys(order) if title in titles]
+        + sorted(titles - {*order}),
         taken=taken,
         left_out=+left,
         missing=missing,
@@ -89,6 +86,9 @@ class Rows:
         self.frame = pd.concat([table.frame for table in tables], ignore_index=True)
         self.texts = self.frame.map(_told)
         self.order = tables[0].order
+        # the names that images in tables carry
+        names = [table.inside or [None] * len(table.frame) for table in tables]
+        self.inside = [_told(name) for part in names for name in part]
         # the number of each one's table, and its row there
         self.of = [(at, row) for at, one in enumerate(tables) for row in range(len(one.frame))]
 
@@ -103,8 +103,8 @@ class Rows:
     def cell(self, row: int) -> dict:
         """What a row holds of its image."""
         number, inside = self.of[row]
-        cell = self.tables[number].cell
-        found = cell(inside) if cell else None
+        table = self.tables[number]
+        found = table.cell(inside) if table.image else None
         return {"bytes": found} if isinstance(found, bytes) else found or {}
 
     def encoded(self, row: int, file: Path | None) -> bytes | None:
@@ -114,11 +114,11 @@ class Rows:
             return cell["bytes"]
         if file is None and cell.get("path"):
             [file] = self.finder([cell["path"]], table.base, table.split)
-        if file is None and table.cell:
+        if file:
+            return file.read_bytes()
+        if table.image:
             return None
-        if file is None:
-            raise FileNotFoundError(2, "no such file in the source's folder")
-        return file.read_bytes()
+        raise FileNotFoundError(2, "no such file in the source's folder")
 
 
 def _told(value) -> str:
@@ -136,22 +136,22 @@ def _films(rows: Rows, choices: Choices):
     classes in their order, where a table has one; what was taken; and why some are in no split.
     Raises DataError where a column has to be said."""
     texts = rows.texts
-    titles, order, label = _titles(rows, choices)
+    titles, label = _titles(rows, choices)
     _check_labels(titles, label, choices)
-    used = {label} if label in texts else set(split_names(label))
-    path, files = _files(rows, choices, used)
+    labels = [label] if label in texts else list(split_names(label))
+    order = rows.order.get(label, []) if label in texts else labels
+    path, files = _files(rows, choices, labels)
     image = next((table.image for table in rows.tables if table.image), "")
     patient = _one_named(texts, choices.patient, "patient", PATIENTS)
     films = pd.DataFrame({"title": titles, "patient": texts[patient] if patient else ""})
-    inside = [table.inside or [""] * len(table.frame) for table in rows.tables]
-    names = texts[path] if path else [_told(name) for part in inside for name in part]
-    films["path"] = list(map(shown, names))
-    films["split"], how, where, loose = _splits(rows, films.path, files, used | {path, patient})
+    films["path"] = list(map(shown, texts[path] if path else rows.inside))
+    used = {*labels, path, patient}
+    films["split"], how, where, loose = _splits(rows, films.path, files, used)
     taken = {"labels": f"column {label}", "images": f"column {image or path}"}
     taken |= {"patients": f"column {patient}"} if patient else {}
     taken |= {"splits": how} if how else {}
-    rest = [name for name in rows.frame if name not in used | {path, where, patient} | {*films}]
-    _check_lines(texts[[name for name in texts if name in used | {path, patient}]])
+    rest = [name for name in rows.frame if name not in used | {where, "readings", *films}]
+    _check_lines(texts[[name for name in texts if name in used]])
     films = _once(films.join(rows.frame[rest]), _keys(rows, films.path, files))
     number = films.groupby("split").cumcount().map("{:06d}".format)
     made = films.split.replace(WHOLE, "whole") + "/" + number
@@ -202,12 +202,12 @@ def _one_named(texts: pd.DataFrame, asked: str, what: str, known: set, typed=())
     return found[0] if found else ""
 
 
-def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, list[str], str]:
-    """Each image's label, of several as title_parts reads it; the classes in the column's own
-    order, where it has one; and the column. Raises DataError."""
-    texts, several = rows.texts, split_names(choices.label)
+def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, str]:
+    """Each image's label, of several as title_parts reads it; and the column, or columns, that say
+    it. Raises DataError."""
+    texts, several = rows.texts, list(split_names(choices.label))
     if choices.label not in texts and len(several) > 1:
-        return _one_hot(texts, list(several)), list(several), choices.label
+        return _one_hot(texts, several), choices.label
     label = _one_named(texts, choices.label, "label", LABELS, rows.order)
     if not label:
         others = [name for name in texts if plain(name) not in PATIENTS | NAMES]
@@ -230,7 +230,7 @@ def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, list[str], str]:
     if choices.label and means_healthy(label) and _is_binary(titles):
         healthy = titles.str.lower().map(lambda text: "normal" if text in YES else "not normal")
         titles = healthy.mask(titles == "", "")
-    return titles, rows.order.get(label, []), label
+    return titles, label
 
 
 def _check_labels(titles: pd.Series, label: str, choices: Choices) -> None:
@@ -287,18 +287,18 @@ def _splits(rows: Rows, paths: pd.Series, files: list, used: set):
     """Each image's split, WHOLE where none is known; what tells them; the column that does; and why
     some have none where others have one."""
     texts, given = rows.texts, pd.Series([rows.tables[at].split for at, _ in rows.of])
+    where = _split_column(texts, used)
+    told = texts[where].str.lower().map(SPLIT_NAMES) if where else given
     if (given != WHOLE).any():
-        own = next((name for name in texts if plain(name) == "split" and name not in used), "")
-        told = texts[own].str.lower().map(SPLIT_NAMES) if own else pd.Series(dtype=object)
-        if told.nunique() > 1:  # a table named train with a column that says more
-            return told.fillna(given), f"column {own}, else the names of files", own, ""
+        if plain(where) == "split" and told.nunique() > 1:
+            # a table named train with a column that says more
+            return told.fillna(given), f"column {where}, else the names of files", where, ""
         return given, "the names of files and folders", "", ""
-    if where := _split_column(texts, used):
-        splits = texts[where].str.lower().map(SPLIT_NAMES).fillna(WHOLE)
-        others = texts[where][splits == WHOLE].value_counts()
+    if where:
+        others = texts[where][told.isna()].value_counts()
         said = [f"{shown(text) or 'nothing'} ({n:,})" for text, n in others.head(6).items()]
         loose = f"its column {shown(where)} says {', '.join(said)}, which is no split"
-        return splits, f"column {where}", where, loose if said else ""
+        return told.fillna(WHOLE), f"column {where}", where, loose if said else ""
     places = [file or path for file, path in zip(files, paths)]
     splits = pd.Series([split_in_path(place, rows.finder.root) for place in places])
     if (splits == WHOLE).all():
@@ -358,7 +358,7 @@ def _once(films: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
 # ---- the files that rows name
 
 
-def _files(rows: Rows, choices: Choices, used: set) -> tuple[str, list[Path | None]]:
+def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Path | None]]:
     """The column that names the images' files ("" where they lie in the table unnamed), and the
     file of each row, None where there is none. Raises DataError."""
     texts = rows.texts

@@ -19,9 +19,6 @@ THRESHOLD_SCORES = {"recall": "sensitivity", "specificity": "specificity", "prec
 THRESHOLD_SCORES |= {"npv": "negative predictive value", "accuracy": "accuracy", "f1": "F1"}
 
 
-MOST = 8  # models that are shown films elsewhere unless others are asked for
-
-
 def record_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a name of letters, digits, . _ and -")
@@ -49,7 +46,7 @@ def arguments(argv=None) -> argparse.Namespace:
     add("--results", type=options.folder, default=default, metavar="DIR", help=words)
     words = "which study, DATA/SPLIT (default: the one trained last)"
     add("--study", metavar="NAME", help=words)
-    words = f"with --data: these models (default: all whose weights are there, of more than {MOST} "
+    words = "with --data: these models (default: all whose weights are there; where they are many, "
     words += "those of which the report speaks)"
     add("--model", nargs="+", metavar="ID", help=words)
     add("--skip-unreadable", action="store_true", help="leave unreadable images out")
@@ -200,7 +197,7 @@ def films_never_trained_on(args, study):
 
 def shown_runs(args, study) -> list:
     """Of each model all runs with weights that are alike but for the seed."""
-    from xray import changes, predict_weights, results
+    from xray import changes, external, predict_weights, results
 
     chosen = predict_weights.with_weights(study.file)
     models = args.model or list(chosen)
@@ -208,8 +205,9 @@ def shown_runs(args, study) -> list:
     if lacking or not chosen:
         which = f"weights of {', '.join(lacking) or 'any model'}"
         fail(f"{study.name}: no {which} are there; python scripts/train.py --model ID makes them")
-    if len(models) > MOST and not args.model:
-        models = [model for model in changes.MODELS if model in chosen] or models[:MOST]
+    most = external.MOST_MODELS
+    if len(models) > most and not args.model:
+        models = [model for model in changes.MODELS if model in chosen] or models[:most]
         say(f"models {', '.join(models)} of {len(chosen)} with weights; others with --model")
 
     def alike(run):

@@ -123,7 +123,8 @@ def test_another_hospitals_films_are_told_by_view(whole):
 
 
 def test_more_models_than_marks_have_shapes_are_shown_elsewhere(tmp_path):
-    file = records.save(tmp_path, records.run("20", 0, **SIZES))
+    for model in MODELS:
+        file = records.save(tmp_path, records.run(model, 0, **SIZES))
     records.shortcuts(file.parent, split="given", **SIZES)
     records.elsewhere(file.parent, list(MODELS))
     found = read(tmp_path)

@@ -27,6 +27,7 @@ LONGEST = 20  # characters of such a value; more are free text, whatever the col
 AGES = ((0, 17), (18, 39), (40, 59), (60, 120))  # years, both ends included
 GROUPS = {"view": "view", "viewposition": "view", "projection": "view"}
 GROUPS |= {"sex": "sex", "gender": "sex", "age": "age"}
+MOST_MODELS = 8  # that are shown such films unless others are asked for
 FEWEST = 10  # films of either class, below which a group has no scores
 
 

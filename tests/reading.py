@@ -1,7 +1,6 @@
 """A source as tests read it: what comes of it, and what is said."""
 
 import shlex
-from pathlib import Path
 
 import options
 import pytest
@@ -16,22 +15,22 @@ TRUTH = {n: n % 2 for n in N}
 SPLIT = {n: tuple(SPLITS)[n // 2 % 3] for n in N}
 
 
-def load(source, folder: Path, size: int = 24, **options) -> data.Data:
-    """A source, read with a cache in `folder`."""
-    return data.load(str(source), size, cache=folder / "cache", **options)
+def load(source, size: int = 24, **options) -> data.Data:
+    return data.load(str(source), size, **options)
 
 
-def error_of(tmp_path, source, **options) -> str:
+def error_of(source, **options) -> str:
     """The one line that reading a source fails with."""
     with pytest.raises(DataError) as caught:
-        load(source, tmp_path, **options)
+        load(source, **options)
     text = str(caught.value)
     assert "\n" not in text and "Traceback" not in text and len(text) < 2500
-    assert not list((tmp_path / "cache").glob("images/.writing-*")), "half-built images are left"
+    left = list(data.cache_folder().glob("images/.writing-*"))
+    assert left == [], "half-built images are left"
     return text
 
 
-def paste(tmp_path, source, *words) -> tuple[data.Data, list[str]]:
+def paste(source, *words) -> tuple[data.Data, list[str]]:
     """What comes of a source where each option that a message offers is pasted, and the
     messages."""
     parser, said, words = options.parser(""), [], ["--split", "image", *words]
@@ -39,7 +38,7 @@ def paste(tmp_path, source, *words) -> tuple[data.Data, list[str]]:
     while len(said) < 5:
         args = parser.parse_args(["--data", str(source), *words])
         try:
-            return load(args.data, tmp_path, choices=options.choices(args)), said
+            return load(args.data, choices=options.choices(args)), said
         except DataError as error:
             said.append(str(error))
             start = max(said[-1].rfind("such as --") + 8, said[-1].rfind("with --") + 5)

@@ -50,53 +50,53 @@ IMAGES = {  # file name, content, what the message says of it
 }
 
 
+@pytest.fixture
+def folder(tmp_path):
+    return class_folders(tmp_path / "set")
+
+
 @pytest.mark.parametrize("case", IMAGES)
-def test_unreadable_image(tmp_path, case):
+def test_unreadable_image(folder, case):
     name, content, reason = IMAGES[case]
-    folder = class_folders(tmp_path / "set")
     put(folder / "train" / "NORMAL" / name, content)
-    text = error_of(tmp_path, folder)
+    text = error_of(folder)
     assert "1 unreadable image:" in text and "train/NORMAL/" in text and reason in text
-    left = load(folder, tmp_path, skip_unreadable=True)
+    left = load(folder, skip_unreadable=True)
     assert len(left.labels) == COUNT and len(left.facts["skipped"]) == 1
     assert left.facts["audit"]["unreadable"] == left.facts["skipped"]
 
 
-def test_unreadable_images_are_all_counted_and_the_first_named(tmp_path):
-    folder = class_folders(tmp_path / "set")
+def test_unreadable_images_are_all_counted_and_the_first_named(folder):
     for number in range(30):
         put(folder / "test" / "NORMAL" / f"bad{number:02d}.png", b"bad")
-    text = error_of(tmp_path, folder)
+    text = error_of(folder)
     assert "30 unreadable images" in text and "and 10 more" in text
     assert "bad00.png" in text and "bad19.png" in text and "bad20.png" not in text
 
 
-def test_skipping_what_is_unreadable_does_not_leave_a_split_empty(tmp_path):
-    folder = class_folders(tmp_path / "set")
+def test_skipping_what_is_unreadable_does_not_leave_a_split_empty(folder):
     for path in (folder / "test").rglob("*.png"):
         path.write_bytes(b"bad")
-    assert "3 unreadable images" in error_of(tmp_path, folder)
-    text = error_of(tmp_path, folder, skip_unreadable=True)
+    assert "3 unreadable images" in error_of(folder)
+    text = error_of(folder, skip_unreadable=True)
     assert "the test split has no readable image" in text
 
 
-def test_a_link_to_nowhere_is_told(tmp_path):
-    folder = class_folders(tmp_path / "set")
+def test_a_link_to_nowhere_is_told(folder, tmp_path):
     (folder / "train" / "NORMAL" / "a.png").symlink_to(tmp_path / "nowhere.png")
-    assert "cannot be read (No such file or directory)" in error_of(tmp_path, folder)
+    assert "cannot be read (No such file or directory)" in error_of(folder)
 
 
-def test_a_pipe_among_the_images_does_not_hang(tmp_path):
-    folder = class_folders(tmp_path / "set")
+def test_a_pipe_among_the_images_does_not_hang(folder):
     os.mkfifo(folder / "train" / "NORMAL" / "pipe.png")
-    assert len(load(folder, tmp_path).labels) == COUNT
+    assert len(load(folder).labels) == COUNT
 
 
 def test_a_folder_without_images_and_a_file_are_told(tmp_path):
     (tmp_path / "set").mkdir()
-    assert "no images" in error_of(tmp_path, tmp_path / "set")
+    assert "no images" in error_of(tmp_path / "set")
     file = put(tmp_path / "set" / "films.zip")
-    assert "a file, no table; give the folder of the images" in error_of(tmp_path, file)
+    assert "a file, no table; give the folder of the images" in error_of(file)
 
 
 PLACE = "{title}/x{n}.png"
@@ -124,7 +124,7 @@ PLACE = "{title}/x{n}.png"
     ],
 )
 def test_unusable_folder(tmp_path, places, message):
-    text = error_of(tmp_path, lay(tmp_path / "set", places))
+    text = error_of(lay(tmp_path / "set", places))
     assert message in text and str(tmp_path) in text
 
 
@@ -151,10 +151,10 @@ def test_unusable_folder(tmp_path, places, message):
         "phantom:999999999": "phantom:<number",
     }.items(),
 )
-def test_unusable_name(tmp_path, source, message):
-    assert message in error_of(tmp_path, source)
+def test_unusable_name(source, message):
+    assert message in error_of(source)
 
 
 @pytest.mark.parametrize("size", [0, -4])
-def test_unusable_size(tmp_path, size):
-    assert "must be positive" in error_of(tmp_path, "phantom:20", size=size)
+def test_unusable_size(size):
+    assert "must be positive" in error_of("phantom:20", size=size)

@@ -26,7 +26,7 @@ FIRST = FILMS[:-1]
 )  # fmt: skip
 def test_unusable_columns(tmp_path, columns, message):
     dataset(columns).to_parquet(tmp_path / "films.parquet")
-    assert message in error_of(tmp_path, tmp_path / "films.parquet", choices=ANY)
+    assert message in error_of(tmp_path / "films.parquet", choices=ANY)
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
@@ -45,10 +45,10 @@ def test_unusable_file(tmp_path, case):
     change, message = FILES[case]
     path = parquet(tmp_path / "set") / "train" / "0000.parquet"
     path.write_bytes(change(path.read_bytes()))
-    text = error_of(tmp_path, tmp_path / "set")
+    text = error_of(tmp_path / "set")
     assert message in text and str(tmp_path) in text
 
 
 def test_an_empty_split_is_told(tmp_path):
     folder = parquet(tmp_path / "set", SPLITS | {"test": (0, 0)})
-    assert "the test split is empty" in error_of(tmp_path, folder)
+    assert "the test split is empty" in error_of(folder)

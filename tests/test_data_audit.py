@@ -45,7 +45,7 @@ def test_copies_are_found(tmp_path):
     for copy in ("train/NORMAL/copy.png", "test/NORMAL/copy.png"):
         put(folder / copy, encode(pixels(1)))  # as train/NORMAL/IM-0001-0001.png
     put(folder / "test" / "PNEUMONIA" / "same pixels.bmp", encode(pixels(1), "BMP"))
-    found = load(folder, tmp_path).facts["audit"]
+    found = load(folder).facts["audit"]
     same, alike = found["identical_bytes"], found["identical_pixels"]
     assert (same["surplus"], same["conflicting"], same["examples"]) == (2, 0, [])
     assert same["across"] == {"train/validation": 0, "train/test": 1, "validation/test": 0}
@@ -58,7 +58,7 @@ def test_splits_that_share_many_images_are_told(tmp_path):
     """A folder val that is a link to train."""
     folder = class_folders(tmp_path / "set", {"train": (3, 4), "test": (2, 2)})
     (folder / "val").symlink_to(folder / "train", target_is_directory=True)
-    found = load(folder, tmp_path)
+    found = load(folder)
     assert found.notes == ["7 images are in two splits, train and validation, by equal pixels"]
 
 
@@ -67,7 +67,7 @@ def test_the_audit_counts_what_is_missing(tmp_path):
         columns["image"][0] = None
         columns["image"][1] = {"bytes": b"bad", "path": "b.png"}
 
-    found = load(parquet(tmp_path / "set", change=change), tmp_path, skip_unreadable=True).facts
+    found = load(parquet(tmp_path / "set", change=change), skip_unreadable=True).facts
     assert found["audit"]["missing"] == 3
     assert len(found["audit"]["unreadable"]) == len(found["skipped"]) == 6
     assert found["splits"] == {"train": 5, "validation": 2, "test": 1}
@@ -99,7 +99,7 @@ def test_patients_not_known_are_not_counted_as_none_shared(tmp_path):
     folder = class_folders(tmp_path / "set")
     for path in folder.rglob("*.png"):
         path.rename(path.with_name(f"film-{path.stem[-3:]}{len(path.stem)}.png"))
-    found = load(folder, tmp_path)
+    found = load(folder)
     overlap = found.facts["patients"]["overlap"]["test in train"]["all"]
     assert overlap == {"images": 3, "known": 0, "shared": None, "patients": None}
     assert found.facts["taken"][-1].startswith("patients: not known")

@@ -15,53 +15,49 @@ from samples import COUNT, class_folders, encode, pixels
 from xray import data, data_images
 
 
-def test_the_second_reading_does_not_decode(tmp_path, monkeypatch):
-    folder = class_folders(tmp_path / "set")
-    first = load(folder, tmp_path)
+@pytest.fixture
+def folder(tmp_path):
+    return class_folders(tmp_path / "set")
+
+
+def test_the_second_reading_does_not_decode_and_is_the_same(folder, monkeypatch):
+    first = load(folder)
+    expected = np.array(first.images)
+    first.images[:] = 7  # which does not reach the cache
     monkeypatch.setattr(data_images, "read", None)
-    second = load(folder, tmp_path)
-    assert (first.images == second.images).all() and first.facts == second.facts
+    second = load(folder)
+    assert (second.images == expected).all() and second.facts == first.facts
     assert second.notes == []
 
 
-def test_a_changed_source_is_read_anew_and_another_size_is_the_same_data(tmp_path):
-    folder = class_folders(tmp_path / "set")
-    first = load(folder, tmp_path)
-    assert load(folder, tmp_path, 12).fingerprint == first.fingerprint
+def test_a_changed_source_is_read_anew_and_another_size_is_the_same_data(folder):
+    first = load(folder)
+    assert load(folder, 12).fingerprint == first.fingerprint
     (folder / "train" / "NORMAL" / "IM-0001-0001.png").write_bytes(encode(pixels(99)))
-    second = load(folder, tmp_path)
+    second = load(folder)
     assert second.fingerprint != first.fingerprint and (second.images[0] != first.images[0]).any()
 
 
 @pytest.mark.parametrize("file", ["pixels.u8", "films.json"])
 @pytest.mark.parametrize("damage", ["cut off", "gone"])
-def test_a_damaged_cache_is_noticed_and_made_anew(tmp_path, file, damage):
-    folder = class_folders(tmp_path / "set")
-    first = load(folder, tmp_path)
+def test_a_damaged_cache_is_noticed_and_made_anew(folder, tmp_path, file, damage):
+    first = load(folder)
     expected = np.array(first.images)
     [path] = (tmp_path / "cache" / "images").glob(f"*/{file}")
     content = path.read_bytes()
     path.unlink()
     if damage == "cut off":
         path.write_bytes(content[:-1])
-    second = load(folder, tmp_path)
+    second = load(folder)
     assert (second.images == expected).all() and second.facts == first.facts
 
 
-def test_writing_to_the_images_does_not_reach_the_cache(tmp_path):
-    folder = class_folders(tmp_path / "set")
-    first = load(folder, tmp_path)
-    first.images[:] = 7
-    assert load(folder, tmp_path).notes == []
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path):
-    folder = class_folders(tmp_path / "set")
+def test_what_a_killed_process_left_is_removed(folder, tmp_path):
     left = tmp_path / "cache" / "images" / ".writing-0123"
     left.mkdir(parents=True)
     (left / "pixels.u8").write_bytes(b"x" * 1000)
     os.utime(left, (0, 0))
-    load(folder, tmp_path)
+    load(folder)
     assert not left.exists()
 
 
@@ -78,8 +74,7 @@ def load_and_count(folder, cache, queue):
     queue.put((len(calls), found.fingerprint, int(found.images.sum()), found.notes))
 
 
-def test_two_processes_at_once_decode_once(tmp_path):
-    folder = class_folders(tmp_path / "set")
+def test_two_processes_at_once_decode_once(folder, tmp_path):
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     words = (folder, tmp_path / "cache", queue)
@@ -92,24 +87,23 @@ def test_two_processes_at_once_decode_once(tmp_path):
     assert (first[0], second[0]) == (0, COUNT) and first[1:] == second[1:] and first[3] == []
 
 
-def test_no_space_for_the_cache(tmp_path):
+def test_no_space_for_the_cache(folder):
     """What happens on a full disk, at the write itself."""
-    folder = class_folders(tmp_path / "set")
     with room(1000):
-        text = error_of(tmp_path, folder, size=64)
+        text = error_of(folder, size=64)
     assert "cache cannot be written (File too large)" in text and "XRAY_CACHE" in text
-    assert len(load(folder, tmp_path, 64).labels) == COUNT
+    assert len(load(folder, 64).labels) == COUNT
 
 
-def test_too_little_space_is_said_before_decoding(tmp_path, monkeypatch):
+def test_too_little_space_is_said_before_decoding(folder, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
-    text = error_of(tmp_path, class_folders(tmp_path / "set"))
+    text = error_of(folder)
     assert "0.0 GB are free" in text and "set XRAY_CACHE" in text
 
 
-def test_a_cache_folder_that_cannot_be(tmp_path):
+def test_a_cache_folder_that_cannot_be(folder, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    text = error_of(tmp_path, class_folders(tmp_path / "set"))
+    text = error_of(folder)
     assert "set XRAY_CACHE to another folder" in text
 
 
@@ -120,7 +114,7 @@ def test_cache_folder(monkeypatch):
     assert data.cache_folder() == Path.home() / ".cache" / "xray"
 
 
-def test_progress_is_told(tmp_path):
+def test_progress_is_told(folder):
     told = []
-    load(class_folders(tmp_path / "set"), tmp_path, progress=lambda *now: told.append(now))
+    load(folder, progress=lambda *now: told.append(now))
     assert told[-1] == (COUNT, COUNT)

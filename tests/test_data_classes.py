@@ -89,22 +89,22 @@ def test_classes_of_a_folder_joined_and_left_out(tmp_path):
     splits = {split: (3, 2) for split in SPLITS}
     folder = class_folders(tmp_path / "set", splits, ("NORMAL", "BACTERIA"))
     class_folders(tmp_path / "set", splits, ("TB", "VIRUS"))
-    assert "it has 4: BACTERIA, NORMAL, TB, VIRUS" in error_of(tmp_path, folder)
+    assert "it has 4: BACTERIA, NORMAL, TB, VIRUS" in error_of(folder)
     choices = chosen("BACTERIA,VIRUS", "NORMAL")
-    found = load(folder, tmp_path, choices=choices)
+    found = load(folder, choices=choices)
     assert found.facts["classes"] == {"BACTERIA": 1, "NORMAL": 0, "VIRUS": 1}
     assert found.facts["counts"]["train"] == {"NORMAL": 3, "PNEUMONIA": 4}
     assert found.facts["options"] == ["--positive", "BACTERIA,VIRUS", "--negative", "NORMAL"]
     assert found.notes == ["9 images of other classes are left out: 9 of TB"]
     assert said(shlex.join(found.facts["options"])) == choices
-    other = load(folder, tmp_path, choices=chosen("VIRUS", "NORMAL"))
+    other = load(folder, choices=chosen("VIRUS", "NORMAL"))
     assert other.fingerprint != found.fingerprint and len(other.labels) == 15
 
 
 def test_an_image_of_a_class_left_out_is_not_decoded(tmp_path):
     folder = class_folders(tmp_path / "set")
     put(folder / "train" / "OTHER" / "bad.png", encode(pixels(1))[:40])
-    assert len(load(folder, tmp_path, choices=chosen("PNEUMONIA", "NORMAL")).labels) == 14
+    assert len(load(folder, choices=chosen("PNEUMONIA", "NORMAL")).labels) == 14
 
 
 # label -> the class it counts as, with Pneumonia and Edema as 1 and No Finding and Clear as 0
@@ -146,12 +146,10 @@ def test_a_table_with_several_classes_an_image(tmp_path, listed):
         feature = {"labels": datasets.Sequence(datasets.ClassLabel(names=names))}
     path = tmp_path / "films.parquet"
     dataset({"image": [cell(n) for n in N], "labels": cells}, **feature).to_parquet(path)
-    assert f"it has 4: {', '.join(names)}" in error_of(tmp_path, path)
+    assert f"it has 4: {', '.join(names)}" in error_of(path)
 
     def read(positive):
-        return load(
-            path, tmp_path, choices=replace(chosen(positive, "No Finding"), split="image-0")
-        )
+        return load(path, choices=replace(chosen(positive, "No Finding"), split="image-0"))
 
     found = read("Pneumonia")
     kept = {0: 0, 1: 1, 2: 1, 7: 0}
@@ -170,7 +168,7 @@ def test_of_many_classes_left_out_the_rest_is_counted(tmp_path):
     names = [f"class {n:02d}" for n in range(LISTED + 3)] * 2 + ["a", "b"] * 6 + ["class 22"]
     films(tmp_path / "set", [f"{name}/{number}.png" for number, name in enumerate(names)])
     choices = Choices(("b",), ("a",), "image-0")
-    note = load(tmp_path / "set", tmp_path, choices=choices).notes[0]
+    note = load(tmp_path / "set", choices=choices).notes[0]
     assert note.startswith("47 images of other classes are left out: 3 of CLASS 22, 2 of CLASS")
     assert note.endswith("2 of CLASS 18, 6 of 3 others")
 
@@ -197,7 +195,7 @@ def test_non_covid_beside_normal_is_not_offered_as_normal():
         ("No Finding", "Pneumonia", *(f"class {n}" for n in range(9))),
     ],
 )
-def test_options_that_are_offered_work(tmp_path, classes):
+def test_options_that_are_offered_work(classes):
     with pytest.raises(DataError) as caught:
         label_mapping(list(classes))
     choices = said(str(caught.value).split("say it with ")[1].split(" (a class named")[0])

@@ -50,7 +50,7 @@ def test_a_doubt_about_columns_is_asked_with_an_option_that_works(tmp_path, head
     folder = lay(tmp_path / "set", tables={"labels.csv": [header, *lines]})
     for n in N:
         put(folder / f"mx{n}.png", encode(pixels(n + 24)))
-    found, said = paste(tmp_path, folder)
+    found, said = paste(folder)
     assert labels(found) == TRUTH
     assert asked in said[0] if asked else said == []
 
@@ -70,14 +70,14 @@ def test_a_doubt_about_columns_is_asked_with_an_option_that_works(tmp_path, head
 def test_files_whose_names_are_numbers(tmp_path, header, line, told):
     """The column that names them is found beside those of patients, labels and an index."""
     folder = lay(tmp_path / "set", "{n}.png", {"labels.csv": [header, line]})
-    found, said = paste(tmp_path, folder)
+    found, said = paste(folder)
     assert said == [] and labels(found) == TRUTH
     assert bool(found.facts["patient_numbers"]) == told
 
 
 def test_two_columns_that_name_different_films_are_asked_about(tmp_path):
     table = ["id,image,label", "{who},{n}.png,{title}"]
-    text = error_of(tmp_path, lay(tmp_path / "set", "{n}.png", {"labels.csv": table}), choices=ANY)
+    text = error_of(lay(tmp_path / "set", "{n}.png", {"labels.csv": table}), choices=ANY)
     assert "name different files; say which names the images, such as --image " in text
 
 
@@ -89,10 +89,10 @@ def test_of_two_columns_that_hold_images_the_one_called_image_is_taken(tmp_path,
     made = {first: films, second: others, "label": [TITLES[n % 2] for n in N]}
     dataset(made | {"pathology": ["clear"] * 24}).to_parquet(path)
     if plain:
-        found = load(path, tmp_path, choices=ANY)
+        found = load(path, choices=ANY)
         assert labels(found) == TRUTH and set(found.table.pathology) == {"clear"}, "names no file"
     else:
-        text = error_of(tmp_path, path, choices=ANY)
+        text = error_of(path, choices=ANY)
         assert "several columns hold images (frontal, lateral)" in text
 
 
@@ -100,9 +100,9 @@ def test_of_two_columns_that_hold_images_the_one_called_image_is_taken(tmp_path,
 def test_another_value_in_a_split_column_is_told(tmp_path, value):
     lines = ["x{n}.png,{title},{split}"] * 6 + ["x{n}.png,{title}," + value] * 2
     folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,subset", *lines]})
-    text = error_of(tmp_path, folder)
+    text = error_of(folder)
     assert (value or "nothing") in text and "subset" in text and "--split image" in text
-    found = load(folder, tmp_path, choices=ANY)
+    found = load(folder, choices=ANY)
     assert (value or "nothing") in found.notes[0] and labels(found) == TRUTH
 
 
@@ -114,7 +114,7 @@ def test_another_value_in_a_split_column_is_told(tmp_path, value):
 )
 def test_a_column_of_patients_is_known_by_its_name(tmp_path, column):
     table = [f"image,label,split,{column}", "x{n}.png,{title},{split},{who}"]
-    facts = load(lay(tmp_path / "set", tables={"labels.csv": table}), tmp_path).facts
+    facts = load(lay(tmp_path / "set", tables={"labels.csv": table})).facts
     assert facts["patient_numbers"] == [row // 2 for row in N], "in the order of the films"
     assert facts["taken"][-1] == f"patients: known of 24 of 24 images, by column {column}"
 
@@ -122,7 +122,7 @@ def test_a_column_of_patients_is_known_by_its_name(tmp_path, column):
 def test_a_column_of_another_name_tells_no_patients(tmp_path):
     def read(column):
         table = [f"image,label,split,{column}", "x{n}.png,{title},{split},{who}"]
-        return load(lay(tmp_path / "set", tables={"labels.csv": table}), tmp_path)
+        return load(lay(tmp_path / "set", tables={"labels.csv": table}))
 
     age, patient = read("patient_age"), read("patient_id")
     assert age.facts["patient_numbers"] == [] and "told" not in age.facts["patients"]
@@ -133,7 +133,7 @@ def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path):
     """Each patient has two films; of the last one the table says nothing."""
     lines = ["x{n}.png,{title},70{who:02d}"] * 22 + ["x{n}.png,{title},"] * 2
     folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,patient", *lines]})
-    found = load(folder, tmp_path, choices=Choices(split="patient-0"))
+    found = load(folder, choices=Choices(split="patient-0"))
     for by_patient in (found, resplit(found, "patient", 5)):
         where = splits(by_patient)
         assert all(where[n] == where[n + 1] for n in range(0, 22, 2))
@@ -143,7 +143,7 @@ def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path):
     assert found.facts["taken"][-1] == "patients: known of 22 of 24 images, by column patient"
     assert found.notes[1].startswith("Of 2 of 24 images no patient is known")
 
-    by_image = load(folder, tmp_path, choices=ANY)
+    by_image = load(folder, choices=ANY)
     where = splits(by_image)
     test = [n for n in range(22) if where[n] == "test"]
     shared = sum(where[n ^ 1] != "test" for n in test)
@@ -155,7 +155,7 @@ def test_who_they_are_is_not_in_the_facts(tmp_path):
     header = "image,label,patient,patient_name,birth_date,report,sex"
     line = "x{n}.png,{title},MRN{who:05d},Doe^Jane{n},1970-01-{n:02d},fell ill,F"
     folder = lay(tmp_path / "set", tables={"labels.csv": [header, line]})
-    found = load(folder, tmp_path, choices=ANY)
+    found = load(folder, choices=ANY)
     text = json.dumps(found.facts) + json.dumps(found.notes)
     assert not re.search("MRN0|Doe|1970|fell ill", text)
     assert list(found.table.sex) == ["F"] * 24 and found.table.patient[0].startswith("MRN")

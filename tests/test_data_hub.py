@@ -63,7 +63,7 @@ def test_the_papers_data_set_from_the_hub(tmp_path, read_from_hub):
     name, counts, classes, fingerprint, notes = found["first"]
     assert name == "chest-xray-classification" and notes == [] and found["fetched"] > 0
     assert counts == COUNTS, "full alone, not merged with mini"
-    assert fingerprint == load(tmp_path / "files", tmp_path).fingerprint, "as read from a folder"
+    assert fingerprint == load(tmp_path / "files").fingerprint, "as read from a folder"
     assert found["again"] == found["first"] and found["fetched again"] == 0, "from the cache"
     for case, reason in {
         "429": "it answers 429",

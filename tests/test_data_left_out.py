@@ -47,17 +47,17 @@ def test_what_is_left_out_is_counted_and_said(tmp_path, place, note):
     folder = lay(tmp_path / "set", "{split}/{title}/x{n}.png")
     table = b"file_name,label\nx0.png,PNEUMONIA\nx1.png,NORMAL\n"
     put(folder / place, encode(pixels(40)) if place.endswith(("png", "jpg")) else table)
-    found = load(folder, tmp_path)
+    found = load(folder)
     assert labels(found) == TRUTH
     assert found.notes == found.facts["notes"] == [f"{note} are left out"]
-    assert load(folder, tmp_path).notes == found.notes, "from the cache, too"
+    assert load(folder).notes == found.notes, "from the cache, too"
 
 
 @pytest.mark.parametrize("name", ["film", "film.image", "1.2.840.113619.2.5", "film.PNG_"])
 def test_an_image_of_any_name_is_told_by_its_content(tmp_path, name):
     folder = lay(tmp_path / "set", "{split}/{title}/x{n}.png")
     put(folder / "train" / "NORMAL" / name, encode(pixels(40)))
-    found = load(folder, tmp_path)
+    found = load(folder)
     assert labels(found) == TRUTH | {40: 0} and found.notes == []
 
 
@@ -71,9 +71,9 @@ def test_missing_shards_are_refused_or_said(tmp_path, there, missing):
         (folder / split / "0000.parquet").unlink()
         for number in there:
             put(folder / f"{split}-{number:05d}-of-00003-0a1b2c.parquet", content)
-    text = error_of(tmp_path, folder)
+    text = error_of(folder)
     assert f"{missing} (test-00001-of-00003" in text and "--skip-unreadable" in text
-    found = load(folder, tmp_path, skip_unreadable=True)
+    found = load(folder, skip_unreadable=True)
     assert len(set(found.paths)) == COUNT
     assert found.notes[0].startswith(f"{missing[0]} files that are missing are left out: test-")
 
@@ -90,7 +90,7 @@ def test_files_of_16_bits_are_stretched_to_the_bits_that_the_source_uses(tmp_pat
     dark = (ramp // 3).astype(np.uint16)
     put(folder / "train" / "NORMAL" / f"ramp.{kind}", encode(ramp, kind))
     put(folder / "test" / "NORMAL" / f"dark.{kind}", encode(dark, kind))
-    found = load(folder, tmp_path)
+    found = load(folder)
     for name, values in (("train/NORMAL/ramp", ramp), ("test/NORMAL/dark", dark)):
         image = found.images[found.paths.index(f"{name}.{kind}"), 0]
         assert np.abs(image - values.astype(float) * 255 / top).max() <= 0.5
@@ -105,5 +105,5 @@ def test_several_kinds_of_bits_are_said(tmp_path):
         wide = pixels(n).astype(np.uint16) * (16 if n < 10 else 256)
         path = tmp_path / "set" / TITLES[n % 2] / f"{n}.png"
         put(path, encode(wide if n % 4 else pixels(n)))
-    [note] = load(tmp_path / "set", tmp_path, whole=True).notes
+    [note] = load(tmp_path / "set", whole=True).notes
     assert "of 12 bits" in note and "of 16 bits" in note and "5 others have 8 bits" in note

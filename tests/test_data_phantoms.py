@@ -31,8 +31,8 @@ def test_proportions_are_the_papers():
         assert normal / pneumonia == pytest.approx(0.37, abs=0.03)
 
 
-def test_as_a_source(tmp_path):
-    found = load("phantom:20", tmp_path, 16)
+def test_as_a_source():
+    found = load("phantom:20", 16)
     assert found.phantom and found.facts["phantom"]
     assert (found.name, found.source) == ("phantom", "phantom:20")
     assert found.facts["splits"] == {"train": 14, "validation": 4, "test": 2}
@@ -41,9 +41,9 @@ def test_as_a_source(tmp_path):
     assert found.facts["audit"]["identical_pixels"]["surplus"] == 0
     assert (found.images[0, 0] == data_phantoms.draw(0, False, 16)).all()
     assert (found.images[-1, 0] == data_phantoms.draw(19, True, 16)).all()
-    other = load("phantom:20", tmp_path, 20)
+    other = load("phantom:20", 20)
     assert other.fingerprint == found.fingerprint and other.paths == found.paths
-    assert load("phantom:21", tmp_path, 16).fingerprint != found.fingerprint
+    assert load("phantom:21", 16).fingerprint != found.fingerprint
 
 
 def test_opacities_can_be_learned_but_not_from_one_number():

@@ -75,7 +75,7 @@ SETS = {  # its films, its tables, and what is asked
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_with_tables_comes_to_the_right_labels(tmp_path, name):
     names, tables, *asked = SETS[name]
-    found, said = paste(tmp_path, lay(tmp_path / "set", names, tables))
+    found, said = paste(lay(tmp_path / "set", names, tables))
     assert labels(found) == TRUTH
     assert len(said) == len(asked) and all(text in line for text, line in zip(asked, said))
     if "{split}" in str(SETS[name]) or "MIMIC" in name:
@@ -89,7 +89,7 @@ def test_a_table_in_each_split_as_parquet(tmp_path):
     for path in folder.glob("*.csv"):
         pd.read_csv(path).to_parquet(folder / f"image_labels_{path.stem}.parquet")
         path.unlink()
-    found, said = paste(tmp_path, folder)
+    found, said = paste(folder)
     assert said == [] and labels(found) == TRUTH and splits(found) == SPLIT
 
 
@@ -101,7 +101,7 @@ def test_rows_without_a_label_are_left_out_when_the_classes_are_named(tmp_path, 
     films(tmp_path / "set", [f"y{n}.png" for n in N[3::4]])
     more = "x{n}.png,{title}\ny{n}.png," + blank
     folder = lay(tmp_path / "set", tables={"labels.csv": [*LABELS, *LABELS[1:] * 2, more]})
-    found, said = paste(tmp_path, folder)
+    found, said = paste(folder)
     assert said[0].endswith("leave them out with --positive PNEUMONIA --negative NORMAL")
     assert labels(found) == TRUTH and "6 of no label" in found.notes[0]
 
@@ -110,7 +110,7 @@ def test_a_test_table_without_labels(tmp_path):
     """As competitions give it."""
     films(tmp_path / "set", [f"y{n}.png" for n in N])
     tables = {"train.csv": LABELS, "test.csv": ["file_name", "y{n}.png"]}
-    found, said = paste(tmp_path, lay(tmp_path / "set", tables=tables))
+    found, said = paste(lay(tmp_path / "set", tables=tables))
     assert "24 images without a label in column label; fill it in, or leave them out" in said[0]
     assert labels(found) == TRUTH
     assert found.notes[0] == "24 images of other classes are left out: 24 of no label"
@@ -137,7 +137,7 @@ def test_what_chexpert_calls_uncertain_is_neither_ill_nor_healthy(
     tmp_path, header, values, asked, kept
 ):
     lines = [f"CheXpert-v1.0-small/{CHEXPERT},{value}" for value in values]
-    found, said = paste(tmp_path, lay(tmp_path / "set", CHEXPERT, {"train.csv": [header, *lines]}))
+    found, said = paste(lay(tmp_path / "set", CHEXPERT, {"train.csv": [header, *lines]}))
     assert asked in said[-1]
     assert labels(found) == {n: n % 2 for n in N if n % 4 in kept}
     assert found.facts["patients"]["named"] == len(found.paths)
@@ -149,10 +149,10 @@ def test_findings_with_paths_of_their_own(tmp_path):
     header = "patientid,offset,finding,view,modality,filename,folder"
     lines = [f"{{who}},{{n}},{kind},AP,X-ray,x{{n}}.png,images" for kind in kinds]
     folder = lay(tmp_path / "set", "images/x{n}.png", {"metadata.csv": [header, *lines]})
-    asked = error_of(tmp_path, folder, choices=ANY)
+    asked = error_of(folder, choices=ANY)
     assert "it has 4: " in asked and "--negative 'No Finding'" in asked
     words = ("--positive", ",".join(kinds[1::2]), "--negative", kinds[0])
-    found, said = paste(tmp_path, folder, *words)
+    found, said = paste(folder, *words)
     assert said == [] and labels(found) == {n: n % 2 for n in N if n % 4 != 2}
     assert "6 of todo" in found.notes[0] and found.facts["patients"]["told"] == 18
 
@@ -163,7 +163,7 @@ def test_findings_with_paths_of_their_own(tmp_path):
 def test_class_folders_that_each_split_spells_in_its_own_way(tmp_path):
     train, val, test = ("NORMAL", "PNEUMONIA"), ("Normal", "Pneumonia"), ("normal", "Pneumonia")
     names = [f"{{split}}/{name}/{{n}}.png" for name in (*train, *val, *test)]
-    found, said = paste(tmp_path, lay(tmp_path / "set", names))
+    found, said = paste(lay(tmp_path / "set", names))
     assert said == [] and labels(found) == TRUTH
     [line] = [line for line in found.facts["taken"] if line.startswith("labels")]
     assert "(NORMAL, Normal, normal are one) (PNEUMONIA, Pneumonia are one)" in line
@@ -180,7 +180,7 @@ def test_class_folders_that_each_split_spells_in_its_own_way(tmp_path):
 def test_of_two_data_sets_in_one_folder_one_is_offered(tmp_path, names, tables):
     for name in ("first one", "second"):
         lay(tmp_path / "set" / name, names, tables)
-    found, said = paste(tmp_path, tmp_path / "set")
+    found, said = paste(tmp_path / "set")
     assert "several data sets (first one, second)" in said[0] and len(said) == 1
     assert found.name == "first one" and labels(found) == TRUTH
 
@@ -195,26 +195,26 @@ def test_of_two_data_sets_in_one_folder_one_is_offered(tmp_path, names, tables):
 )
 def test_of_split_folders_in_split_folders_the_innermost_counts(tmp_path, trees):
     names = [f"{tree}/{{title}}/x{{n}}.png" for tree in trees for _ in TITLES]
-    found, said = paste(tmp_path, lay(tmp_path / "set", names))
+    found, said = paste(lay(tmp_path / "set", names))
     assert said == [] and labels(found) == TRUTH and splits(found) == SPLIT
 
 
 def test_a_split_beside_a_copy_of_itself_is_told(tmp_path):
     for tree in ("test", "test/test"):
         lay(tmp_path / "set" / tree, "{title}/x{n}.png")
-    assert "two folders are the test split" in error_of(tmp_path, tmp_path / "set")
+    assert "two folders are the test split" in error_of(tmp_path / "set")
 
 
 def test_a_folder_called_gt_and_more_holds_films(tmp_path):
     folder = lay(tmp_path / "set", "GT 2020/{title}/x{n}.png")
-    found, _ = paste(tmp_path, lay(folder, "GT/{title}/x{n}.png"))
+    found, _ = paste(lay(folder, "GT/{title}/x{n}.png"))
     assert labels(found) == TRUTH and all(path.startswith("GT 2020") for path in found.paths)
 
 
 def test_what_save_to_disk_wrote_is_found_deeper(tmp_path):
     made = dataset({"image": [cell(n) for n in N], "label": [TITLES[n % 2] for n in N]})
     made.save_to_disk(str(tmp_path / "set" / "films"))
-    asked = error_of(tmp_path, tmp_path / "set")
+    asked = error_of(tmp_path / "set")
     assert f"lies deeper in it; give that, --data {tmp_path}/set/films" in asked
-    found, said = paste(tmp_path, tmp_path / "set" / "films")
+    found, said = paste(tmp_path / "set" / "films")
     assert said == [] and labels(found) == TRUTH

@@ -33,7 +33,7 @@ def check(found):
 
 
 def test_what_is_read(tmp_path):
-    found = load(class_folders(tmp_path / "set"), tmp_path)
+    found = load(class_folders(tmp_path / "set"))
     check(found)
     assert (found.name, found.source) == ("set", str(tmp_path / "set")) and found.split == "given"
     assert [Path(path).name for path in found.paths] == [row[3] for row in rows()]
@@ -65,18 +65,18 @@ def test_what_is_read(tmp_path):
     ],
 )
 def test_parquet_layouts(tmp_path, layout):
-    check(load(parquet(tmp_path / "a set", layout=layout), tmp_path))
+    check(load(parquet(tmp_path / "a set", layout=layout)))
 
 
 def test_full_is_taken_where_mini_lies_beside_it(tmp_path):
     folder = parquet(tmp_path / "set", layout="full/{split}/0000.parquet")
     parquet(folder, dict.fromkeys(SPLITS, (1, 1)), layout="mini/{split}/0000.parquet")
-    found = load(folder, tmp_path)
+    found = load(folder)
     check(found)
     left = "3 tables of another data set, or named after no split, are left out"
     assert found.notes == [left]
-    check(load(folder / "full", tmp_path))
-    assert len(load(folder / "mini", tmp_path).labels) == 6
+    check(load(folder / "full"))
+    assert len(load(folder / "mini").labels) == 6
 
 
 def test_classes_in_another_order_and_columns_of_other_names(tmp_path):
@@ -86,7 +86,7 @@ def test_classes_in_another_order_and_columns_of_other_names(tmp_path):
     content = {"xray": [cell(n, f"x{n}.png") for n in TRUTH], "class": [1 - n % 2 for n in TRUTH]}
     names = datasets.ClassLabel(names=["pneumonia", "no pneumonia"])
     dataset(content, **{"class": names}).to_parquet(path)
-    found = load(path, tmp_path, choices=ANY)
+    found = load(path, choices=ANY)
     assert found.facts["classes"] == {"pneumonia": 1, "no pneumonia": 0}
     assert labels(found) == TRUTH and set(found.paths) == {f"x{n}.png" for n in TRUTH}
 
@@ -106,7 +106,7 @@ def test_classes_in_another_order_and_columns_of_other_names(tmp_path):
 )
 def test_class_folders_in_split_folders_and_above_them(tmp_path, place, names):
     places = [place.replace("{split}", name) for name in names for _ in TITLES]
-    found = load(lay(tmp_path / "set", places), tmp_path)
+    found = load(lay(tmp_path / "set", places))
     assert labels(found) == TRUTH and splits(found) == SPLIT
 
 
@@ -120,7 +120,7 @@ def test_the_well_known_archive(tmp_path):
         put(inner / "train" / "NORMAL" / stray)
     films(inner, ["train/loose.png"])
     for folder in (inner, tmp_path / "archive"):
-        found = load(folder, tmp_path)
+        found = load(folder)
         assert labels(found) == TRUTH and splits(found) == SPLIT and found.name == folder.name
         assert found.notes == found.facts["notes"] == [
             "26 hidden files and files of other systems (__MACOSX, @eaDir, …) are left out",
@@ -135,7 +135,7 @@ def test_links_that_lead_in_a_circle_end(tmp_path):
     folder = class_folders(tmp_path / "set")
     (folder / "train" / "NORMAL" / "back").symlink_to(folder)
     (folder / "train" / "NORMAL" / "self").symlink_to(folder / "train" / "NORMAL" / "self")
-    assert len(load(folder, tmp_path).labels) == COUNT
+    assert len(load(folder).labels) == COUNT
 
 
 def test_odd_names(tmp_path):
@@ -143,17 +143,17 @@ def test_odd_names(tmp_path):
     names = ["with space", "quo\"te'", "new\nline", "<script>", "胸部", "%d{}"]
     names.append(os.fsdecode(b"\xff"))
     films(folder, [f"train/NORMAL/{name}.png" for name in names])
-    found = load(folder, tmp_path)
+    found = load(folder)
     assert len(found.labels) == COUNT + len(names) and "train/NORMAL/new\\nline.png" in found.paths
     json.dumps(found.facts, ensure_ascii=False).encode()
-    assert load(folder, tmp_path).paths == found.paths
+    assert load(folder).paths == found.paths
 
 
 def test_labels_come_from_inside_of_what_is_named(tmp_path):
     """A project folder may be called pneumonia."""
     folder = films(tmp_path / "pneumonia" / "films", ["healthy/a.png", "healthy/b.png"])
-    assert "no images in class folders" in error_of(tmp_path, folder, whole=True)
-    found = load(films(folder, ["healthy/a.png", "sick/c.png"]), tmp_path, whole=True)
+    assert "no images in class folders" in error_of(folder, whole=True)
+    found = load(films(folder, ["healthy/a.png", "sick/c.png"]), whole=True)
     assert found.facts["classes"] == {"HEALTHY": 0, "SICK": 1}
     assert found.labels.tolist() == [0, 0, 1]
 
@@ -161,13 +161,13 @@ def test_labels_come_from_inside_of_what_is_named(tmp_path):
 def test_images_and_masks_in_each_class(tmp_path):
     """The COVID-19 Radiography Database."""
     lay(tmp_path / "set", "{title}/masks/x{n}.png")
-    found = load(lay(tmp_path / "set", "{title}/images/x{n}.png"), tmp_path, choices=ANY)
+    found = load(lay(tmp_path / "set", "{title}/images/x{n}.png"), choices=ANY)
     assert labels(found) == TRUTH and all("/images/" in path for path in found.paths)
 
 
 def test_numbered_folders_in_class_folders_are_no_classes(tmp_path):
     places = [f"{title}/{part}/x{{n}}.png" for title in ("BACTERIA", "VIRUS") for part in "01"]
-    text = error_of(tmp_path, lay(tmp_path / "set", places), choices=ANY)
+    text = error_of(lay(tmp_path / "set", places), choices=ANY)
     assert "which of the classes BACTERIA, VIRUS is pneumonia" in text
 
 
@@ -181,7 +181,7 @@ def test_numbered_folders_in_class_folders_are_no_classes(tmp_path):
     ],
 )
 def test_splits_and_masks_are_never_classes(tmp_path, names):
-    text = error_of(tmp_path, films(tmp_path / "set", names), choices=ANY)
+    text = error_of(films(tmp_path / "set", names), choices=ANY)
     assert "--positive" not in text and "--negative" not in text
 
 
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert "PNEUMONIA: cannot be read (Permission denied)" in error_of(tmp_path, folder)
+    assert "PNEUMONIA: cannot be read (Permission denied)" in error_of(folder)
 
 
 # ---- sources that are named
@@ -211,15 +211,15 @@ def test_an_existing_folder_comes_before_the_hub(tmp_path, monkeypatch):
 
 def test_the_films_that_come_with_the_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = load("films", tmp_path, 64)
+    found = load("films", 64)
     assert found.facts["kind"] == "films" and found.name == "films"
     assert found.facts["splits"] == {"train": 4077, "validation": 1165, "test": 582}
     assert "64×64 copies that come with the project" in found.notes[0]
     assert data_sources.licence("films").startswith("CC BY 4.0")
-    other = load("films:elsewhere", tmp_path, 64, whole=True)
+    other = load("films:elsewhere", 64, whole=True)
     assert len(other.paths) == 1000 and other.labels.sum() == 500
     assert list(other.table.columns[-5:]) == ["age", "sex", "view", "findings", "chexnet_pneumonia"]
     class_folders(tmp_path / "films")
-    mine = load("films", tmp_path)
+    mine = load("films")
     assert len(mine.paths) == COUNT and mine.facts["kind"] == "folders"
     assert "not the project's own films" in mine.notes[-1]

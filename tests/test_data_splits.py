@@ -31,8 +31,8 @@ def shared_patients(found) -> int:
 def test_train_and_test_only(tmp_path):
     """The commonest layout: validation comes from train, the test split stays as it is."""
     folder = class_folders(tmp_path / "set", {"train": (9, 18), "test": (4, 8)})
-    assert "it has train, test; --split patient (or --split image)" in error_of(tmp_path, folder)
-    found = load(folder, tmp_path, choices=by("patient"))
+    assert "it has train, test; --split patient (or --split image)" in error_of(folder)
+    found = load(folder, choices=by("patient"))
     assert sizes(found) == [(7, 14), (2, 4), (4, 8)], "2 of 9 as in the paper"
     assert all(path.startswith("test/") for path in found.test.paths)
     assert all(path.startswith("train/") for path in found.train.paths + found.validation.paths)
@@ -54,13 +54,13 @@ def test_train_and_test_only(tmp_path):
 )
 def test_images_in_no_split_or_in_one_are_divided(tmp_path, make, problem):
     folder = make(tmp_path / "set")
-    assert problem in error_of(tmp_path, folder)
-    found = load(folder, tmp_path, choices=by("image"))
+    assert problem in error_of(folder)
+    found = load(folder, choices=by("image"))
     assert sizes(found) == [(7, 14), (2, 4), (1, 2)] and len(set(found.paths)) == 30
     assert found.split == "given"
-    again = load(folder, tmp_path, 12, choices=by("image"))
+    again = load(folder, 12, choices=by("image"))
     assert again.paths == found.paths and again.fingerprint == found.fingerprint
-    other = load(folder, tmp_path, choices=by("image", 1))
+    other = load(folder, choices=by("image", 1))
     assert other.fingerprint != found.fingerprint and sizes(other) == sizes(found)
     assert sorted(other.paths) == sorted(found.paths) and other.paths != found.paths
 
@@ -71,7 +71,7 @@ def test_a_patient_is_in_one_split(tmp_path, seed):
     shots = [(number, shot) for number in range(40) for shot in range(1 + number % 4)]
     names = [f"PNEUMONIA/person{number}_bacteria_{shot}.png" for number, shot in shots]
     names += [f"NORMAL/IM-{number:04d}-{shot:04d}.png" for number, shot in shots]
-    found = load(films(tmp_path / "set", names), tmp_path, 8, choices=by("patient", seed))
+    found = load(films(tmp_path / "set", names), 8, choices=by("patient", seed))
     assert shared_patients(found) == 0
     expected = np.array([[70], [20], [10]])  # of 100 of each class
     assert np.abs(np.array(sizes(found)) - expected).max() <= 2
@@ -79,16 +79,16 @@ def test_a_patient_is_in_one_split(tmp_path, seed):
 
 def test_without_patients_it_is_said_and_by_image_is_offered_alone(tmp_path):
     folder = lay(tmp_path / "set", "{title}/x{n}.png")
-    assert "--split image (no patient is known) makes what is" in error_of(tmp_path, folder)
-    found = load(folder, tmp_path, choices=by("patient"))
+    assert "--split image (no patient is known) makes what is" in error_of(folder)
+    found = load(folder, choices=by("patient"))
     assert found.notes[1].startswith("Of 24 of 24 images no patient is known")
-    assert len(load(folder, tmp_path, choices=by("image")).notes) == 1
+    assert len(load(folder, choices=by("image")).notes) == 1
 
 
 def test_a_source_with_splits_keeps_them(tmp_path):
     folder = class_folders(tmp_path / "set")
-    given = load(folder, tmp_path)
-    asked = load(folder, tmp_path, choices=by("patient"))
+    given = load(folder)
+    asked = load(folder, choices=by("patient"))
     assert asked.fingerprint == given.fingerprint and not asked.facts["made"]
     assert asked.facts["options"] == []
     assert len(list((tmp_path / "cache" / "images").glob("*/films.json"))) == 1
@@ -96,9 +96,9 @@ def test_a_source_with_splits_keeps_them(tmp_path):
 
 def test_what_cannot_be_split(tmp_path):
     no_train = class_folders(tmp_path / "a", {"validation": (5, 5), "test": (5, 5)})
-    assert "the train split is missing" in error_of(tmp_path, no_train, choices=by("image"))
+    assert "the train split is missing" in error_of(no_train, choices=by("image"))
     few = class_folders(tmp_path / "b", {"all": (1, 1)}) / "all"
-    assert "too few images for 3 splits" in error_of(tmp_path, few, choices=by("image"))
+    assert "too few images for 3 splits" in error_of(few, choices=by("image"))
 
 
 # ---- other splits of the same images
@@ -163,7 +163,7 @@ def test_resplit_errors():
 
 
 def test_a_split_that_is_scattered_is_a_copy(tmp_path):
-    found = data.resplit(load(class_folders(tmp_path / "set"), tmp_path), "image", 3)
+    found = data.resplit(load(class_folders(tmp_path / "set")), "image", 3)
     assert (found.train.images == found.images[found.index["train"]]).all()
     assert found.train.paths == [found.paths[row] for row in found.index["train"]]
 

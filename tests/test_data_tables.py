@@ -33,7 +33,7 @@ LABELS = ["file,label", "x{n}.png,{title}"]
 def test_films_come_to_their_splits_by_tables_paths_or_a_column(
     tmp_path, names, table, header, line
 ):
-    found = load(lay(tmp_path / "set", names, {table: [header, line]}), tmp_path)
+    found = load(lay(tmp_path / "set", names, {table: [header, line]}))
     assert labels(found) == TRUTH and splits(found) == SPLIT
 
 
@@ -53,7 +53,7 @@ def test_films_come_to_their_splits_by_tables_paths_or_a_column(
 )
 def test_tables_as_people_have_them(tmp_path, names, header, line):
     folder = lay(tmp_path / "set", names, {"labels.csv": [header, line]})
-    assert labels(load(folder, tmp_path, choices=ANY)) == TRUTH
+    assert labels(load(folder, choices=ANY)) == TRUTH
 
 
 @pytest.mark.parametrize("sep", [",", ";", "\t"])
@@ -62,7 +62,7 @@ def test_text_tables_with_byte_order_marks_and_quotes(tmp_path, sep, eol):
     rows = [sep.join(('"a, b; c"', f"x{n}.png", f'"{TITLES[n % 2]} "')) for n in N]
     text = eol.join([sep.join(('"remarks, all; of them"', "image", "label")), *rows])
     put(lay(tmp_path / "set") / "labels.csv", b"\xef\xbb\xbf" + text.encode())
-    assert labels(load(tmp_path / "set", tmp_path, choices=ANY)) == TRUTH
+    assert labels(load(tmp_path / "set", choices=ANY)) == TRUTH
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_text_tables_with_byte_order_marks_and_quotes(tmp_path, sep, eol):
 def test_tables_that_cannot_be_used(tmp_path, text, message):
     folder = lay(lay(tmp_path / "set"), "{n}.png")
     put(folder / "labels.csv", text if isinstance(text, bytes) else text.encode())
-    assert message in error_of(tmp_path, folder)
+    assert message in error_of(folder)
 
 
 def test_each_of_several_tables_may_be_given(tmp_path):
     other = ["file,label", "x{n}.png,healthy", "x{n}.png,sick"]
     folder = lay(tmp_path / "set", tables={"a.csv": LABELS, "b.csv": other})
-    first, second = (load(folder / f"{name}.csv", tmp_path, choices=ANY) for name in "ab")
+    first, second = (load(folder / f"{name}.csv", choices=ANY) for name in "ab")
     assert (first.name, first.facts["classes"]) == ("a", {"NORMAL": 0, "PNEUMONIA": 1})
     assert (second.name, second.facts["classes"]) == ("b", {"healthy": 0, "sick": 1})
 
@@ -99,7 +99,7 @@ def test_each_of_several_tables_may_be_given(tmp_path):
 @pytest.mark.parametrize("option", ["label", "image", "patient"])
 def test_an_option_that_names_a_column_needs_a_table(tmp_path, option):
     folder = lay(tmp_path / "set", "{title}/x{n}.png")
-    assert "there is no table" in error_of(tmp_path, folder, choices=Choices(**{option: "a"}))
+    assert "there is no table" in error_of(folder, choices=Choices(**{option: "a"}))
 
 
 # ---- tables of the datasets library
@@ -120,7 +120,7 @@ def test_a_folder_of_save_to_disk(tmp_path):
     tables = split_tables(cell)
     tables["unlabelled"] = tables["test"]
     datasets.DatasetDict(tables).save_to_disk(tmp_path / "set")
-    found = load(tmp_path / "set", tmp_path)
+    found = load(tmp_path / "set")
     assert labels(found) == TRUTH and splits(found) == SPLIT
     assert found.notes == ["8 images of its split unlabelled are left out"]
 
@@ -134,7 +134,7 @@ def test_parquet_with_paths_only(tmp_path, as_image):
     folder = lay(tmp_path / "set", "images/x{n}.png")
     for split, made in split_tables(image).items():
         made.to_parquet(str(folder / f"{split}.parquet"), batch_size=100)
-    found = load(folder, tmp_path)
+    found = load(folder)
     assert labels(found) == TRUTH and splits(found) == SPLIT
 
 
@@ -149,7 +149,7 @@ def test_images_without_names_are_numbered(tmp_path):
         }
         path = tmp_path / "set" / f"part-{shard}.parquet"
         pd.DataFrame(content).to_parquet(path, row_group_size=5)
-    found = load(tmp_path / "set", tmp_path, choices=ANY)
+    found = load(tmp_path / "set", choices=ANY)
     assert labels(found) == TRUTH
     for row, n in enumerate(numbers(found)):
         assert found.paths[row] == f"whole/{n:06d}" and found.read(row) == encode(pixels(n))
@@ -162,7 +162,7 @@ def test_one_image_in_several_rows_of_parquet(tmp_path):
     (tmp_path / "set").mkdir()
     made = dataset({"image": cells, "label": [title for _, title in rows]})
     made.to_parquet(str(tmp_path / "set" / "0000.parquet"))
-    found = load(tmp_path / "set", tmp_path, choices=ANY)
+    found = load(tmp_path / "set", choices=ANY)
     assert labels(found) == {n: n % 2 for n in N if n != 5}
     assert found.notes[0].startswith("1 images whose rows contradict each other are left out: x5")
 
@@ -176,7 +176,7 @@ def test_dicom_files_without_suffix_in_the_table(tmp_path):
         put(tmp_path / "set" / f"{n:03d}.dcm", film)
     text = "\n".join(["file,label", *(f"{n:03d},{TITLES[n % 2]}" for n in N)])
     put(tmp_path / "set" / "labels.csv", text.encode())
-    found = load(tmp_path / "set", tmp_path, choices=ANY)
+    found = load(tmp_path / "set", choices=ANY)
     assert labels(found) == TRUTH and found.facts["modes"] == {"DICOM": 24}
 
 
@@ -198,7 +198,7 @@ def test_a_missing_file_stays_missing(tmp_path, missing, there):
     missing = missing.replace("PLACE", str(tmp_path))
     lines = ["{split}/n{n}.png,{title}"] * 23 + ["{split}/n{n}.png,{title}\n" + missing + ",NORMAL"]
     folder = lay(tmp_path / "set", "{split}/n{n}.png", {"labels.csv": ["file,label", *lines]})
-    text = error_of(tmp_path, films(folder, [there]), choices=ANY)
+    text = error_of(films(folder, [there]), choices=ANY)
     assert f"1 unreadable image: {missing[:20]}" in text
     assert "(cannot be read (no such file in the source's folder))" in text
 
@@ -207,13 +207,13 @@ def test_a_name_missing_in_its_split_is_not_found_in_another(tmp_path):
     lines = ["{k}.png,{title}"] * 23 + ["{k}.png,{title}\n9.png,NORMAL"]  # film 23 is of test
     tables = {"{split}/metadata.csv": ["file_name,label", *lines]}
     folder = lay(tmp_path / "set", "{split}/{k}.png", tables)
-    assert "9.png" in error_of(tmp_path, films(folder, ["train/9.png"]))
+    assert "9.png" in error_of(films(folder, ["train/9.png"]))
 
 
 def test_rows_without_a_file_name_are_so_many_missing_images(tmp_path):
     lines = ["x{n}.png,{title}"] * 20 + [",{title}"] * 4
     folder = lay(tmp_path / "set", tables={"labels.csv": ["file,label", *lines]})
-    assert "4 unreadable images" in error_of(tmp_path, folder, choices=ANY)
+    assert "4 unreadable images" in error_of(folder, choices=ANY)
 
 
 def test_a_table_alone_looks_at_no_more_than_it_names(tmp_path, monkeypatch):
@@ -226,23 +226,23 @@ def test_a_table_alone_looks_at_no_more_than_it_names(tmp_path, monkeypatch):
     assert set(seen) == {str(folder)}
     films(folder, ["out/given.jsonl", "notes.png"])
     assert data_sources.find(str(folder / "labels.csv")).identity == first.identity
-    assert labels(load(folder / "labels.csv", tmp_path, choices=ANY)) == TRUTH
+    assert labels(load(folder / "labels.csv", choices=ANY)) == TRUTH
 
 
 def test_records_beside_the_films_change_nothing_and_changed_films_do(tmp_path):
     """--out in the folder of the films."""
     folder = lay(tmp_path / "set", tables={"labels.csv": LABELS})
-    first, known = data_sources.find(str(folder)), load(folder, tmp_path, choices=ANY)
+    first, known = data_sources.find(str(folder)), load(folder, choices=ANY)
     films(folder / "out", ["results/latest", "results/set/given.jsonl", "fig-1.png", "report.csv"])
     again = data_sources.find(str(folder))
     assert again.identity == first.identity and again.left_out == first.left_out
     put(folder / "x3.png", encode(pixels(27)))
-    assert load(folder, tmp_path, choices=ANY).fingerprint != known.fingerprint
+    assert load(folder, choices=ANY).fingerprint != known.fingerprint
 
 
 def test_images_that_the_table_does_not_name_are_counted(tmp_path):
     folder = lay(tmp_path / "set", "{split}/x{n}.png", {"{split}/metadata.csv": LABELS})
-    found = load(films(folder, ["train/new1.png", "train/new2.png"]), tmp_path)
+    found = load(films(folder, ["train/new1.png", "train/new2.png"]))
     assert labels(found) == TRUTH
     assert found.notes == ["2 images that the table does not name are left out"]
 
@@ -264,14 +264,14 @@ def test_rows_that_tell_two_things_of_one_image_are_refused(
 ):
     lines = [line] * 23 + [f"{line}\n{more}"]  # film 23 is of test, film 3 of validation
     folder = lay(tmp_path / "set", "a/{n}.png", {table: [header, *lines]})
-    text = error_of(tmp_path, folder, choices=ANY)
+    text = error_of(folder, choices=ANY)
     assert f"rows of the one image a/3 tell two {what}, " in text and "mend the table" in text
 
 
 def test_readers_who_contradict_each_other_are_counted(tmp_path):
     lines = ["x{n},{title},R1\nx{n},{title},R2"] * 7 + ["x{n},NORMAL,R1\nx{n},PNEUMONIA,R2"]
     folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,reader", *lines]})
-    found = load(folder, tmp_path, choices=ANY)
+    found = load(folder, choices=ANY)
     assert labels(found) == {n: n % 2 for n in N if n % 8 != 7}
     assert "3 images whose rows contradict each other" in found.notes[0]
     assert found.facts["left_out"] == {"images whose rows contradict each other": 3}

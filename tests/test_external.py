@@ -17,7 +17,6 @@ from xray import (
     baselines,
     carry_over,
     changes,
-    data_phantoms,
     equalise,
     external,
     files,
@@ -27,34 +26,46 @@ from xray import (
 )
 
 
-def run(capsys, name: str, *arguments):
-    """A script in this process: (exit code, stdout, stderr)."""
+def run(capsys, records, *arguments):
+    """evaluate.py in this process: (exit code, stdout, stderr)."""
     try:
-        script(name).main([str(argument) for argument in arguments])
+        words = ["--results", records, *arguments]
+        script("evaluate").main([str(word) for word in words])
         code = 0
     except SystemExit as end:
         code = end.code or 0
     return code, *capsys.readouterr()
 
 
-def with_columns(columns, features):
-    import datasets
+def evaluated(capsys, records, *arguments) -> str:
+    """What evaluate.py says."""
+    code, said, errors = run(capsys, records, *arguments)
+    assert code == 0, (said, errors)
+    return said
 
-    count = len(columns["labels"])
-    more = {"view": ["AP", "PA"], "age": [9, 35], "other_model": [0.2, 0.7]}
-    for name, values in more.items():
-        columns[name] = [values[row % 2] for row in range(count)]
-        kind = {str: "string", int: "int32", float: "float32"}[type(values[0])]
-        features[name] = datasets.Value(kind)
-    columns["patient"] = [f"p{row // 2}" for row in range(count)]
-    features["patient"] = datasets.Value("string")
+
+def in_turn(**columns):
+    """A change of samples.parquet: further columns, of whose values each film has one in turn."""
+
+    def change(content, features):
+        import datasets
+
+        kinds = {str: "string", int: "int32", float: "float32"}
+        for name, values in columns.items():
+            content[name] = [values[row % len(values)] for row in range(len(content["labels"]))]
+            features[name] = datasets.Value(kinds[type(values[0])])
+
+    return change
 
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
     """A folder with one split alone: 24 films of each class, with columns."""
     folder = tmp_path_factory.mktemp("elsewhere") / "other-hospital"
-    return samples.parquet(folder, {"test": (24, 24)}, change=with_columns)
+    patients = [f"p{row // 2}" for row in range(48)]
+    columns = {"view": ["AP", "PA"], "age": [9, 35], "other_model": [0.2, 0.7]}
+    change = in_turn(patient=patients, **columns)
+    return samples.parquet(folder, {"test": (24, 24)}, change=change)
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +78,6 @@ def beside(results_folder):
     """The folder of the one study there."""
     [file] = results.studies(results_folder).values()
     return results.beside(file)
-
-
-def evaluated(capsys, *arguments) -> str:
-    code, said, errors = run(capsys, "evaluate", *arguments)
-    assert code == 0, (said, errors)
-    return said
 
 
 def test_groups_are_of_views_sex_and_bands_of_age():
@@ -92,43 +97,43 @@ def test_groups_are_of_views_sex_and_bands_of_age():
 
 def test_nothing_is_kept_unless_it_is_asked_for(elsewhere, records, capsys):
     before = sorted(records.rglob("*"))
-    said = evaluated(capsys, "--data", elsewhere, "--results", records)
+    said = evaluated(capsys, records, "--data", elsewhere)
     assert "48 films, 24 with pneumonia" in said and "model 20" in said and "AUC" in said
     assert "patients: known of 48 of 48" in said and "specificity" in said
     assert sorted(records.rglob("*")) == before
-    evaluated(capsys, "--data", elsewhere, "--results", records, "--record", "there")
+
+
+def test_a_record_holds_what_was_shown_and_keeps_what_is_not_shown_again(
+    elsewhere, records, tmp_path, capsys
+):
+    there = "--record", "there"
+    evaluated(capsys, records, "--data", elsewhere, *there)
+    evaluated(capsys, records, "--data", elsewhere, *there, "--model", "20")
     [films] = external.read(beside(records))
     assert films["name"] == "there" and set(films["columns"]) == {"view", "age"}
     assert films["patients"][:4] == [0, 0, 1, 1] and films["baselines"] == {}
+    assert sorted(one["model"] for one in films["models"]) == ["11", "20", "21"]
     for one in films["models"]:
         assert len(one["logits"]) == 48 and np.isfinite(one["logits"]).all()
+    other = samples.class_folders(tmp_path / "other", {"all": (3, 3)}) / "all"
+    fails(run(capsys, records, "--data", other, *there), "choose another")
 
 
 def test_of_many_models_those_are_shown_of_which_the_report_speaks(
     elsewhere, records, capsys, monkeypatch
 ):
     monkeypatch.setattr(external, "MOST_MODELS", 2)
-    words = "--data", elsewhere, "--results", records
-    said = evaluated(capsys, *words)
+    said = evaluated(capsys, records, "--data", elsewhere)
     assert "models 20, 21 of 3 with weights; others with --model" in said
     assert "model 20, seed" in said and "model 11, seed" not in said
-    assert "model 11, seed" in evaluated(capsys, *words, "--model", "20", "21", "11")
+    said = evaluated(capsys, records, "--data", elsewhere, "--model", "20", "21", "11")
+    assert "model 11, seed" in said
 
 
-def test_a_record_keeps_what_is_not_shown_again(elsewhere, records, tmp_path, capsys):
-    where = "--results", records, "--record", "there"
-    evaluated(capsys, "--data", elsewhere, *where)
-    evaluated(capsys, "--data", elsewhere, *where, "--model", "20")
-    [films] = external.read(beside(records))
-    assert sorted(one["model"] for one in films["models"]) == ["11", "20", "21"]
-    other = samples.class_folders(tmp_path / "other", {"all": (3, 3)}) / "all"
-    fails(run(capsys, "evaluate", "--data", other, *where), "choose another")
-
-
-def test_a_model_of_equal_grey_levels_is_shown_such_films(records, capsys):
+def test_a_model_of_equal_grey_levels_is_shown_such_films(records):
     [plain] = [run for run in results.load(records) if run.spec.id == "20"]
     equal = replace(plain, spec=replace(plain.spec, equalise=True))
-    films = np.stack([data_phantoms.draw(n, n % 2 == 1, SIZE) for n in range(12)])[:, None]
+    films = samples.phantoms(0, 12, SIZE)[:, None]
     record = {"labels": np.arange(12) % 2, "patients": []}
     found = script("evaluate").show(equal, films, record)["logits"]
     module = predict_weights.load_weights(plain)
@@ -137,21 +142,16 @@ def test_a_model_of_equal_grey_levels_is_shown_such_films(records, capsys):
 
 
 def test_no_name_and_no_birth_date_is_kept(records, tmp_path, capsys):
-    def private(columns, features):
-        import datasets
-
-        count = len(columns["labels"])
-        columns["patient_name"] = [f"Doe^Jane{row // 2}" for row in range(count)]
-        columns["birth_date"] = ["1931-05-07"] * count
-        columns["report"] = ["Mrs Doe was seen"] * count
-        columns["view"] = ["AP", "PA"] * (count // 2)
-        columns["patient"] = [f"secret-{row // 2}" for row in range(count)]
-        columns["image_file_path"] = [f"doe_jane_{row:05d}.png" for row in range(count)]
-        for name in ("patient_name", "birth_date", "report", "view", "patient"):
-            features[name] = datasets.Value("string")
-
+    private = in_turn(
+        patient_name=["Doe^Jane0", "Doe^Jane1"],
+        birth_date=["1931-05-07"],
+        report=["Mrs Doe was seen"],
+        view=["AP", "PA"],
+        patient=[f"secret-{row // 2}" for row in range(16)],
+        image_file_path=[f"doe_jane_{row:05d}.png" for row in range(16)],
+    )
     films = samples.parquet(tmp_path / "doe", {"test": (8, 8)}, change=private)
-    evaluated(capsys, "--data", films, "--results", records, "--record", "there")
+    evaluated(capsys, records, "--data", films, "--record", "there")
     for path in filter(Path.is_file, beside(records).rglob("*.json")):
         content = path.read_text().casefold()
         assert not any(word in content for word in ("doe", "jane", "1931", "secret")), path
@@ -167,11 +167,11 @@ def test_films_that_a_model_knows_are_left_out(study, records, tmp_path, capsys)
         shutil.copy(first, films / name / "copy.png")
         with Image.open(sorted((study / "films" / "val" / name).glob("*.png"))[0]) as image:
             image.save(films / name / "other.bmp")
-    said = evaluated(capsys, "--data", films, "--results", records)
+    said = evaluated(capsys, records, "--data", films)
     assert "4 of 12 films are left out" in said and "2 equal bytes, 4 equal pixels" in said
     assert "8 films, 4 with pneumonia" in said
     known = study / "films" / "train"
-    fails(run(capsys, "evaluate", "--data", known, "--results", records), "left")
+    fails(run(capsys, records, "--data", known), "left")
 
 
 def test_digests_that_an_earlier_version_did_not_keep_are_added(study, records, tmp_path):
@@ -186,10 +186,8 @@ def test_digests_that_an_earlier_version_did_not_keep_are_added(study, records, 
 
 
 def test_a_name_tells_where_it_is_no_mere_number():
-    facts = {
-        "paths": ["a/person7_virus_9.jpeg", "1.png", "00000013_005.png"],
-        "splits": {"test": 0},
-    }
+    trained = ["a/person7_virus_9.jpeg", "1.png", "00000013_005.png"]
+    facts = {"paths": trained, "splits": {"test": 0}}
     paths = ["person7_virus_9_jpeg.rf.0a1b.jpg", "x/1.png", "00000013_005.jpg", "00000014_005.png"]
     films = SimpleNamespace(paths=paths)
     known = external.trained_on(films, facts, "given")["equal names"]
@@ -198,32 +196,24 @@ def test_a_name_tells_where_it_is_no_mere_number():
 
 def test_films_may_be_of_several_classes(records, tmp_path, capsys):
     films = samples.class_folders(tmp_path / "films", {"all": (3, 4, 2)}, ("A", "B", "C")) / "all"
-    words = "--data", films, "--results", records, "--positive", "B,C", "--negative", "A"
-    assert "9 films, 6 with pneumonia" in evaluated(capsys, *words)
-
-
-def test_labels_come_from_inside_of_what_is_named(records, tmp_path, capsys):
-    place = tmp_path / "pneumonia" / "films"
-    samples.class_folders(place, {"healthy": (2, 0), "ill": (2, 0)}, ("x", "y"))
-    code, said, _ = run(capsys, "evaluate", "--data", place, "--results", records)
-    assert "4 with pneumonia" not in said
+    words = "--data", films, "--positive", "B,C", "--negative", "A"
+    assert "9 films, 6 with pneumonia" in evaluated(capsys, records, *words)
 
 
 def test_evaluate_says_what_is_wrong(elsewhere, records, tmp_path, capsys):
-    missing = run(capsys, "evaluate", "--data", tmp_path / "none", "--results", records)
-    fails(missing, "none")
-    fails(run(capsys, "evaluate", "--data", tmp_path, "--results", tmp_path / "nothing"), "nothing")
-    fails(run(capsys, "evaluate", "--record", "x", "--results", records), "--data")
-    keep = "--data", elsewhere, "--keep", "age", "veiw", "--results", records
-    fails(run(capsys, "evaluate", *keep), "--keep veiw: no such column", "view")
+    fails(run(capsys, records, "--data", tmp_path / "none"), "none")
+    fails(run(capsys, tmp_path / "nothing", "--data", tmp_path), "nothing")
+    fails(run(capsys, records, "--record", "x"), "--data")
+    keep = "--data", elsewhere, "--keep", "age", "veiw"
+    fails(run(capsys, records, *keep), "--keep veiw: no such column", "view")
     for weights in records.rglob("*.safetensors"):
         weights.unlink()
-    fails(run(capsys, "evaluate", "--data", tmp_path, "--results", records), "weights")
+    fails(run(capsys, records, "--data", tmp_path), "weights")
 
 
 def test_baselines_and_changed_films_are_made_once(records, capsys, monkeypatch):
     monkeypatch.setattr(baselines, "SIZE", 32)
-    said = evaluated(capsys, "--results", records)
+    said = evaluated(capsys, records)
     place = beside(records)
     found, moved = baselines.read(place)["given"], changes.read(place)["given"]
     assert set(found["baselines"]) == set(baselines.BASELINES) | {baselines.HEADER}
@@ -232,7 +222,7 @@ def test_baselines_and_changed_films_are_made_once(records, capsys, monkeypatch)
     assert moved["models"] and changes.UNCHANGED in moved["models"][0]["logits"]
     assert len(moved["labels"]) == len(found["labels"]["test"])
     before = {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
-    said = evaluated(capsys, "--results", records)
+    said = evaluated(capsys, records)
     assert said.count("all there") == 2
     assert before == {path: path.stat().st_mtime_ns for path in place.glob("*.json")}
 
@@ -240,7 +230,7 @@ def test_baselines_and_changed_films_are_made_once(records, capsys, monkeypatch)
 def test_what_carries_over_is_said_and_kept(elsewhere, records, capsys, monkeypatch):
     monkeypatch.setattr(carry_over, "SIZE", 32)
     monkeypatch.setattr(carry_over, "CELLS", (4, 32))
-    said = evaluated(capsys, "--data", elsewhere, "--results", records, "--record", "there")
+    said = evaluated(capsys, records, "--data", elsewhere, "--record", "there")
     assert "learned here, 4×4" in said and "learned there, 32×32" in said
     found = external.read(beside(records))[0]["carry_over"]
     assert [one["cells"] for one in found] == [4, 32] * 2
@@ -250,10 +240,9 @@ def test_what_carries_over_is_said_and_kept(elsewhere, records, capsys, monkeypa
 def test_a_study_whose_films_are_gone_is_told(elsewhere, records, tmp_path, capsys):
     facts = beside(records) / "data.json"
     files.write_json(facts, files.read_json(facts) | {"source": str(tmp_path / "gone")})
-    fails(run(capsys, "evaluate", "--results", records), "--source")
-    assert "equal grey levels: not tried" in evaluated(
-        capsys, "--data", elsewhere, "--results", records
-    )
+    fails(run(capsys, records), "--source")
+    said = evaluated(capsys, records, "--data", elsewhere)
+    assert "equal grey levels: not tried" in said
 
 
 def test_scores_count_patients_not_films():

@@ -226,7 +226,7 @@ def test_films_are_shown_where_they_are_the_studys_own_and_nowhere_else(tmp_path
     text = report.markdown(shown, ("6-what-they-see.md", "appendices.md"))
     pictures = ["regions", "changed-films", "always-missed"]
     assert [name for name in pictures if f"figures/{name}.png" in shown.files] == pictures
-    assert text.count("), brought to 64×64") >= text.count(".png)") >= 3
+    assert text.count("), resized to 64×64") >= text.count(".png)") >= 3
     assert report_more.missed_table(found).missed.iloc[0] == 2
     report_films.films_of.cache_clear()
     monkeypatch.setattr(report_films.data, "load", lambda source, size: box(facts["paths"][::-1]))

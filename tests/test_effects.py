@@ -127,7 +127,7 @@ def test_the_limit_of_re_splits_is_told():
         assert found.outcome == NOISE
         return found.words
 
-    left = "even endless re-splits would leave −1.0 to +1.0 (spread 1.36 points; above 1.35"
+    left = "endless re-splits would leave −1.0 to +1.0 (spread 1.36 points; above 1.35"
     assert left in words(1.36 * one) and left in words(1.36 * one, effects.alike)
     assert "endless" not in words(1.34 * one)
     # of an effect that lies well below, more re-splits would show that it is not above

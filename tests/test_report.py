@@ -293,7 +293,10 @@ def test_the_findings_are_the_studys_own_numbers(tmp_path):
     [
         ([0.04] * 6, "The best CNN does better than the best linear net"),
         ([-0.04] * 6, "No CNN does better than the best linear net"),
-        ([0.04, -0.04] * 3, "That the best CNN does better than the best linear net is not shown"),
+        (
+            [0.04, -0.04] * 3,
+            "It is not shown that the best CNN does better than the best linear net",
+        ),
     ],
 )
 def test_the_second_finding_follows_the_interval(tmp_path, gain, words):
@@ -327,5 +330,5 @@ def test_a_verdict_says_what_decided_it(tmp_path):
     only = alone._replace(findings=(share,), verdict=claims.HOLDS)
     assert report_verdicts.conditions(only) == f"✓ {share.words}"
     kept = verdict._replace(alone=claims.HOLDS, verdict=claims.NOISE, primary=True, p=0.087)
-    said = "By itself it holds; with the other primary claims p = 0.087 (Holm)."
+    said = "Primary: by itself it holds; p = 0.087 after Holm."
     assert report_verdicts.adjusted(kept) == said

@@ -103,7 +103,7 @@ def _own_data(evidence: Evidence) -> None:
 def split_sizes(evidence):
     """The splits hold 4,077, 1,165 and 582 images
 
-    All three splits have the paper's number of images."""
+    All three splits have the paper's numbers."""
     _own_data(evidence)
     counts = {split: evidence.count(split) for split in paper.SPLIT_SIZES}
     return [
@@ -132,7 +132,7 @@ def audit(evidence):
 def class_ratio(evidence):
     """The training split has 0.37 normal images for each with pneumonia
 
-    Normal over pneumonia images in the training split rounds to 0.37."""
+    That ratio rounds to 0.37."""
     _own_data(evidence)
     ratio = evidence.count("train", "NORMAL") / max(evidence.count("train", "PNEUMONIA"), 1)
     return [fact(f"{ratio:.4f}", abs(ratio - paper.CLASS_RATIO) < 0.005)]
@@ -155,7 +155,7 @@ def sample_size(evidence):
 def batches(evidence):
     """Batches of 32: 128 for training, 37 for validation, 19 for test
 
-    The three splits fill the paper's numbers of batches of 32."""
+    All three splits fill these numbers of batches."""
     _own_data(evidence)
     counts = {split: math.ceil(evidence.count(split) / 32) for split in paper.SPLIT_SIZES}
     expected = paper.BATCHES[32]
@@ -169,8 +169,8 @@ def batches(evidence):
 def added_layers(evidence):
     """Linear: each added hidden layer slows the fall of the loss and lowers training accuracy
 
-    From 1 to 2 and from 2 to 3 layers the training loss, mean over the epochs, is higher and the
-    level of training accuracy lower."""
+    From 1 to 2 and from 2 to 3 layers the mean training loss rises and the level of training
+    accuracy falls."""
     return [
         slower(evidence, "1", "0"),
         slower(evidence, "2", "1"),
@@ -197,7 +197,7 @@ def layers_against_units(evidence):
 def fastest_units(evidence):
     """Linear: 10 units lower the loss fastest
 
-    The training loss, mean over the epochs, is higher with 5 and with 20 units than with 10."""
+    The mean training loss is higher with 5 and with 20 units than with 10."""
     return [slower(evidence, "3", "0"), slower(evidence, "4", "0")]
 
 
@@ -205,9 +205,8 @@ def fastest_units(evidence):
 def deep_mlps(evidence):
     """MLP: 2 or 3 hidden layers do not converge, at any learning rate from 1e-1 to 1e-5
 
-    Holds where the 95 % interval (Wilson) of the share of runs that converged lies below one half
-    for 6 and 7, in Table 1 and at each learning rate; does not hold where one lies above; else
-    within noise."""
+    The 95 % interval (Wilson) of the share of runs that converged lies below one half for 6 and 7
+    at each learning rate. Does not hold where one lies above."""
     return no_convergence(evidence, "6", "7", *LEARNING_RATE_SEARCH)
 
 
@@ -215,8 +214,8 @@ def deep_mlps(evidence):
 def best_units(evidence):
     """MLP: 10 units are fastest and most accurate
 
-    Of the runs that learned, with 10 units the training loss, mean over the epochs, is lower and
-    the level of validation accuracy higher than with 5 and with 20."""
+    With 10 units the mean training loss is lower and the level of validation accuracy higher than
+    with 5 and with 20."""
     return [
         slower(evidence, "8", "5"),
         slower(evidence, "9", "5"),
@@ -229,8 +228,7 @@ def best_units(evidence):
 def cnn_oscillation(evidence):
     """CNN: the validation loss oscillates more than in the other classes
 
-    The oscillation of validation loss, mean over those that learned, is larger for 10, 11, 12 than
-    for 0–5, 8, 9."""
+    The mean oscillation of validation loss is larger over 10, 11, 12 than over 0–5, 8, 9."""
     # one value a seed: the mean over those models of either side that learned with it
     cnn, others = ("10", "11", "12"), ("0", "1", "2", "3", "4", "5", "8", "9")
     by_model = dict(zip(cnn + others, evidence.learned(*cnn, *others)))
@@ -251,7 +249,7 @@ def cnn_oscillation(evidence):
 def filters(evidence):
     """CNN: 5 and 10 filters are alike, and better than 20
 
-    The level of validation accuracy of 10 and 11 is alike to 1 point, and that of 12 below both."""
+    The levels of validation accuracy of 10 and 11 are alike; that of 12 is below both."""
     return [
         level_difference(evidence, "10", "11", VALIDATION, alike),
         level_difference(evidence, "10", "12", VALIDATION),
@@ -294,7 +292,7 @@ def weighted_oscillation(evidence):
 def adam_convergence(evidence):
     """Adam does not converge for the MLP and the CNN
 
-    As C09, of the shares of runs of 18 and 19 that converged."""
+    As C09, for 18 and 19."""
     return no_convergence(evidence, "18", "19")
 
 
@@ -318,7 +316,7 @@ def adam_unstable(evidence):
 def weighted_mlp(evidence):
     """MLP: weighting changes the accuracy curves little
 
-    The levels of training and of validation accuracy are alike to 1 point."""
+    The levels of training and of validation accuracy are alike."""
     return [level_difference(evidence, "24", "21", curve, alike) for curve in (TRAIN, VALIDATION)]
 
 
@@ -337,8 +335,8 @@ def weighted_linear(evidence):
 def cnn_overfits(evidence):
     """CNN: the training loss keeps falling while the validation loss levels off
 
-    For both models the training loss falls over the second half of the epochs (by the trend), and
-    the validation loss by less than a quarter of that."""
+    For both models the training loss has a falling trend, and the validation loss falls by less
+    than a quarter of that."""
     return overfits(evidence, "22") + overfits(evidence, "25")
 
 
@@ -346,8 +344,8 @@ def cnn_overfits(evidence):
 def confusion_20(evidence):
     """Model 20 on the test split: TP 400, TN 142, FP 29, FN 11
 
-    The paper's specificity, 83.0 %, lies in the range in which 95 of 100 single runs on a new split
-    would fall, at the threshold that finds 97.3 % of pneumonia (400 of 411)."""
+    The paper's specificity, 83.0 %, lies where 95 of 100 single runs on a new split would, at the
+    threshold that finds 97.3 % of pneumonia (400 of 411)."""
     counts, (row,) = paper.CONFUSION_20, paper.implied("20")
     recall = row.tp / (row.tp + row.fn)
 
@@ -366,9 +364,9 @@ def confusion_20(evidence):
 def best_of_six(evidence):
     """Models 21 and 20 are the best of six: F1 above 95 %, accuracy 93.4 %
 
-    Over image re-splits 20 and 21 each beat the other four in accuracy and F1 on the test images;
-    their F1 is above 95 %; the 93.1 % accuracy that the paper's counts give (its 93.4 is a batch
-    mean) lies in the range in which 95 of 100 single runs on a new split would fall."""
+    Over image re-splits 20 and 21 each beat the other four in test accuracy and F1; their F1 is
+    above 95 %; the 93.1 % accuracy that the paper's counts give (its 93.4 is a batch mean) lies
+    where 95 of 100 single runs on a new split would."""
     findings = []
     for model in ("20", "21"):
         for other in ("22", "23", "24", "25"):
@@ -400,8 +398,8 @@ def _none_better(evidence, pairs) -> list[Finding]:
 def weighted_scores(evidence):
     """Weighting lowers accuracy and F1 in all three classes
 
-    Accuracy and F1 on the test images, over image re-splits, are lower with weighting in each class
-    (23, 24, 25)."""
+    Over image re-splits, test accuracy and F1 are lower with weighting in each class (23, 24,
+    25)."""
     return _all_better(evidence, paper.BARS[21])
 
 
@@ -424,7 +422,7 @@ def larger_batches(evidence):
 def cnn_still_overfits(evidence):
     """CNN: with batches of 64 it still overfits
 
-    As C20, of the trends of training and validation loss of 22b and 25b."""
+    As C20, for 22b and 25b."""
     return overfits(evidence, "22b") + overfits(evidence, "25b")
 
 
@@ -432,8 +430,8 @@ def cnn_still_overfits(evidence):
 def most_about_95(evidence):
     """Most models have an F1 of about 95 %; the MLP's accuracy is highest, about 93 %
 
-    On the test images, over image re-splits, F1 is like 95 % to 1 point for four of six or more;
-    the better MLP beats the other four models in accuracy, and its own is like 93 % to 1 point."""
+    Over image re-splits, test F1 is within 1 point of 95 % for four of six or more; the better MLP
+    beats the other four models in accuracy, and its own is within 1 point of 93 %."""
     models = ("22b", "25b", "20b", "21b", "24b", "23b")
     evidence.every(*models)
     near = Counter(at_least(evidence, model, "f1", 0.95, alike).outcome for model in models)
@@ -457,8 +455,7 @@ def most_about_95(evidence):
 def weighted_large_batches(evidence):
     """With batches of 64, weighting improves neither accuracy nor F1
 
-    In no class is accuracy or F1 on the test images, over image re-splits, higher with weighting by
-    1 point."""
+    Over image re-splits, weighting raises test accuracy or F1 by 1 point in no class."""
     return _none_better(evidence, paper.BARS[24])
 
 
@@ -491,7 +488,7 @@ def same_shape(evidence):
 def l2_improves(evidence):
     """L2 improves the CNN's and the linear model's scores
 
-    Accuracy and F1 on the test images, over image re-splits, are higher with L2 in both classes."""
+    Over image re-splits, test accuracy and F1 are higher with L2 in both classes."""
     return _all_better(evidence, [("26b", "22b"), ("27b", "20b")])
 
 
@@ -509,8 +506,7 @@ def _durations(evidence) -> dict[str, float]:
 def much_longer(evidence):
     """The CNN takes much longer to train than the linear model and the MLP
 
-    Its training time is at least twice that of either other, all three trained pixel by pixel on
-    one device."""
+    It takes at least twice as long as either, all three trained pixel by pixel on one device."""
     seconds, findings = _durations(evidence), []
     for model in ("27b", "28b"):
         cnn, other = seconds["26b"], seconds[model]
@@ -526,7 +522,7 @@ def much_longer(evidence):
 def one_layer(evidence):
     """One hidden layer of 10 linear units reaches an accuracy of about 93 % and an F1 of about 95 %
 
-    On the test images, over image re-splits, accuracy is above 92 % and F1 above 94 %."""
+    Over image re-splits, test accuracy is above 92 % and F1 above 94 %."""
     return [at_least(evidence, "20", "accuracy", 0.92), at_least(evidence, "20", "f1", 0.94)]
 
 
@@ -534,8 +530,8 @@ def one_layer(evidence):
 def more_complex(evidence):
     """A more complex architecture brings no significant improvement
 
-    Neither MLP nor CNN beats the linear model of its batch size by 1 point in accuracy or F1 on the
-    test images, over image re-splits."""
+    Over image re-splits, neither MLP nor CNN beats the linear model of its batch size by 1 point in
+    test accuracy or F1."""
     pairs = [("20", "21"), ("20", "22"), ("20b", "21b"), ("20b", "22b"), ("20b", "26b")]
     return _none_better(evidence, pairs)
 
@@ -544,8 +540,8 @@ def more_complex(evidence):
 def mlp_most_consistent(evidence):
     """The MLP is the most consistent across batch sizes and weights
 
-    The range of accuracy and of F1 over batch sizes and weights, over image re-splits, is larger
-    for Linear and for CNN than for the MLP."""
+    Over image re-splits, the range of test accuracy and of F1 over batch sizes and weights is
+    larger for Linear and for CNN than for the MLP."""
     mlps, findings = ["21", "24", "21b", "24b"], []
     linear, cnn = ["20", "23", "20b", "23b"], ["22", "25", "22b", "25b"]
     for family, others in (("Linear", linear), ("CNN", cnn)):
@@ -562,14 +558,14 @@ def mlp_most_consistent(evidence):
 def gain_and_cost(evidence):
     """CNN with L2: F1 up by less than 1 point, at more than 20 % more compute
 
-    F1 of 26b over image re-splits is higher than that of 20b, by less than 1 point; training 26b
-    takes more than 1.2 times as long as 27b."""
+    Over image re-splits, 26b's test F1 is above 20b's, by less than 1 point; training 26b takes
+    more than 1.2 times as long as 27b."""
     seconds = _durations(evidence)
     ratio = seconds["26b"] / seconds["27b"]
     small = better(evidence, "26b", "20b", "f1", not_above)
     return [
         better(evidence, "26b", "20b", "f1"),
-        small._replace(words=f"which is less than {100 * MARGIN['points']:g} point"),
+        small._replace(words=f"that F1 difference is below {100 * MARGIN['points']:g} point"),
         fact(f"26b takes {ratio:.1f} times as long as 27b", ratio > 1.2),
     ]
 
@@ -594,10 +590,9 @@ def constant_answer(evidence):
 
 @claim("C36", "3.5", "fig-27", "21b 28b")
 def l2_of_the_mlp(evidence):
-    """L2 is not said to improve the MLP's scores, as it does the others'
+    """L2 is not said to improve the MLP's scores, unlike the others'
 
-    Neither accuracy nor F1 on the test images, over image re-splits, is higher with L2 by 1
-    point."""
+    Over image re-splits, L2 raises neither test accuracy nor F1 by 1 point."""
     return _none_better(evidence, [("21b", "28b")])
 
 

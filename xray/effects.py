@@ -216,9 +216,7 @@ def _out_of_reach(mean: float, spread: float, test_share: float, rule: Callable)
     if not test_share or nearest + left < margin:
         return ""
     low, high = signed(mean - left), signed(mean + left)
-    words = (
-        f"; even endless re-splits would leave {low} to {high} (spread {100 * spread:.2f} points"
-    )
+    words = f"; endless re-splits would leave {low} to {high} (spread {100 * spread:.2f} points"
     limit = margin / (1.96 * math.sqrt(test_share))
     if spread > limit:
         words += f"; above {100 * limit:.2f} no interval lies within ±{100 * margin:g}"

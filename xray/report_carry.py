@@ -110,11 +110,11 @@ def _carry_over(study: Study) -> Item | None:
             tuple(f"Learned on {words}" for words in WHERE.values()),
             x="AUC where it was learned, %",
             y="AUC at the other place, %",
-            references={"a coin": 50},
+            references={"chance": 50},
             height=3.3,
         ),
-        alt="AUC where it was learned against AUC at the other place, a line from films as they "
-        "are (hollow) to equalised films (full) for each model and thumbnail.",
+        alt="AUC where it was learned against AUC at the other place: for each model and thumbnail "
+        "a line from films as they are (hollow) to equalised films (full).",
         table=_shown(table),
         caption="AUC in percent, films as they are (hollow) → equalised (full; 95 % interval over "
         "patients); here: this study's films, there: the other hospital's",

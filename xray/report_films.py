@@ -32,7 +32,7 @@ def films_of(study: Study) -> data.Data | None:
 def _about(study: Study) -> dict:
     return {
         "shown": films_of(study) is not None,
-        "licence": f"Films: {CHILDREN}, brought to {SIZE}×{SIZE}.",
+        "licence": f"Films: {CHILDREN}, resized to {SIZE}×{SIZE}.",
     }
 
 
@@ -43,7 +43,7 @@ def _first_film(study: Study) -> tuple[np.ndarray, str]:
         return study.told["film"], "The film of that record."
     boxed = films_of(study)
     if boxed is not None:
-        words = "The film of that record, CC BY 4.0 (Kermany et al.), brought to 64×64."
+        words = "The film of that record, CC BY 4.0 (Kermany et al.), resized to 64×64."
         return boxed.train.images[0, 0], words
     words = "A phantom, drawn in place of the film: its licence is not known. With --data SOURCE "
     return data_phantoms.draw(0, False, 320), words + "scripts/report.py shows the film itself."
@@ -92,8 +92,8 @@ def _regions(study: Study) -> Item:
     pictures.append(("thumbnail 16×16", baselines.averaged(film[None], 16)[0], ""))
     return Item(
         picture=films(pictures, len(pictures)),
-        alt="The mean training film, and what of it five baselines see: the outermost 1 %, the "
-        "corners, what lies outside of the lung box, the box alone, and 16×16 pixels of it all.",
+        alt="The mean training film, and what five baselines see of it: the outermost 1 %, the "
+        "corners, what lies outside the lung box, the box alone, and a 16×16 thumbnail.",
     )
 
 
@@ -179,7 +179,7 @@ def _broken(words: str) -> str:
     return f"{' '.join(parts[:half])}\n{' '.join(parts[half:])}"
 
 
-@item("always-missed", "Films that every run misses")
+@item("always-missed", "Films that every run misclassifies")
 def _always_missed(study: Study) -> Item:
     boxed, table = films_of(study), missed_table(study)
     always = table[table.missed == table.runs].sort_values("sure", ascending=False).head(MOST)

@@ -33,7 +33,7 @@ def differences(study: Study) -> dict:
     elif data["source"] != PAPER:
         found.append(
             f"The images were read from “{data['source']}”, not from the paper's copy on the Hub "
-            f"({PAPER}), so their split need not be the paper's."
+            f"({PAPER}), so their split may not be the paper's."
         )
     about = study.folder.parent / ABOUT
     found += about.read_text(encoding="utf-8").splitlines() if about.exists() else []
@@ -52,7 +52,7 @@ def differences(study: Study) -> dict:
         most = max(stored, key=stored.get).replace("x", "×")
         found.append(
             f"The data's images are not stored at 640×640 (most are {most}); each was scaled to "
-            "the size it was trained at."
+            "the size of training."
         )
     missing = not_trained(study)
     models = [model for model in missing if model in MODELS]
@@ -72,11 +72,11 @@ def _of_models(study: Study) -> list[str]:
         notes |= {f"{run.precision} instead of fp32" for run in runs if run.precision != "fp32"}
         for note in notes:
             groups[note].append(model)
-    found = []
+    alike = defaultdict(list)
     for note, models in sorted(groups.items()):
         who = f"Models {', '.join(models)}" if len(models) > 1 else f"Model {models[0]}"
-        found.append(f"{'All models' if len(models) == len(study.chosen) else who}: {note}.")
-    return found
+        alike["All models" if len(models) == len(study.chosen) else who].append(note)
+    return [f"{who}: {'; '.join(notes)}." for who, notes in alike.items()]
 
 
 # ---- the findings

@@ -195,11 +195,11 @@ def _size_steps(study: Study) -> Item | None:
             log=2,
             ticks=sizes,
         ),
-        alt="Test accuracy over image sizes, a dot a seed, grey where it did not learn; the table "
+        alt="Test accuracy by image size, a dot a seed, grey where it did not learn; the table "
         "holds the means.",
         table=pd.DataFrame(cells),
-        caption="Test accuracy in percent, mean ± standard deviation over the seeds that learned "
-        "(how many, where some did not)",
+        caption="Test accuracy, %, mean ± standard deviation over the seeds that learned (how "
+        "many, where some did not)",
         data=table,
         numbers={
             "smallest": sizes[0],
@@ -267,8 +267,8 @@ def _differences(study: Study) -> Item:
         "Models": shown.better + " over " + shown.other,
         "Figure": shown.table,
         "The paper's difference, points": shown.paper.map(percent),
-        "Luck of two last epochs": shown.by_epochs.map(percent),
-        "Luck of two seeds": shown.by_seeds.map(percent),
+        "Luck of the epoch": shown.by_epochs.map(percent),
+        "Luck of the seed": shown.by_seeds.map(percent),
     }
     return Item(
         table=pd.DataFrame(columns),

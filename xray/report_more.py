@@ -49,8 +49,8 @@ def _deviations(study: Study) -> Item:
     shown = table[table["Verdicts that differ"] != ""]
     return Item(
         table=shown.drop(columns="Why"),
-        caption="Changes after which verdicts differ: those of that day's record, held against "
-        "those of this study by all of today's rules",
+        caption="Changes after which verdicts differ: on that day's records, against this study's "
+        "by today's rules",
         data=table,
         numbers={"primary": listed(claims.PRIMARY), "without": len(table) - len(shown)},
     )
@@ -123,7 +123,7 @@ def _ranking(study: Study) -> Item:
             height=2.1,
         ),
         alt="ROC curves above, precision over recall below, a panel a class, a line a model; the "
-        "table after the next picture holds their areas.",
+        "table below holds the areas.",
         data=table,
     )
 
@@ -181,15 +181,14 @@ def _ranking_scores(study: Study) -> Item:
             {
                 "Model": model,
                 "AUC, %": span(area["mean"], area["low"], area["high"]),
-                "Finds, %": plus_minus(100 * found.recall),
-                "Clears, %": plus_minus(100 * found.specificity),
+                "Sensitivity, %": plus_minus(100 * found.recall),
+                "Specificity, %": plus_minus(100 * found.specificity),
             }
         )
     return Item(
         table=pd.DataFrame(rows),
-        caption="Means over the runs that learned (95 % interval of one run). Finds, clears: of "
-        "pneumonia and of normal films, at the threshold that finds 95 % of pneumonia on "
-        "validation films",
+        caption="Means over the runs that learned (95 % interval of one run); sensitivity and "
+        "specificity at the threshold that finds 95 % of pneumonia on validation films",
     )
 
 
@@ -229,7 +228,7 @@ def _patients(study: Study) -> dict:
     }
 
 
-@item("overlap", "Films whose patient is in another part too")
+@item("overlap", "Films whose patient is in another split too")
 def _overlap(study: Study) -> Item:
     rows = []
     for pair, classes in study.facts["patients"]["overlap"].items():
@@ -275,7 +274,7 @@ def _resplits(study: Study) -> Item | None:
             "By image, %": f"{plus_minus(100 * row.image)} ({len(row.image)})",
             "By patient, %": f"{plus_minus(100 * row.patient)} ({len(row.patient)})",
             "Gap, points": points(row.gap, row.low, row.high) if row.gap == row.gap else "–",
-            "Smallest gap to be seen, points": percent(row.detectable),
+            "Smallest detectable gap, points": percent(row.detectable),
         }
         for row in table[table.score == "accuracy"].itertuples()
     ]
@@ -284,8 +283,8 @@ def _resplits(study: Study) -> Item | None:
         alt="Test accuracy and F1 of the models over re-splits by image and by patient, on the "
         "given split and in the paper; the table holds means and gaps.",
         table=pd.DataFrame(cells),
-        caption="Test accuracy, mean ± standard deviation over re-splits (their number), of the "
-        "runs that learned; gap: by image less by patient (95 % interval)",
+        caption="Test accuracy of the runs that learned, mean ± standard deviation over re-splits "
+        "(their number); gap: by image less by patient (95 % interval)",
         data=study.means[["accuracy", "f1"]].reset_index(),
     )
 
@@ -348,12 +347,12 @@ def _by_cause(study: Study) -> Item:
     cells.insert(0, "Films", groups.size())
     return Item(
         table=cells.rename_axis("Shown").reset_index(),
-        caption="Share of test films missed, %, mean over the runs that learned; the cause of a "
-        "pneumonia is read off the file name",
+        caption="Share of test films misclassified, %, mean over the runs that learned; the cause "
+        "of a pneumonia is taken from the file name",
     )
 
 
-@item("most-missed", "Films that are missed most", again=ALL)
+@item("most-missed", "Films that are misclassified most often", again=ALL)
 def _most_missed(study: Study) -> Item:
     table = missed_table(study)
     order = ["missed", "sure", "path"]
@@ -363,7 +362,7 @@ def _most_missed(study: Study) -> Item:
         {
             "File": [path.replace("\\", "/").split("/")[-1] for path in shown.path],
             "Shown": shown.shown,
-            "Missed by": [f"{row.missed} of {row.runs}" for row in shown.itertuples()],
+            "Misclassified by": [f"{row.missed} of {row.runs}" for row in shown.itertuples()],
             "Mean probability of the wrong class, %": shown.sure.map(percent),
         }
     )

@@ -11,6 +11,7 @@ from xray.comparisons import printed
 from xray.data_choices import SPLITS
 from xray.intervals import wilson_of_groups
 from xray.items import (
+    ALL,
     FAMILIES,
     Item,
     item,
@@ -106,7 +107,7 @@ def class_shares(study: Study) -> Item:
     titles = ("normal, % of the split", "pneumonia, % of the split")
     return Item(
         picture=dots(marks, titles, {}, limits={panel: (0, 108) for panel in (0, 1)}),
-        alt=f"Share of each class by split. {words}.",
+        alt=f"Images of each class by split. {words}.",
         data=pd.DataFrame(rows, columns=["split", "class", "images", "percent"]),
         numbers={
             "pneumonia": pneumonia / max(normal + pneumonia, 1),
@@ -158,7 +159,6 @@ def sizes(study: Study) -> Item:
                 style = {"colour": hue, "words": words, "faint": hue == "cnn", "panel": panel}
                 series.append(Line(epochs, values, **style))
         rows.append(_size_row(study, one, small))
-    agreement = "; ".join(f"model {one.model}: {one.agreement:.2f}" for one in found)
     return Item(
         picture=report_plots.lines(
             series,
@@ -168,10 +168,10 @@ def sizes(study: Study) -> Item:
             columns=4,
             height=1.8,
         ),
-        alt=f"Validation accuracy by epoch at both sizes, one panel a CNN. Agreement: {agreement}.",
+        alt="Validation accuracy by epoch at both sizes, one panel a CNN; the table sums it up.",
         table=pd.DataFrame(rows),
-        caption=f"First what the runs at 640×640 give, then those at {small} that learned: mean ± "
-        "standard deviation, accuracies in percent",
+        caption=f"Runs at 640×640, then those at {small} that learned: mean ± standard deviation, "
+        "accuracies in percent",
         numbers={"models": len(found), "small": small},
     )
 
@@ -232,12 +232,12 @@ def specs_table(study: Study, specs: dict, decay: bool) -> Item:
     return Item(table=pd.DataFrame(rows), models=tuple(specs))
 
 
-@item("table-1", "The 26 models trained with batches of 32")
+@item("table-1", "The 26 models trained with batches of 32", again=ALL)
 def table_1(study: Study) -> Item:
     return specs_table(study, TABLE_1, decay=False)
 
 
-@item("table-2", "The 9 models trained with batches of 64")
+@item("table-2", "The 9 models trained with batches of 64", again=ALL)
 def table_2(study: Study) -> Item:
     return specs_table(study, TABLE_2, decay=True)
 
@@ -277,8 +277,8 @@ def deaths(study: Study) -> Item:
     tested = runs.model.isin(EVALUATED)
     return Item(
         table=pd.DataFrame(rows),
-        caption="Finished runs that did not learn, with Wilson's interval of their share; models "
-        "of one structure share their starts, which count once",
+        caption="Finished runs that did not learn, with Wilson's interval of their share, in which "
+        "runs with the same starting weights count as one",
         numbers={
             "mlps": (runs.lost[tested & is_mlp].sum(), (tested & is_mlp).sum()),
             "others": (runs.lost[tested & ~is_mlp].sum(), (tested & ~is_mlp).sum()),
@@ -332,11 +332,11 @@ def curve_figure(study: Study, number: int) -> Item:
     epochs = study.epochs[study.epochs.model.isin(there)]
     ends = epochs[epochs.learned].groupby(["model", "seed"]).validation_accuracy.last()
     ends = ends.groupby("model").mean()
-    said = [f"{model} {percent(ends[model])} %" for model in there if model in ends.index]
+    said = [f"{model}: {percent(ends[model])}" for model in there if model in ends.index]
     return Item(
         picture=report_plots.curves(study.epochs, columns),
-        alt=f"Loss and accuracy by epoch of models {listed(there)}. Validation accuracy at the "
-        f"end: {', '.join(said) or 'none learned'}.",
+        alt=f"Loss and accuracy by epoch of models {listed(there)}. Last validation accuracy, %: "
+        f"{', '.join(said) or 'none learned'}.",
         data=epochs.drop(columns="family"),
         models=tuple(shown),
     )
@@ -417,8 +417,8 @@ def confusion_20(study: Study) -> Item:
                 "Called pneumonia": said["tp"],
             },
         ],
-        caption=f"Counts of test images: mean ± standard deviation of {len(good)} runs; the paper "
-        "has one run",
+        caption="Counts of test images: mean ± standard deviation of "
+        f"{len(good)} runs; the paper's of one run",
         data=data.rename_axis("count").reset_index(),
         models=("20",),
         numbers={
@@ -472,7 +472,7 @@ def score_figure(study: Study, number: int) -> Item:
     return Item(
         table=rows,
         caption="Mean of the runs that learned (95 % interval of one run); the paper's value, "
-        "inside or outside it; sorted by our F1",
+        "inside or outside it",
         data=data,
         models=tuple(paper.TABLES[number]),
         numbers={"ours": order, "paper": paper.TABLES[number]},

@@ -250,7 +250,7 @@ def _margins(study: Study) -> Item | None:
     )
 
 
-@item("learning-curve", "How few films are enough for that", again=EVALUATE)
+@item("learning-curve", "A 16×16 thumbnail learned from fewer films", again=EVALUATE)
 def _learning_curve(study: Study) -> Item | None:
     found, rows = baselines_of(study), []
     for count, one in found.get("curve", {}).items():
@@ -261,7 +261,7 @@ def _learning_curve(study: Study) -> Item | None:
     shown = table[table.score == "accuracy"].drop(columns="score").set_index("films") * 100
     films, name = list(shown.index), "logistic regression on 16×16 pixels"
     models = [model for model in ("20", "22b") if model in tested(study)]
-    said = [f"{count:,} films {decimals(value)} %" for count, value in shown.value.items()]
+    said = [f"{decimals(value)} ({count:,})" for count, value in shown.value.items()]
     return Item(
         picture=lines(
             [Line(films, shown.value, "ink", name, marker="o", low=shown.low, high=shown.high)],
@@ -274,7 +274,7 @@ def _learning_curve(study: Study) -> Item | None:
                 for model in models
             },
         ),
-        alt=f"Test accuracy of a 16×16 thumbnail: {'; '.join(said)}.",
+        alt=f"Test accuracy, % (training films): {', '.join(said)}.",
         data=table,
     )
 

@@ -67,7 +67,7 @@ def adjusted(verdict: claims.Verdict) -> str:
         return ""
     p = "p < 0.001" if verdict.p < 0.001 else f"p = {verdict.p:.2g}"
     if verdict.alone:
-        return f"By itself it {verdict.alone}; with the other primary claims {p} (Holm)."
+        return f"Primary: by itself it {verdict.alone}; {p} after Holm."
     return f"Primary: {p} after Holm."
 
 

@@ -27,12 +27,13 @@ def record_name(text: str) -> str:
 
 def arguments(argv=None) -> argparse.Namespace:
     parser = options.parser(
-        "Without --data: make the baselines (logistic regression on little of a film) of a study "
-        "and show its models test films changed on purpose; what is there is kept. With --data: "
-        "show its models and baselines labelled films on which none was trained."
+        "Without --data: make a study's baselines (logistic regression on little of a film) and "
+        "test its models on films changed on purpose; what is there is kept. With --data: test "
+        "models and baselines on labelled films that none was trained on."
     )
     add = parser.add_argument
-    words = "labelled films that no model was trained on, another hospital's say, as for train.py"
+    words = "labelled films that no model was trained on, such as another hospital's; as for "
+    words += "train.py"
     add("--data", metavar="SOURCE", help=words)
     options.add_choices(parser)
     words = "keep what is found in the study's records, for the report: no pixels, no names"
@@ -189,7 +190,7 @@ def films_never_trained_on(args, study):
     if len(rows) < len(films.labels):
         why = ", ".join(f"{count.sum():,} {what}" for what, count in known.items() if count.any())
         share = f"{len(films.labels) - len(rows):,} of {len(films.labels):,} films"
-        say(f"{share} are left out, trained on or chosen by: {why}")
+        say(f"{share} are left out, since models were trained on or chosen by them: {why}")
     if set(films.labels[rows]) != {0, 1}:
         raise data.DataError(f"{films.source}: no films of both classes are left to be judged on")
     return load, rows
@@ -230,7 +231,7 @@ def evaluate(args, study) -> None:
     labels, table = films.labels[rows], films.table.iloc[rows]
     patients = external.numbers(table.patient)
     say(f"study {study.name}; {len(rows):,} films, {labels.sum():,} with pneumonia")
-    say(f"in brackets 95 % intervals over other {'patients' if patients else 'films'}")
+    say(f"in brackets: 95 % intervals over other {'patients' if patients else 'films'}")
     record = {"split": study.split, "fingerprint": films.fingerprint, "labels": labels}
     record |= {"patients": patients, "columns": external.columns(table, args.keep)}
     record["environment"] = environment("cpu")

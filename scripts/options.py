@@ -167,12 +167,12 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     add("--positive", type=class_names, default=(), metavar="A[,B]", help=words.format("pneumonia"))
     add("--negative", type=class_names, default=(), metavar="A[,B]", help=words.format("normal"))
     words = "the column of SOURCE's table that {}, where its name does not say it"
-    more = words.format("holds the labels") + "; several of 0 and 1 are the classes themselves"
+    more = words.format("holds the labels") + "; several columns of 0 and 1 are the classes"
     add("--label", default="", metavar="NAME", help=more)
     add("--image", default="", metavar="NAME", help=words.format("names the images"))
     add("--patient", default="", metavar="NAME", help=words.format("tells the patients"))
     words = "the source's split, or a new one by image or by patient; "
-    words += "what splits a source lacks are made so"
+    words += "splits that a source lacks are made so"
     add("--split", choices=("given", "image", "patient"), default="given", help=words)
     words = "which of the new splits (default: 0)"
     add("--split-seed", type=count(0), metavar="N", help=words)

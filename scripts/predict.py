@@ -61,7 +61,7 @@ def arguments(argv: list[str], fail) -> argparse.Namespace:
     add("--maps", type=options.folder, default=Path("maps"), metavar="DIR", help=words)
     add("--no-map", action="store_true", help="draw no maps")
     add("--json", action="store_true", help="print JSON, errors too")
-    words = "read DICOM files all the same that are tagged as no frontal chest film"
+    words = "read DICOM files even if their tags call them no frontal chest film"
     add("--any", action="store_true", help=words)
     words = "write the model as a torch.export program (.pt2: float32 images (N, 1, S, S) in 0-1 "
     words += "-> logits) with a model card beside it"
@@ -175,7 +175,7 @@ def work(args) -> None:
         names = ", ".join(shown(path) for path in files.passed_over[:3])
         names += ", …" if len(files.passed_over) > 3 else ""
         count = f"{len(files.passed_over):,} file{'s' * (len(files.passed_over) > 1)}"
-        print(f"note: passed over, no films: {count} ({names})", file=sys.stderr)
+        print(f"note: ignored, no films: {count} ({names})", file=sys.stderr)
     if not files.images and not args.export:
         if args.json:
             print_json({"error": "no image can be read", "failed": failed})

@@ -30,8 +30,8 @@ def arguments(argv=None):
     add("--study", metavar="NAME", help=words)
     words = "the study's own data, to show its first radiograph in Figs 2 and 4"
     add("--data", metavar="SOURCE", help=words)
-    words = "print one claim's verdict, rule, numbers and records in place of a report; ends with "
-    words += ", ".join(f"{code} where it {word}" for word, code in EXIT.items() if code < 2)
+    words = "print one claim's verdict, rule, numbers and records instead of a report; exit code "
+    words += ", ".join(f"{code} if it {word}" for word, code in EXIT.items() if code < 2)
     words += ", 3 within noise, 4 not tested here, 5 not run"
     add("--claim", metavar="ID", help=words)
     words = "what is still being trained and how long it takes, said at the head of the report"

@@ -40,16 +40,16 @@ def arguments(argv=None):
     )
     what.add_argument("--all", action="store_true", help=words)
     words = (
-        "what stands beside the study: an MLP without its last ReLU, image sizes, matched steps, "
+        "experiments beside the study: an MLP without its last ReLU, image sizes, matched steps, "
     )
-    words += "how many starts of the MLPs are dead"
+    words += "how many of the MLPs' starts are dead"
     what.add_argument("--experiments", action="store_true", help=words)
-    words = "try settings for Table 3, those of these rows or of all, on validation images alone"
+    words = "try settings for Table 3, of these rows or of all, on validation images alone"
     what.add_argument("--search", nargs="*", metavar="ROW", help=words)
     what.add_argument("--list", action="store_true", help="print the 35 models, and Table 3's")
     add = parser.add_argument
     words = "with --all, Table 3 too: tuned CNNs, with augmentation and early stopping (on a GPU "
-    words += "without being asked)"
+    words += "by default)"
     add("--beyond", action="store_true", help=words)
     options.add_source(parser)
     words = (
@@ -68,7 +68,7 @@ def arguments(argv=None):
     words = "auto, cpu, cuda or cuda:N (default: auto)"
     add("--device", type=options.device, default="auto", metavar="NAME", help=words)
     formats = ("auto", "fp32", "tf32", "bf16")
-    words = "auto: bf16 for CNNs on a processor that multiplies in it, else fp32"
+    words = "auto: bf16 for CNNs on a processor with bf16 instructions, else fp32"
     add("--precision", choices=formats, default="auto", help=words)
     words = "how Linear and MLP models are trained: pixel by pixel, or in sample space "
     words += "(same result)"
@@ -84,8 +84,8 @@ def arguments(argv=None):
     options.add_out(parser)
     add("--force", action="store_true", help="train again what is finished")
     words = (
-        "write the report at the end, with --all already after the models that train in moments "
-        "and after each other one's first seed; filling: on the way alone"
+        "write the report at the end, with --all also after the models that train in moments and "
+        "after the first seed of each other; filling: only on the way, not at the end"
     )
     add("--report", nargs="?", const="end", choices=("end", "filling"), help=words)
     args = parser.parse_args(argv)

@@ -96,7 +96,7 @@ def test_a_folder_without_images_and_a_file_are_told(tmp_path):
     (tmp_path / "set").mkdir()
     assert "no images" in error_of(tmp_path / "set")
     file = put(tmp_path / "set" / "films.zip")
-    assert "a file, no table; give the folder of the images" in error_of(file)
+    assert "a file, but no table; give the folder of the images" in error_of(file)
 
 
 PLACE = "{title}/x{n}.png"

@@ -141,7 +141,7 @@ def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path):
     assert [patients[key] for key in ("told", "named", "unnamed")] == [22, 22, 2]
     assert all(one["all"]["shared"] == 0 for one in patients["overlap"].values())
     assert found.facts["taken"][-1] == "patients: known of 22 of 24 images, by column patient"
-    assert found.notes[1].startswith("Of 2 of 24 images no patient is known")
+    assert found.notes[1].startswith("For 2 of 24 images no patient is known")
 
     by_image = load(folder, choices=ANY)
     where = splits(by_image)

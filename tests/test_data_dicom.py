@@ -90,8 +90,8 @@ def test_a_film_is_shown_as_its_header_says(case):
 
 
 NARROW = "its window is 0.5 wide, less than LINEAR allows: read as LINEAR_EXACT"
-USELESS = "its window cannot be used: the range of its values is"
-OTHER_BITS = "its table has other bits than it says: scaled by those in use"
+USELESS = "its window cannot be used: the range of its values is taken"
+OTHER_BITS = "its table has not as many bits as it says: scaled by those in use"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_without_patients_it_is_said_and_by_image_is_offered_alone(tmp_path):
     folder = lay(tmp_path / "set", "{title}/x{n}.png")
     assert "--split image (no patient is known) makes what is" in error_of(folder)
     found = load(folder, choices=by("patient"))
-    assert found.notes[1].startswith("Of 24 of 24 images no patient is known")
+    assert found.notes[1].startswith("For 24 of 24 images no patient is known")
     assert len(load(folder, choices=by("image")).notes) == 1
 
 

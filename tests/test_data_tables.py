@@ -76,10 +76,10 @@ def test_text_tables_with_byte_order_marks_and_quotes(tmp_path, sep, eol):
         (
             'file,label\nx0.png,"NORMAL\nx1.png,PNEUMONIA"\nx2.png,NORMAL\n',
             "column label holds several lines (NORMAL\\nx1.png,PNEUMONIA), as where a quote is not "
-            "closed; mend the table",
+            "closed; correct the table",
         ),
-        ("path,label,é\nx0.png,NORMAL,é".encode("utf-16"), "not UTF-8; save it as that"),
-        ("path,label,é\nx0.png,NORMAL,é".encode("latin-1"), "not UTF-8; save it as that"),
+        ("path,label,é\nx0.png,NORMAL,é".encode("utf-16"), "not UTF-8; save it as UTF-8"),
+        ("path,label,é\nx0.png,NORMAL,é".encode("latin-1"), "not UTF-8; save it as UTF-8"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path, text, message):
@@ -265,7 +265,7 @@ def test_rows_that_tell_two_things_of_one_image_are_refused(
     lines = [line] * 23 + [f"{line}\n{more}"]  # film 23 is of test, film 3 of validation
     folder = lay(tmp_path / "set", "a/{n}.png", {table: [header, *lines]})
     text = error_of(folder, choices=ANY)
-    assert f"rows of the one image a/3 tell two {what}, " in text and "mend the table" in text
+    assert f"rows of one image, a/3, tell two {what}, " in text and "correct the table" in text
 
 
 def test_readers_who_contradict_each_other_are_counted(tmp_path):

@@ -125,9 +125,9 @@ def test_what_dicom_says_it_is_decides_and_any_overrides_with_a_warning(place, t
     assert code == 2 and "chest: probability" in out and "knee: probability" not in out
     note, line = sorted(err.splitlines(), reverse=True)
     assert line.endswith("knee: no frontal chest film by its tags (Modality MR)")
-    assert note == f"note: passed over, no films: 1 file ({tmp_path / 'notes'})"
+    assert note == f"note: ignored, no films: 1 file ({tmp_path / 'notes'})"
     code, out, err = call(capsys, *words, "--any", tmp_path)
-    assert code == 0 and err.startswith("note: passed over")
+    assert code == 0 and err.startswith("note: ignored")
     assert "warning: no frontal chest film by its tags (Modality MR), read since --any is" in out
     [found] = ask(capsys, *words[1:], "--any", tmp_path / "knee")["images"]
     assert any("Modality MR" in text for text in found["warnings"])

@@ -47,7 +47,7 @@ def test_without_a_model_the_best_on_validation_speaks_and_why_is_said(records, 
         results.append(file, replace(runs[model], logits=logits), again=True)
     code, out, _ = call(capsys, "--results", records, "--no-map", film)
     assert code == 0
-    assert "model 11 (of 3 with weights there the best on the validation films)" in out
+    assert "model 11 (the best of 3 with weights on the validation films)" in out
 
 
 def copied(records, name: str, **facts):
@@ -81,7 +81,7 @@ def test_a_study_without_such_weights_is_passed_over_with_a_note(records, film, 
         path.unlink()
     code, out, err = call(capsys, "--results", records, "--no-map", "--model", "20", film)
     assert code == 0 and f"study {first}" in out
-    assert err == f"note: study {other} has no weights of model 20; another one speaks\n"
+    assert err == f"note: study {other} has no weights of model 20; another study is used\n"
 
 
 @pytest.mark.parametrize("kind", ["films", "phantom"])

@@ -207,7 +207,7 @@ def _unreadable(bad: list[tuple[str, str]]) -> str:
     more = f"; and {len(bad) - 20} more" * (len(bad) > 20)
     return (
         f"{len(bad)} unreadable image{'s' * (len(bad) > 1)}: {'; '.join(first)}{more}. "
-        "Mend or remove them, or leave them out with --skip-unreadable"
+        "Repair or remove them, or leave them out with --skip-unreadable"
     )
 
 
@@ -371,7 +371,7 @@ def _taken(taken: dict[str, str], facts: dict) -> list[str]:
     if made:
         how = f"{' and '.join(made['splits'])} made by {made['protocol']}, seed {made['seed']}"
     known, images = patients["named"], patients["named"] + patients["unnamed"]
-    who = "not known: no file name carries one, and no column was taken for them (--patient NAME)"
+    who = "not known: file names tell none, and no column was taken for them (--patient NAME)"
     if known:
         whence = [taken["patients"]] if "patients" in taken else []
         whence += ["file names"] if known > patients.get("told", 0) else []

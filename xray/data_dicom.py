@@ -136,7 +136,7 @@ def _modality(file, notes):
     slope, shift = _number(file, "RescaleSlope"), _number(file, "RescaleIntercept")
     if not np.isfinite(slope) or slope == 0:
         if "RescaleSlope" in file:
-            notes.append("its rescale slope is no number to multiply with: not applied")
+            notes.append("its rescale slope is not a usable number: not applied")
         slope = 1.0
     shift = shift if np.isfinite(shift) else 0.0
     return lambda stored: stored.astype(np.float64) * slope + shift
@@ -147,13 +147,13 @@ def _voi(file, notes):
     if table := _table(file, "VOILUTSequence", notes):
         top = 2 ** max(1, int(table[1].max()).bit_length()) - 1
         if top != 2 ** table[2] - 1:
-            notes.append("its table has other bits than it says: scaled by those in use")
+            notes.append("its table has not as many bits as it says: scaled by those in use")
         return lambda values: _look_up(table, values) / top
     centre, width = _number(file, "WindowCenter"), _number(file, "WindowWidth")
     shape = str(file.get("VOILUTFunction") or "LINEAR").upper()
     if not np.isfinite([centre, width]).all() or width <= 0:
         if "WindowWidth" in file:
-            notes.append("its window cannot be used: the range of its values is")
+            notes.append("its window cannot be used: the range of its values is taken")
         return None
     if shape == "SIGMOID":
         return lambda values: 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
@@ -170,7 +170,7 @@ def _table(file, name: str, notes) -> tuple[float, np.ndarray, int] | None:
     for item in file.get(name) or []:
         described, data = item.get("LUTDescriptor"), item.get("LUTData")
         if not data or not described or len(described) != 3:
-            notes.append(f"an empty table in {name} is passed over")
+            notes.append(f"an empty table in {name} is ignored")
             continue
         count, first, bits = described
         if isinstance(data, bytes):

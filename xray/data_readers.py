@@ -139,7 +139,7 @@ def _content(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise DataError(f"{shown(path.name)}: its text is not UTF-8; save it as that") from None
+        raise DataError(f"{shown(path.name)}: its text is not UTF-8; save it as UTF-8") from None
 
 
 def _text(path: Path, split: str) -> Table:
@@ -279,7 +279,7 @@ def _columns(split: str, base: Path, schema, read) -> Table:
     named = [name for name in pictures if plain(name) in ("image", "images", "img")]
     if len(pictures) > 1 and len(named) != 1:
         both = listed(pictures)
-        raise DataError(f"several columns hold images ({both}); call the one of the films image")
+        raise DataError(f"several columns hold images ({both}); rename the films' one to image")
     image, inside = (named or pictures or [""])[0], []
     if image and re.search(r"\bpath: ", str(schema.field(image).type)):
         paths = read([f"{image}.path"]).column(0)

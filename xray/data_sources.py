@@ -59,7 +59,8 @@ def find(text: str, choices: Choices = NO_CHOICES) -> Source:
             found.name = place.stem
             return found
         raise DataError(
-            "a file, no table; give the folder of the images, an archive unpacked, a sheet as CSV"
+            "a file, but no table; give the folder of the images, unpack an archive, save a sheet "
+            "as CSV"
         )
     if text in BOX:
         return _box(text, choices)
@@ -314,7 +315,7 @@ def _why_unreachable(error: Exception) -> str:
         error = error.__cause__
     text = " ".join(str(error).split())
     if isinstance(error, errors.GatedRepoError):
-        why = "the Hub gives it to those who accept its conditions there; then set HF_TOKEN"
+        why = "accept its conditions on the Hub, then set HF_TOKEN"
     elif isinstance(error, errors.RepositoryNotFoundError):
         why = "no such folder, and no such data set on the Hub (or it needs a login: set HF_TOKEN)"
     elif isinstance(error, errors.HfHubHTTPError):

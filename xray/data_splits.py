@@ -161,8 +161,8 @@ def _told(made: dict, pool: str, who: list) -> list[str]:
     notes = [f"{words}; made by {whence}, seed {made['seed']}, in the paper's proportions"]
     if protocol == "patient" and (unnamed := who.count(None)):
         notes.append(
-            f"Of {unnamed:,} of {len(who):,} images no patient is known; each of them counts as a "
-            "patient of its own"
+            f"For {unnamed:,} of {len(who):,} images no patient is known; each counts as a patient "
+            "of its own"
         )
     return notes
 

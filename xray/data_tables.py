@@ -166,7 +166,7 @@ def _check_lines(texts: pd.DataFrame) -> None:
         for text in texts[name][texts[name].str.contains("\n")]:
             raise DataError(
                 f"a cell of its column {shown(name)} holds several lines ({shown(text[:40])}), as "
-                "where a quote is not closed; mend the table"
+                "where a quote is not closed; correct the table"
             )
 
 
@@ -214,7 +214,7 @@ def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, str]:
         binary = [name for name in others if _is_binary(texts[name])]
         if len(binary) != 1 or plain(binary[0]) != "pneumonia":
             few = [name for name in others if 2 <= texts[name].nunique() <= 20]
-            how = "call the one that holds it label"
+            how = "rename the one that holds it to label"
             if len(binary) > 1:
                 how = f"say which of 0 and 1 are its classes, such as {offer(label=binary)}"
             elif few:
@@ -348,7 +348,7 @@ def _once(films: pd.DataFrame, keys: pd.Series) -> pd.DataFrame:
             values = " and ".join(map(shown, rows[column].unique()[:2]))
             image = shown(rows.path.iloc[0])
             raise DataError(
-                f"rows of the one image {image} tell two {what}, {values}; mend the table"
+                f"rows of one image, {image}, tell two {what}, {values}; correct the table"
             )
     readings = films.title.groupby(keys, sort=False).agg(lambda titles: [*dict.fromkeys(titles)])
     films = films[~keys.duplicated()]
@@ -379,7 +379,7 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
     if not found:
         raise DataError(
             f"no image column; {_there(texts)}, none of which holds images or names files that "
-            f"are there, below {shown(rows.finder.root)}"
+            f"exist below {shown(rows.finder.root)}"
         )
     likely = [name for name in found if plain(name) not in PATIENTS] or list(found)
     likely = [name for name in likely if plain(name) in NAMES] or likely

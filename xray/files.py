@@ -199,7 +199,7 @@ def read_lines(path: Path, note=None) -> list[dict]:
     except OSError as error:
         raise ResultsError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     if last is None and note:
-        note(f"{shown(path)}: its last line is cut off, its process was stopped; it is left out")
+        note(f"{shown(path)}: its last line is cut off (its process was stopped) and is left out")
     found = []
     for number, line in enumerate((whole + (last or b"")).splitlines(), 1):
         try:

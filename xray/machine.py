@@ -38,9 +38,7 @@ def pick_device(asked: str, note) -> str:
         raise DeviceError(f"--device {asked}: there are {count} GPUs, counted from 0")
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if ":" in asked:
-            note(
-                f"--device {asked} is that of one process; torchrun's each take a GPU of their own"
-            )
+            note(f"--device {asked} is for one process; under torchrun each takes a GPU of its own")
         number = int(os.environ.get("LOCAL_RANK", 0)) % count
     return f"cuda:{number}"
 

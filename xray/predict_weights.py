@@ -59,21 +59,21 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
         if model in runs or (model is None and runs):
             break
         what = f"model {model}" if model else "any model"
-        notes.append(f"study {shown(name)} has no weights of {what}; another one speaks")
+        notes.append(f"study {shown(name)} has no weights of {what}; another study is used")
     else:
         raise PredictError(_missing(model, seed, image_size, studies))
     why = "as asked for"
     if model is None:
-        why = "the one with weights there"
+        why = "the only one with weights"
         if len(runs) > 1:
-            why = f"of {len(runs)} with weights there the best on the validation films"
+            why = f"the best of {len(runs)} with weights on the validation films"
     run = runs[model or max(runs, key=lambda model: _area(runs[model]))]
     facts = {}
     try:
         facts = facts_of(studies[name])
         predict_likeness.check(facts)
     except ResultsError as error:
-        notes.append(f"{error}; images are not compared with those of the training")
+        notes.append(f"{error}; images are not compared with the training images")
     except ValueError as error:
         raise altered(run, error) from None
     return Chosen(run, name, why, facts, notes)
@@ -131,7 +131,7 @@ def _missing(model: str | None, seed: int | None, image_size, studies: dict[str,
         make = make.replace(f"--data {source}", "--data FOLDER")  # where its films lie is not known
     at_hand = dict.fromkeys(name for file in studies.values() for name in with_weights(file))
     return shown(
-        f"there are no such weights of {f'model {model}' if model else 'any model'} in "
+        f"no such weights of {f'model {model}' if model else 'any model'} are in "
         f"{', '.join(studies)}; to make them: {make}; models with weights at hand: "
         f"{', '.join(at_hand) or 'none'}"
     )
@@ -212,7 +212,7 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
     if len(stored) and (stored == stored[0]).all():
         dead = f"it gave all {len(stored)} validation images the same logit, {stored[0]:g}"
         return Thresholds(paper, None, None, f"none: the model is dead, {dead}")
-    share, why = metrics.SENSITIVITY, "cannot be had from the validation images"
+    share, why = metrics.SENSITIVITY, "cannot be chosen on the validation images"
     try:
         found = threshold("sensitive", metrics.threshold_at_sensitivity(stored, labels, share))
         why = "would call every normal validation image pneumonia"

@@ -96,8 +96,8 @@ clean:
 help:
 	@echo "make all       train what is not trained yet, then write the report (sets up .venv first)"
 	@echo "make train     only the training       make report    only the report, from the records of OUT"
-	@echo "make evaluate  what can be told without a lung, what moves the trained models, and EXTERNAL"
-	@echo "make beyond    Table 3: what the paper left to others, on top of the study; a GPU does it in make all"
+	@echo "make evaluate  baselines, changed films, and the films of EXTERNAL"
+	@echo "make beyond    the study and Table 3: what the paper left out; with a GPU make all does the same"
 	@echo "make test      the tests, in minutes    make test-all  the slow ones too, as CI does"
 	@echo "make lint      format and style, by ruff"
 	@echo "make bench     how fast reading and training are here"
@@ -105,9 +105,9 @@ help:
 	@echo
 	@echo "variables, each may be left out:"
 	@echo "  DATA=FOLDER    class folders, tables, a Hub data set id, or phantom          (the paper's set on the Hub)"
-	@echo "  POSITIVE=A,B NEGATIVE=C   classes that are pneumonia and normal      (told by their names where they tell)"
-	@echo "  LABEL=A IMAGE=B PATIENT=C columns of DATA's table that hold them     (told by their names where they tell)"
-	@echo "  SPLIT=patient  new splits, by patient or image; what DATA lacks is made so                  (its own)"
+	@echo "  POSITIVE=A,B NEGATIVE=C   classes that are pneumonia and normal               (told by their names)"
+	@echo "  LABEL=A IMAGE=B PATIENT=C columns of DATA's table that hold them              (told by their names)"
+	@echo "  SPLIT=patient  new splits, by patient or image; splits that DATA lacks are made so          (its own)"
 	@echo "  SIZE=96        image size in pixels a side                                   (640; CNNs on a CPU 64)"
 	@echo "  MODELS='20 21' only these models                                             (all 35, and the side studies)"
 	@echo "  SEEDS=0-9      runs of each model                    (0-4 for Linear, 0-19 or more for MLPs, else 0-2)"

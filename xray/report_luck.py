@@ -267,8 +267,8 @@ def _differences(study: Study) -> Item:
         "Models": shown.better + " over " + shown.other,
         "Figure": shown.table,
         "The paper's difference, points": shown.paper.map(percent),
-        "Luck of the epoch": shown.by_epochs.map(percent),
-        "Luck of the seed": shown.by_seeds.map(percent),
+        "Luck of the epoch, points": shown.by_epochs.map(percent),
+        "Luck of the seed, points": shown.by_seeds.map(percent),
     }
     return Item(
         table=pd.DataFrame(columns),

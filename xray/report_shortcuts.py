@@ -318,7 +318,7 @@ def change_picture(table: pd.DataFrame) -> Figure:
     )
 
 
-@item("changes", "Test films changed, weights kept", again=EVALUATE)
+@item("changes", "The trained models on changed test films", again=EVALUATE)
 def _changes(study: Study) -> Item | None:
     table = change_table(study)
     table = table[table.model.isin(MODELS)]

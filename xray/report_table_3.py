@@ -314,7 +314,7 @@ def _carried_over(study: Study) -> Item:
         said.append({"name": films, "highest": ours.value.max(), "models": areas})
     return Item(
         table=pd.DataFrame(rows).groupby("Model", sort=False).first().fillna("–").reset_index(),
-        caption="One run's weights a model (95 % interval)",
+        caption="One run per model (95 % interval)",
         data=table,
         numbers={"films": said},
     )

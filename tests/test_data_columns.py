@@ -39,6 +39,8 @@ FOUR = ["x{n},1,0,0", "x{n},0,1,0", "x{n},1,0,0", "x{n},0,0,1"]
             "tell different labels",
         ),
         ("id,label,label_text,pneumonia,normal", "x{n},{ill},{title},{ill},{well}", ""),
+        # a name that columns of ours have too
+        ("id,label,readings", "x{n},{ill},01", ""),
         # films: mx0 to mx23 lie there too
         ("id,label,mask", "x{n},{title},mx{n}", ""),
         ("first,second,label", "x{n},mx{n},{title}", "--image first"),

@@ -193,14 +193,16 @@ def _parquet(path: Path, split: str) -> Table:
     """A parquet file; its images are read a row group at once, when they are asked for."""
     import pyarrow.parquet as parquet
 
-    with open(path, "rb") as stream:
-        if stream.read(len(LFS)) == LFS:
-            raise DataError(f"{shown(path.name)}: {LFS_POINTER}")
     try:
+        with open(path, "rb") as stream:
+            if stream.read(len(LFS)) == LFS:
+                raise DataError(f"{shown(path.name)}: {LFS_POINTER}")
         file = parquet.ParquetFile(path)
         table = _columns(
             split, path.parent, file.schema_arrow, lambda kept: file.read(columns=kept)
         )
+    except DataError:
+        raise
     except Exception as error:  # pyarrow raises anything on damaged files
         why = f"its parquet files cannot be read: {shown(path.name)}: {_short(error)}"
         raise DataError(f"{why}; fetch that file again") from None

@@ -42,40 +42,66 @@ YES = {"1", "1.0", "true", "yes"}
 
 def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> Source:
     """The source that tables in a folder are. files: the tables, or a folder of save_to_disk.
-    images: the image files there. Raises DataError."""
-    missing = ()
+    images: the image files there. Raises DataError, also where a column has to be said."""
+    kind, tables, used = _read(folder, files, left)
+    rows = Rows(tables, Finder(folder))
+    texts = rows.texts
+    titles, label = _titles(rows, choices)
+    _check_labels(titles, label, choices)
+    labels = [label] if label in texts else list(split_names(label))
+    path, named = _files(rows, choices, labels)
+    if images and any(named):
+        left["images that the table does not name"] += len({*images} - {*named})
+    image = next((table.image for table in tables if table.image), "")
+    patient = _one_named(texts, choices.patient, "patient", PATIENTS)
+    taken = {"labels": f"column {label}", "images": f"column {image or path}"}
+    taken |= {"patients": f"column {patient}"} if patient else {}
+    columns = {*labels, path, patient}
+    _check_lines(texts[[name for name in texts if name in columns]])
+
+    films = pd.DataFrame({"title": titles, "patient": texts[patient] if patient else ""})
+    films["path"] = list(map(shown, texts[path] if path else rows.inside))
+    films["split"], how, where, loose = _splits(rows, films.path, named, columns)
+    taken |= {"splits": how} if how else {}
+    rest = [name for name in rows.frame if name not in {*columns, where, "readings", *films}]
+    films = _once(films.join(rows.frame[rest]), _keys(rows, films.path, named))
+    number = films.groupby("split").cumcount().map("{:06d}".format)
+    made = films.split.replace(WHOLE, "whole") + "/" + number
+    films["path"] = films.path.where(films.path != "", made)
+
+    order = rows.order.get(label, []) if label in texts else labels
+    classes = {part for title in set(films.title) - {""} for part in title_parts(title)}
+    row_of = films.index
+    return Source(
+        name=folder.resolve().name or "data",
+        kind=kind,
+        identity=identity(kind, folder, [*used, *sorted({*named} - {None})]),
+        films=films.reset_index(drop=True),
+        read=lambda at: rows.encoded(row_of[at], named[row_of[at]]),
+        classes=[title for title in dict.fromkeys(order) if title in classes]
+        + sorted(classes - {*order}),
+        taken=taken,
+        left_out=+left,
+        missing=data_readers.missing_shards(used),
+        loose=loose,
+    )
+
+
+def _read(folder: Path, files, left: Counter) -> tuple[str, list[Table], list[Path]]:
+    """The kind of tables that one data set in a folder is of; those; and the files they are."""
     if files[0].is_dir():
         kind, tables = "arrow", data_readers.saved(files[0], left)
         used = sorted(path for path in files[0].rglob("*") if path.is_file())
     else:
         kind, chosen = data_readers.choose(folder, files)
         used = [path for paths in chosen.values() for path in paths]
-        missing = data_readers.missing_shards(used)
         left["tables of another data set, or named after no split,"] += len(files) - len(used)
         read = data_readers.READERS[kind]
         tables = [read(path, split) for split, paths in chosen.items() for path in paths]
     for split in dict.fromkeys(table.split for table in tables):
         if not sum(len(table.frame) for table in tables if table.split == split):
             raise DataError(f"the {split or 'only'} split is empty")
-    rows = Rows(tables, Finder(folder))
-    films, files_of, order, taken, loose = _films(rows, choices)
-    if images and any(files_of):
-        left["images that the table does not name"] += len({*images} - {*files_of})
-    titles = {part for title in set(films.title) - {""} for part in title_parts(title)}
-    row_of = films.index
-    return Source(
-        name=folder.resolve().name or "data",
-        kind=kind,
-        identity=identity(kind, folder, [*used, *sorted({*files_of} - {None})]),
-        films=films.reset_index(drop=True),
-        read=lambda at: rows.encoded(row_of[at], files_of[at]),
-        classes=[title for title in dict.fromkeys(order) if title in titles]
-        + sorted(titles - {*order}),
-        taken=taken,
-        left_out=+left,
-        missing=missing,
-        loose=loose,
-    )
+    return kind, tables, used
 
 
 class Rows:
@@ -129,34 +155,6 @@ def _told(value) -> str:
         return ""
     whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if whole else value).strip()
-
-
-def _films(rows: Rows, choices: Choices):
-    """Source.films, each under the number of its row; the file that each names, None for none; the
-    classes in their order, where a table has one; what was taken; and why some are in no split.
-    Raises DataError where a column has to be said."""
-    texts = rows.texts
-    titles, label = _titles(rows, choices)
-    _check_labels(titles, label, choices)
-    labels = [label] if label in texts else list(split_names(label))
-    order = rows.order.get(label, []) if label in texts else labels
-    path, files = _files(rows, choices, labels)
-    image = next((table.image for table in rows.tables if table.image), "")
-    patient = _one_named(texts, choices.patient, "patient", PATIENTS)
-    films = pd.DataFrame({"title": titles, "patient": texts[patient] if patient else ""})
-    films["path"] = list(map(shown, texts[path] if path else rows.inside))
-    used = {*labels, path, patient}
-    films["split"], how, where, loose = _splits(rows, films.path, files, used)
-    taken = {"labels": f"column {label}", "images": f"column {image or path}"}
-    taken |= {"patients": f"column {patient}"} if patient else {}
-    taken |= {"splits": how} if how else {}
-    rest = [name for name in rows.frame if name not in used | {where, "readings", *films}]
-    _check_lines(texts[[name for name in texts if name in used]])
-    films = _once(films.join(rows.frame[rest]), _keys(rows, films.path, files))
-    number = films.groupby("split").cumcount().map("{:06d}".format)
-    made = films.split.replace(WHOLE, "whole") + "/" + number
-    films["path"] = films.path.where(films.path != "", made)
-    return films, [files[row] for row in films.index], order, taken, loose
 
 
 def _check_lines(texts: pd.DataFrame) -> None:

@@ -85,10 +85,11 @@ def choose_one(places: dict[str, Path]) -> str:
 # ---- the files that a table names
 
 
-def split_of(folder: str) -> str | None:
-    """The split that a folder is named after: "val", "Test_Images", "trainData", "test 2"."""
+def split_of(folder: str) -> str:
+    """The split that a folder is named after ("val", "Test_Images", "trainData", "test 2"), else
+    WHOLE."""
     told = [word for word in words_of(folder) if word not in OF_NO_CLASS]
-    return SPLIT_NAMES.get(told[0]) if len(told) == 1 else None
+    return SPLIT_NAMES.get(told[0], WHOLE) if len(told) == 1 else WHOLE
 
 
 def split_in_path(path, root: Path) -> str:
@@ -102,7 +103,7 @@ def split_in_path(path, root: Path) -> str:
 def split_run(parts) -> tuple[int, int]:
     """Where the first folders named after splits begin and end. Of several in each other
     (test/test, train/val) the innermost tells the split."""
-    told = [split_of(part) is not None for part in parts] + [False]
+    told = [split_of(part) != WHOLE for part in parts] + [False]
     first = told.index(True) if any(told) else len(parts)
     return first, first + told[first:].index(False)
 

@@ -49,8 +49,9 @@ def plain(column: str) -> str:
 SHARD = r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$"  # the end of "train-00000-of-00002"
 
 
-def _split_of(part: str) -> str | None:
-    """The split that a folder or file is named after: "val", "train-00000-of-00002.parquet"."""
+def _split_of(part: str) -> str:
+    """The split that a folder or table is named after ("val", "train-00000-of-00002.parquet"), else
+    WHOLE."""
     stem = Path(part).stem if Path(part).suffix.lower() in TABLES else part
     return split_of(re.sub(SHARD, "", stem, flags=re.IGNORECASE))
 

@@ -106,8 +106,6 @@ def _box(text: str, choices: Choices) -> Source:
     names, whence = BOX[text]
     folder = Path(__file__).parent / "films"
     files = [folder / f"{name}.parquet" for name in names]
-    if not all(path.exists() for path in files):
-        raise DataError(f"{folder} lacks the films that come with the project")
     found = data_tables.source(folder, files, Counter(), choices)
     found.name, found.kind = text.replace(":", "-"), "films"
     found.notes.append(f"64×64 copies that come with the project: {whence}")
@@ -132,9 +130,9 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     images = [path for path in others if is_image(path)]
     films = _class_folders(folder, images)
     asked = [name for name in ("label", "image", "patient") if getattr(choices, name)]
-    if tables and (asked or films is None or not _tells(films, choices)):
+    if tables and (asked or not _tells(films, choices)):
         return data_tables.source(folder, tables, left, choices, images)
-    if films is None:
+    if films.empty:
         if saved := sorted(path.parent for path in others if path.name in SAVED):
             one = offer(data=str(saved[0]))
             raise DataError(f"a data set of save_to_disk lies deeper in it; give that, {one}")
@@ -149,13 +147,12 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     return _of_class_folders(folder, files, tables, images, films, left)
 
 
-def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame | None:
+def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame:
     """A row an image that lies in a class folder: path, root (the folders above class and split),
-    folder (its split's), split, title; None where none does.
+    folder (its split's), title, split.
 
-    Class folders lie in split folders, or split folders in class folders, or class folders alone
-    below the first folder that holds several; below several that name no class they are several
-    data sets. Of split folders in split folders (test/test, train/val) the innermost counts.
+    Class folders lie in split folders, or split folders in class folders, or class folders alone.
+    Of split folders in split folders (test/test, train/val) the innermost counts.
     """
     below, above, alone = [], [], []
     for path in images:
@@ -170,27 +167,27 @@ def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame | None:
             above.append((path, parts[: first - 1], split, parts[first - 1]))
     healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
     if len(alone) == len(images):
-        levels = [set(filter(None, level)) for level in zip_longest(*(parts for _, parts in alone))]
-        # not by a number, of which folders are parts
-        words = [{name for name in level if not name.isdigit()} for level in levels]
-        told = [any(map(means_healthy, level)) for level in words] + [False, False]
-        depth = 0
-        while depth < len(levels) and (
-            len(levels[depth]) == 1 or (told[depth + 1] and not told[depth])
-        ):
-            depth += 1
-        rows = [
-            (path, parts[:depth], "", parts[depth]) for path, parts in alone if len(parts) > depth
-        ]
+        at = _class_level([parts for _, parts in alone])
+        rows = [(path, parts[:at], "", parts[at]) for path, parts in alone if len(parts) > at]
     elif healthy[0] or not healthy[1]:
         rows = below
     else:
         rows = above if len(above) > len(alone) else []
-    if not rows:
-        return None
     films = pd.DataFrame(rows, columns=["path", "root", "folder", "title"])
-    innermost = films.folder.str.split("/").str[-1]
-    return films.assign(split=innermost.map(split_of).fillna(WHOLE))
+    return films.assign(split=[split_of(name.split("/")[-1]) for name in films.folder])
+
+
+def _class_level(folders: list[tuple[str, ...]]) -> int:
+    """How deep class folders lie without splits: where there are several folders first, but
+    deeper where these tell no class and those below do: these are several data sets."""
+    levels = [set(filter(None, level)) for level in zip_longest(*folders)]
+    # a number is no class: images lie in numbered folders too
+    words = [{name for name in level if not name.isdigit()} for level in levels]
+    told = [any(map(means_healthy, level)) for level in words] + [False]
+    for depth, level in enumerate(levels):
+        if len(level) > 1 and (told[depth] or not told[depth + 1]):
+            return depth
+    return len(levels)
 
 
 def _one_data_set(folder: Path, films: pd.DataFrame, left: Counter) -> pd.DataFrame:
@@ -210,7 +207,7 @@ def _one_data_set(folder: Path, films: pd.DataFrame, left: Counter) -> pd.DataFr
 def _tells(films: pd.DataFrame, choices: Choices) -> bool:
     """Whether class folders are that: one is healthy by its name, or named in `choices`; else they
     may be patients'."""
-    titles = set(films.title.str.upper())
+    titles = {title.upper() for title in films.title}
     said = {name.upper() for name in choices.positive + choices.negative}
     return len(titles) > 1 and (any(map(means_healthy, titles)) or bool(titles & said))
 

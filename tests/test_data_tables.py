@@ -275,3 +275,6 @@ def test_readers_who_contradict_each_other_are_counted(tmp_path):
     assert labels(found) == {n: n % 2 for n in N if n % 8 != 7}
     assert "3 images whose rows contradict each other" in found.notes[0]
     assert found.facts["left_out"] == {"images whose rows contradict each other": 3}
+    folder = lay(tmp_path / "none", tables={"labels.csv": ["image,label,reader", lines[-1]]})
+    text = error_of(folder, whole=True)
+    assert "no image is left: images whose rows contradict each other: x0, " in text

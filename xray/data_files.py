@@ -5,6 +5,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
 from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown, words_of
@@ -122,7 +123,7 @@ class Finder:
     """
 
     def __init__(self, root: Path):
-        self.root, self.lists, self.below_root = root, {}, None
+        self.root, self.lists = root, {}
 
     def __call__(self, names: list[str], base: Path, split="", deep=True) -> list[Path | None]:
         pieces = [_pieces(name) for name in names]
@@ -161,10 +162,12 @@ class Finder:
             self.lists[folder] = _by_name([folder / name for name in there])
         return self.lists[folder]
 
+    @cached_property
+    def _all(self) -> dict[str, list[Path]]:
+        return _by_name(walk(self.root, Counter()))
+
     def _anywhere(self, name: str, base: Path, split: str) -> Path | None:
-        if self.below_root is None:
-            self.below_root = _by_name(walk(self.root, Counter()))
-        found = self.below_root.get(key(name), [])
+        found = self._all.get(key(name), [])
         inside = [path for path in found if path.is_relative_to(base)]
         if own := split or split_in_path(base / name, self.root):
             found = [path for path in found if split_in_path(path, self.root) in (WHOLE, own)]

@@ -24,6 +24,7 @@ LABELS = set(
     "label labels class classes classname classlabel target targets diagnosis diagnoses finding "
     "findings findinglabel findinglabels category imagelabel imagelabels labelname".split()
 )
+IMAGES = {"image", "images", "img"}  # and of images that lie in the table
 
 
 @dataclass
@@ -46,14 +47,10 @@ def plain(column: str) -> str:
 # ---- which files
 
 
-SHARD = r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$"  # the end of "train-00000-of-00002"
-
-
-def _split_of(part: str) -> str:
-    """The split that a folder or table is named after ("val", "train-00000-of-00002.parquet"), else
-    WHOLE."""
-    stem = Path(part).stem if Path(part).suffix.lower() in TABLES else part
-    return split_of(re.sub(SHARD, "", stem, flags=re.IGNORECASE))
+def _stem(path: Path) -> str:
+    """A table's name in small letters, without what numbers its parts: "train" of
+    train-00000-of-00002.parquet."""
+    return re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", path.stem.lower())
 
 
 def _by_word(files: list[Path]) -> dict[str, list[Path]]:
@@ -61,7 +58,7 @@ def _by_word(files: list[Path]) -> dict[str, list[Path]]:
     empty where they do not."""
     found, others = {}, set()
     for path in files:
-        words = re.split(r"[-_. ]+", re.sub(SHARD, "", path.stem.lower()))
+        words = re.split(r"[-_. ]+", _stem(path))
         split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
         found.setdefault(split, []).append(path)
         others.add(tuple(word for word in words if word not in SPLIT_NAMES))
@@ -81,14 +78,15 @@ def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]
     for path in files:
         if TABLES[path.suffix.lower()] != kind:
             continue
-        parts = path.relative_to(folder).parts
-        at = next((at for at, part in enumerate(parts) if _split_of(part)), None)
+        folders = path.relative_to(folder).parts[:-1]
+        splits = [split_of(part) for part in (*folders, _stem(path))]
+        at = next((at for at, split in enumerate(splits) if split != WHOLE), None)
         if at is None:
             whole.append(path)
             continue
-        name = "/".join(part for part in parts[:at] if part != "data")
-        places[name] = folder.joinpath(*parts[:at])
-        found.setdefault(name, {}).setdefault(_split_of(parts[at]), []).append(path)
+        name = "/".join(part for part in folders[:at] if part != "data")
+        places[name] = folder.joinpath(*folders[:at])
+        found.setdefault(name, {}).setdefault(splits[at], []).append(path)
     if found:
         return kind, found[choose_one(places)]
     if splits := _by_word(whole):
@@ -241,25 +239,23 @@ def saved(folder: Path, left: Counter) -> list[Table]:
         split = SPLIT_NAMES.get(name.lower()) if name else WHOLE
         if split is None or split in {table.split for table in tables}:
             left[f"images of its split {shown(name)}"] += len(whole)
-            continue
-        raw = whole.with_format("arrow")
-
-        def read(kept, raw=raw):
-            return raw.select_columns([name.removesuffix(".path") for name in kept])[:]
-
-        table = _columns(split, folder, raw.features.arrow_schema, read)
-
-        def cell(row, raw=raw, image=table.image):
-            return raw[row].column(image)[0].as_py()
-
-        table.cell = cell
-        tables.append(table)
+        else:
+            tables.append(_arrow(whole.with_format("arrow"), folder, split))
     return tables
 
 
+def _arrow(rows, folder: Path, split: str) -> Table:
+    def read(names):
+        return rows.select_columns([name.removesuffix(".path") for name in names])[:]
+
+    table = _columns(split, folder, rows.features.arrow_schema, read)
+    table.cell = lambda row: rows[row].column(table.image)[0].as_py()
+    return table
+
+
 def _columns(split: str, base: Path, schema, read) -> Table:
-    """A table of Arrow but for `cell`. read(names) gives columns. `datasets` writes names of
-    classes into the schema; importing it takes seconds."""
+    """A table of Arrow but for `cell`. read(names) gives columns; "image.path" the part of one.
+    `datasets` writes names of classes into the schema; importing it takes seconds."""
     import pyarrow.compute as compute
 
     about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -272,14 +268,12 @@ def _columns(split: str, base: Path, schema, read) -> Table:
         if inner.get("_type") == "ClassLabel":
             order[column.name] = inner["names"]
         kind = str(column.type)
-        picture = kind.startswith("struct<bytes: ") or kind in ("binary", "large_binary")
-        if feature.get("_type") == "Image":
+        encoded = kind.startswith("struct<bytes: ") or kind in ("binary", "large_binary")
+        if feature.get("_type") == "Image" or (encoded and plain(column.name) in IMAGES):
             pictures.append(column.name)
-        elif picture and plain(column.name) in ("image", "images", "img"):
-            pictures.append(column.name)
-        elif not picture and not kind.startswith("struct"):
+        elif not encoded and not kind.startswith("struct"):
             kept.append(column.name)
-    named = [name for name in pictures if plain(name) in ("image", "images", "img")]
+    named = [name for name in pictures if plain(name) in IMAGES]
     if len(pictures) > 1 and len(named) != 1:
         both = listed(pictures)
         raise DataError(f"several columns hold images ({both}); rename the films' one to image")

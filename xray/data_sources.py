@@ -272,7 +272,7 @@ def _fetch(given: str, seconds: float) -> tuple[Path, str]:
     paper = given.lower() == PAPER
     how |= {"allow_patterns": "full/**"} if paper else {}
     try:
-        revision = _in_time(lambda: _revision(given, endpoint, seconds), seconds)
+        revision = _in_time(lambda: _revision(given, endpoint), seconds)
         return Path(snapshot_download(given, revision=revision, **how)), ""
     except Exception as error:
         why = f"the Hub ({endpoint}) cannot be reached ({_why_unreachable(error)})"
@@ -283,14 +283,14 @@ def _fetch(given: str, seconds: float) -> tuple[Path, str]:
     raise HubUnreachable(f"{why}; give a local folder, or films (those that come with the project)")
 
 
-def _revision(given: str, endpoint: str, seconds: float) -> str | None:
+def _revision(given: str, endpoint: str) -> str | None:
     """The revision to read: main where it holds parquet files, else the Hub's copy as parquet files
     where that is whole, else main; of the paper's data set that copy."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
     def files(revision):
-        info = HfApi(endpoint=endpoint).dataset_info(given, revision=revision, timeout=seconds)
+        info = HfApi(endpoint=endpoint).dataset_info(given, revision=revision)
         return [sibling.rfilename for sibling in info.siblings or []]
 
     if given.lower() == PAPER:
@@ -333,7 +333,7 @@ def _why_unreachable(error: Exception) -> str:
 
 
 def _in_time(ask, seconds: float):
-    """ask(), but no longer: a name server's own wait cannot be limited otherwise."""
+    """ask(), but no longer than that: a name server's wait cannot be limited otherwise."""
     answer = Future()
 
     def wait():

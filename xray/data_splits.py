@@ -79,8 +79,8 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
     empty where none were; notes; and what is left out. whole: as they come, whatever their split.
 
     What is missing is taken from the train split, or from all images where they are in no split or
-    in one alone, in the paper's proportions in each class. Raises DataError where
-    `wanted` is needed and empty, or none can be made.
+    in one alone, in the paper's proportions in each class. Raises DataError where `wanted` is
+    needed and empty, or none can be made.
     """
     films, left = _of_interest(source.films, mapping)
     if films.empty:

@@ -112,23 +112,23 @@ def test_another_value_in_a_split_column_is_told(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    "column", ["patient", "patient_id", "Patient ID", "subject_id", "PatientID", "SUBJECT-ID"]
+    "column, told",
+    [
+        ("patient", True),
+        ("patient_id", True),
+        ("Patient ID", True),
+        ("PatientID", True),
+        ("subject_id", True),
+        ("SUBJECT-ID", True),
+        ("patient_age", False),
+    ],
 )
-def test_a_column_of_patients_is_known_by_its_name(tmp_path, column):
+def test_a_column_of_patients_is_known_by_its_whole_name(tmp_path, column, told):
     table = [f"image,label,split,{column}", "x{n}.png,{title},{split},{who}"]
     facts = load(lay(tmp_path / "set", tables={"labels.csv": table})).facts
-    assert facts["patient_numbers"] == [row // 2 for row in N], "in the order of the films"
-    assert facts["taken"][-1] == f"patients: known of 24 of 24 images, by column {column}"
-
-
-def test_a_column_of_another_name_tells_no_patients(tmp_path):
-    def read(column):
-        table = [f"image,label,split,{column}", "x{n}.png,{title},{split},{who}"]
-        return load(lay(tmp_path / "set", tables={"labels.csv": table}))
-
-    age, patient = read("patient_age"), read("patient_id")
-    assert age.facts["patient_numbers"] == [] and "told" not in age.facts["patients"]
-    assert age.fingerprint != patient.fingerprint, "splits by patient are others"
+    assert facts["patient_numbers"] == [row // 2 for row in N if told], "in the order of the films"
+    by_column = f"patients: known of 24 of 24 images, by column {column}"
+    assert (facts["taken"][-1] == by_column) == told
 
 
 def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path):
@@ -151,6 +151,8 @@ def test_a_column_of_patients_holds_for_splits_and_audit(tmp_path):
     shared = sum(where[n ^ 1] != "test" for n in test)
     overlap = by_image.facts["patients"]["overlap"]["test in train or validation"]["all"]
     assert overlap["shared"] == shared > 0
+    other = lay(tmp_path / "set", tables={"labels.csv": ["image,label,patient", *lines[::-1]]})
+    assert load(other, choices=ANY).fingerprint != by_image.fingerprint, "of other patients"
 
 
 def test_who_they_are_is_not_in_the_facts(tmp_path):

@@ -1,11 +1,9 @@
 """By the commands of the README: the four layouts that people have most, from the films to a report
 and an answer; and all that `make all` does."""
 
-import csv
-
 import pytest
 from commands import ROOT, TINY, command
-from samples import SPLITS, class_folders, encode, parquet, pixels, rows
+from samples import class_folders, encode, lay, parquet, pixels, put, rows
 
 FILMS = {"train": (16, 24), "validation": (6, 8), "test": (6, 8)}
 
@@ -16,25 +14,14 @@ def class_folders_with_splits(folder):
 
 def metadata_in_each_split(folder):
     """As imagefolder of `datasets` has it; each split numbers its films anew."""
-    for split in SPLITS:
-        (folder / split).mkdir(parents=True)
-        with open(folder / split / "metadata.csv", "w", newline="") as stream:
-            lines = csv.writer(stream)
-            lines.writerow(["file_name", "label"])
-            mine = [row for row in rows(FILMS) if row[0] == split]
-            for number, (_, title, _, _, encoded) in enumerate(mine):
-                (folder / split / f"{number:04d}.png").write_bytes(encoded)
-                lines.writerow([f"{number:04d}.png", title])
+    table = ["file_name,label", "{k:04d}.png,{title}"]
+    lay(folder, "{split}/{k:04d}.png", {"{split}/metadata.csv": table})
     return folder, (), "labels: column label"
 
 
 def one_csv(folder):
-    (folder / "images").mkdir(parents=True)
-    lines = ["image,who,diagnosis"]
-    for number, (_, title, _, name, encoded) in enumerate(rows(FILMS)):
-        (folder / "images" / name).write_bytes(encoded)
-        lines.append(f"{name},p{number // 2},{title}")
-    (folder / "labels.csv").write_text("\n".join(lines))
+    table = ["image,who,diagnosis", "x{n}.png,p{who},{title}"]
+    lay(folder, "images/x{n}.png", {"labels.csv": table})
     words = ("--label", "diagnosis", "--patient", "who", "--split", "patient")
     return folder / "labels.csv", words, "labels: column diagnosis"
 
@@ -68,8 +55,7 @@ def test_from_films_to_report_and_answer(tmp_path, run, layout):
     assert labels in said and classes in said
     page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert labels in page and classes in page and (tmp_path / "out" / "index.html").exists()
-    film = tmp_path / "film.png"
-    film.write_bytes(next(rows(FILMS))[4])
+    film = put(tmp_path / "film.png", encode(pixels(1)))
     answer = run("predict.py", film, "--results", "out/results")
     assert "film.png: probability 0." in answer and "says model 20 of " in answer
     assert "; map maps/film-20.png" in answer or "; no map: " in answer
@@ -87,8 +73,7 @@ def test_all_that_make_all_does_ends_in_a_report(tmp_path, run):
     run("evaluate.py", *results)
     for number, (_, title, *_) in enumerate(rows(FILMS)):
         place = tmp_path / "elsewhere" / title / f"{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(encode(pixels(number, height=31)))
+        put(place, encode(pixels(number, height=31)))
     run("evaluate.py", "--data", "elsewhere", "--record", "there", *results)
     said = run("train.py", "--all", *films, *small, *short, "--report")
     assert " 0 to train on cpu" in said and "verdicts: " in said

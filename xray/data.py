@@ -163,7 +163,7 @@ def _load(source, size, skip_unreadable, cache, progress, choices, whole) -> Dat
     if bad and not skip_unreadable:
         raise DataError(_unreadable(bad))
     films, seen = films[readable], seen[readable]
-    left = +(found.left_out + left)
+    left = found.left_out + left
     if found.missing:
         left[f"files that are missing: {listed(found.missing, 20)}"] = len(found.missing)
     facts = _facts(found, films, seen, bad) | {

@@ -34,8 +34,7 @@ def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: boo
     for entry in entries:
         path, name, is_folder = Path(entry.path), entry.name.lower(), os.path.isdir(entry.path)
         if name.startswith(".") or name in NOT_THE_PERSONS:
-            inside = os.walk(path) if is_folder else [("", [], [name])]
-            left[HIDDEN] += sum(len(names) for _, _, names in inside)
+            left[HIDDEN] += sum(len(names) for *_, names in os.walk(path)) if is_folder else 1
         elif is_folder:
             # what this program writes, where --out lies in the folder, is no part of its source
             ours = (path / "results" / "latest").exists()

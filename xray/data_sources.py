@@ -235,7 +235,7 @@ def _of_class_folders(folder, files, tables, images, films: pd.DataFrame, left: 
         read=lambda row: paths[row].read_bytes(),
         classes=sorted(films.title.unique()),
         taken={"labels": "the names of class folders" + "".join(alike)} | splits,
-        left_out=+left,
+        left_out=left,
     )
 
 
@@ -249,11 +249,10 @@ def hub_source(given: str, choices: Choices, seconds: float = HUB_SECONDS) -> So
     """What a Hub id names, fetched; where the Hub cannot be asked, what was fetched of it before.
     Raises HubUnreachable with the reason, and DataError where there is no such data set."""
     place, note = _fetch(given, seconds)
-    commit = place.name
     tops = [place / name for name in ("full", "default") if (place / name).is_dir()]
     found = folder_source(tops[0] if tops else place, choices)
     found.name, found.kind = given.split("/")[1], "hub"
-    found.identity = {"kind": "hub", "id": given, "commit": commit}
+    found.identity = {"kind": "hub", "id": given, "commit": place.name}
     found.notes += [note] if note else []
     return found
 
@@ -294,7 +293,8 @@ def _revision(given: str, endpoint: str) -> str | None:
         return [sibling.rfilename for sibling in info.siblings or []]
 
     if given.lower() == PAPER:
-        return files(CONVERTED) and CONVERTED
+        files(CONVERTED)  # raises what is wrong with it
+        return CONVERTED
     if any(name.endswith(".parquet") for name in files(None)):
         return None
     try:

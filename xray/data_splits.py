@@ -87,9 +87,8 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
         raise DataError(f"no image is left: {'; '.join(left)}")
     if whole:
         return _in_order(films).assign(split="all"), {}, [], left
-    made, notes = {}, []
+    notes = []
     there = [name for name in (WHOLE, *SPLITS) if (films.split == name).any()]
-    lacking = [name for name in SPLITS if name not in there]
     who = owners(list(films.path), numbered(list(films.patient)))
     ask = "--split patient (or --split image)"
     if not any(who):
@@ -100,28 +99,29 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
         if not wanted:
             raise DataError(f"{count:,} of its {loose}; {ask} makes new splits of all images")
         notes.append(f"{count:,} {loose}; so all are split anew")
-        films["split"], there, lacking = WHOLE, [WHOLE], list(SPLITS)
-    if lacking:
-        pool = there[0] if len(there) == 1 else "train"
-        what = "its images are in no split"
-        if there != [WHOLE]:
-            what = f"the {' and the '.join(lacking)} split is missing or has no images"
-            what += f"; it has {', '.join(there)}"
-        if pool not in there:
-            raise DataError(what)
-        if not wanted:
-            raise DataError(f"{what}; {ask} makes what is missing")
-        protocol, _, seed = wanted.partition("-")
-        made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
-        rows = np.flatnonzero(films.split == pool)
-        parts = SPLITS if len(there) == 1 else ["train", *lacking]
-        names = [who[row] for row in rows]
-        dealt = _make(names, films.label.to_numpy()[rows], parts, protocol, int(seed))
-        if len(set(dealt)) < len(parts):
-            raise DataError(f"too few images for {len(parts)} splits by {protocol}")
-        films.loc[films.index[rows], "split"] = [parts[part] for part in dealt]
-        notes += _told(made, pool, names)
-    return _in_order(films), made, notes, left
+        films["split"], there = WHOLE, [WHOLE]
+    lacking = [name for name in SPLITS if name not in there]
+    if not lacking:
+        return _in_order(films), {}, notes, left
+    pool = there[0] if len(there) == 1 else "train"
+    what = "its images are in no split"
+    if there != [WHOLE]:
+        what = f"the {' and the '.join(lacking)} split is missing or has no images"
+        what += f"; it has {', '.join(there)}"
+    if pool not in there:
+        raise DataError(what)
+    if not wanted:
+        raise DataError(f"{what}; {ask} makes what is missing")
+    protocol, _, seed = wanted.partition("-")
+    made = {"protocol": protocol, "seed": int(seed), "splits": lacking}
+    rows = np.flatnonzero(films.split == pool)
+    parts = SPLITS if len(there) == 1 else ["train", *lacking]
+    names = [who[row] for row in rows]
+    dealt = _make(names, films.label.to_numpy()[rows], parts, protocol, int(seed))
+    if len(set(dealt)) < len(parts):
+        raise DataError(f"too few images for {len(parts)} splits by {protocol}")
+    films.loc[films.index[rows], "split"] = [parts[part] for part in dealt]
+    return _in_order(films), made, notes + _told(made, pool, names), left
 
 
 def _in_order(films: pd.DataFrame) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> S
         classes=[title for title in dict.fromkeys(order) if title in classes]
         + sorted(classes - {*order}),
         taken=taken,
-        left_out=+left,
+        left_out=left,
         missing=data_readers.missing_shards(used),
         loose=loose,
     )

@@ -59,12 +59,10 @@ def _its_image(study: Study) -> Item:
 @item("fig-4", "The image after preparation")
 def _prepared_image(study: Study) -> Item:
     film, _ = _first_film(study)
-    sizes = sorted({run.image_size for run in study.runs}, reverse=True)
     about = {
         "size": film.shape[0],
         "lowest": film.min() / 255,
         "highest": film.max() / 255,
-        "sizes": [f"{size}×{size}" for size in sizes],
     }
     return Item(picture=_its_image(study).picture, alt="The same in gray.", numbers=about)
 

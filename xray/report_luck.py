@@ -195,7 +195,7 @@ def _size_steps(study: Study) -> Item | None:
             log=2,
             ticks=sizes,
         ),
-        alt="Test accuracy by image size, a dot a seed, grey where it did not learn; the table "
+        alt="Test accuracy by image size, one dot per seed, grey where it did not learn; the table "
         "holds the means.",
         table=pd.DataFrame(cells),
         caption="Test accuracy, %, mean ± standard deviation over the seeds that learned (how "

@@ -122,8 +122,8 @@ def _ranking(study: Study) -> Item:
             columns=3,
             height=2.1,
         ),
-        alt="ROC curves above, precision over recall below, a panel a class, a line a model; the "
-        "table below holds the areas.",
+        alt="ROC curves above, precision over recall below, one panel per class, one line per "
+        "model; the table below holds the areas.",
         data=table,
     )
 
@@ -164,8 +164,8 @@ def _calibration(study: Study) -> Item:
             limits={panel: (0, 100, 0, 100) for panel in range(3)},
             square=True,
         ),
-        alt="The share of films with pneumonia over the stated probability, a panel a class, a "
-        "line a model; a perfect one follows the diagonal.",
+        alt="The share of films with pneumonia over the stated probability, one panel per class, "
+        "one line per model; a perfect one follows the diagonal.",
         data=table,
     )
 

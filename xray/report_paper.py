@@ -168,7 +168,7 @@ def sizes(study: Study) -> Item:
             columns=4,
             height=1.8,
         ),
-        alt="Validation accuracy by epoch at both sizes, one panel a CNN; the table sums it up.",
+        alt="Validation accuracy by epoch at both sizes, one panel per CNN; the table sums it up.",
         table=pd.DataFrame(rows),
         caption=f"Runs at 640×640, then those at {small} that learned: mean ± standard deviation, "
         "accuracies in percent",

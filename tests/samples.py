@@ -168,11 +168,9 @@ def parquet(
     return root
 
 
-def dicom_file(
-    values: np.ndarray, kind="MONOCHROME2", syntax=None, content=None, **fields
-) -> bytes:
-    """A DICOM file of (H, W) or (frames, H, W) values, 12 bits in 16, or floats; `content` stands
-    in for the pixels, `fields` are set last."""
+def dicom_file(values: np.ndarray, kind="MONOCHROME2", syntax=None, frame=b"", **fields) -> bytes:
+    """A DICOM file of (H, W) or (frames, H, W) values, 12 bits in 16, or floats; an encoded `frame`
+    stands in for the pixels, `fields` are set last."""
     file = pydicom.Dataset()
     file.file_meta = pydicom.dataset.FileMetaDataset()
     file.file_meta.TransferSyntaxUID = syntax or pydicom.uid.ExplicitVRLittleEndian
@@ -186,8 +184,10 @@ def dicom_file(
         del file.BitsStored, file.HighBit, file.PixelRepresentation
     else:
         signed = fields.get("PixelRepresentation", 0)
-        file.PixelData = content or values.astype("<i2" if signed else "<u2").tobytes()
-        file["PixelData"].is_undefined_length = content is not None
+        file.PixelData = values.astype("<i2" if signed else "<u2").tobytes()
+        if frame:
+            file.PixelData = pydicom.encaps.encapsulate([frame + b"\0" * (len(frame) % 2)])
+        file["PixelData"].is_undefined_length = bool(frame)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that no file should hold
         pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE

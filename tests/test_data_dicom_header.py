@@ -100,11 +100,6 @@ def jpeg_2000(columns: int, rows: int) -> bytes:
     return b"\xff\x4f\xff\x51" + struct.pack(">HH", 41, 0) + size + b"\7\1\1"
 
 
-def packed(syntax, frame: bytes, **fields) -> bytes:
-    content = pydicom.encaps.encapsulate([frame + b"\0" * (len(frame) % 2)])
-    return dicom_file(RAMP, syntax=syntax, content=content, **fields)
-
-
 @pytest.mark.parametrize(
     "syntax, frame, said",
     [
@@ -118,21 +113,22 @@ def packed(syntax, frame: bytes, **fields) -> bytes:
 )
 def test_a_frame_larger_than_the_header_says_is_not_decoded(syntax, frame, said, monkeypatch):
     monkeypatch.setattr(data_dicom, "_displayed", None)  # would be a TypeError
-    text = refused(packed(syntax, frame))
+    text = refused(dicom_file(RAMP, syntax=syntax, frame=frame))
     assert "2x2 pixels by its header" in text and said in text
 
 
 @pytest.mark.parametrize("junk", [b"\xff\xd8", b"\xff\xd8\xff\xc4\0\2" * 3, bytes(99)])
 def test_a_frame_without_a_size_is_refused(junk):
-    refused(packed(pydicom.uid.JPEGBaseline8Bit, junk))
+    refused(dicom_file(RAMP, syntax=pydicom.uid.JPEGBaseline8Bit, frame=junk))
 
 
 def test_rle_that_unpacks_to_more_than_the_header_says():
     segment = bytes([129, 0]) * 1000  # 128 bytes each
     frame = struct.pack("<16I", 2, 64, 64 + len(segment), *[0] * 13) + segment * 2
-    assert "more than that" in refused(packed(pydicom.uid.RLELossless, frame))
+    syntax = pydicom.uid.RLELossless
+    assert "more than that" in refused(dicom_file(RAMP, syntax=syntax, frame=frame))
     right = bytes([3, 0, 3, 7, 11, 0])  # 4 upper bytes, as they are
     lower = bytes([3, 0, 232, 208, 184, 0])
     frame = struct.pack("<16I", 2, 64, 64 + len(right), *[0] * 13) + right + lower
-    gray = data_dicom.read(packed(pydicom.uid.RLELossless, frame)).pixels
+    gray = data_dicom.read(dicom_file(RAMP, syntax=syntax, frame=frame)).pixels
     assert gray.tolist() == [[0, 85], [170, 255]]

@@ -37,6 +37,11 @@ SHOWN = {  # values, fields, the pixels shown
         {"WindowCenter": 1500, "WindowWidth": 4000, **EXACT},
         [[32, 96], [159, 223]],
     ),
+    "a sigmoid window": (
+        RAMP,
+        {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"},
+        [[1, 30], [225, 254]],
+    ),
     "a window of one": (RAMP, {"WindowCenter": 1000, "WindowWidth": 1}, [[0, 255], [255, 255]]),
     # stored 2000 is 1000 - 500 = 500 after it: the middle of the first window
     "a rescale before the window": (

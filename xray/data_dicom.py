@@ -101,8 +101,6 @@ def _stored(file) -> np.ndarray:
         stored = pydicom.pixels.pixel_array(file, index=0, correct_unused_bits=False)
         left, right = file.BitsAllocated - 1 - high, file.BitsAllocated - bits
         stored = (stored << left) >> right  # of its own type: a sign is carried along
-    if stored.ndim != 2:
-        raise Unreadable("a DICOM file that is not one gray frame")
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise Unreadable("a DICOM file with numbers that are not finite")
     return stored

@@ -65,19 +65,15 @@ def _by_word(files: list[Path]) -> dict[str, list[Path]]:
     return found if None not in found and len(found) > 1 and len(others) == 1 else {}
 
 
-def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]:
-    """The kind of a folder's tables, and those by split of one configuration: `full` and `mini`
-    side by side are two. Parquet files come before others, before those files named metadata, where
-    they hold labels, and CSV before JSON."""
+def choose(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
+    """A folder's tables by split, of one configuration: `full` and `mini` side by side are two.
+    Parquet files come before others; files named metadata, where they hold labels, before those."""
     labelled = [path for path in files if _has_labels(path)]
     parquet = [path for path in files if path.suffix.lower() == ".parquet"]
     metadata = [path for path in files if path.stem.lower() == "metadata"]
     files = parquet or (metadata if {*metadata} & {*labelled} else files)
-    kind = min(TABLES[path.suffix.lower()] for path in files)
     found, places, whole = {}, {}, []
     for path in files:
-        if TABLES[path.suffix.lower()] != kind:
-            continue
         folders = path.relative_to(folder).parts[:-1]
         splits = [split_of(part) for part in (*folders, _stem(path))]
         at = next((at for at, split in enumerate(splits) if split != WHOLE), None)
@@ -88,14 +84,14 @@ def choose(folder: Path, files: list[Path]) -> tuple[str, dict[str, list[Path]]]
         places[name] = folder.joinpath(*folders[:at])
         found.setdefault(name, {}).setdefault(splits[at], []).append(path)
     if found:
-        return kind, found[choose_one(places)]
+        return found[choose_one(places)]
     if splits := _by_word(whole):
-        return kind, splits
-    if len(whole) > 1 and kind != "parquet":
+        return splits
+    if len(whole) > 1 and not parquet:
         names = listed(path.relative_to(folder) for path in whole)
         one = offer(data=str(next((path for path in whole if path in labelled), whole[0])))
         raise DataError(f"holds several tables ({names}); give one of them, such as {one}")
-    return kind, {WHOLE: whole}
+    return {WHOLE: whole}
 
 
 def _has_labels(path: Path) -> bool:
@@ -296,3 +292,8 @@ def _named(value, classes: list[str]):
 
 
 READERS = {"parquet": _parquet, "csv": _text, "json": _lines}
+
+
+def read(path: Path, split: str) -> Table:
+    """A table, named after a split or WHOLE. Raises DataError."""
+    return READERS[TABLES[path.suffix.lower()]](path, split)

@@ -29,7 +29,7 @@ from xray.data_choices import (
     split_names,
     title_parts,
 )
-from xray.data_files import Finder, identity, key, split_in_path
+from xray.data_files import TABLES, Finder, identity, key, split_in_path
 from xray.data_readers import LABELS, Table, plain
 
 # names of columns, in small letters without what stands between their words
@@ -46,9 +46,9 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> S
     kind, tables, used = _read(folder, files, left)
     rows = Rows(tables, Finder(folder))
     texts = rows.texts
-    titles, label = _titles(rows, choices)
+    titles, labels = _titles(rows, choices)
+    label = labels[0] if len(labels) == 1 else choices.label
     _check_labels(titles, label, choices)
-    labels = [label] if label in texts else list(split_names(label))
     path, named = _files(rows, choices, labels)
     if images and any(named):
         left["images that the table does not name"] += len({*images} - {*named})
@@ -69,7 +69,7 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> S
     made = films.split.replace(WHOLE, "whole") + "/" + number
     films["path"] = films.path.where(films.path != "", made)
 
-    order = rows.order.get(label, []) if label in texts else labels
+    order = labels if len(labels) > 1 else rows.order.get(label, [])
     classes = {part for title in set(films.title) - {""} for part in title_parts(title)}
     row_of = films.index
     return Source(
@@ -93,11 +93,13 @@ def _read(folder: Path, files, left: Counter) -> tuple[str, list[Table], list[Pa
         kind, tables = "arrow", data_readers.saved(files[0], left)
         used = sorted(path for path in files[0].rglob("*") if path.is_file())
     else:
-        kind, chosen = data_readers.choose(folder, files)
+        chosen = data_readers.choose(folder, files)
         used = [path for paths in chosen.values() for path in paths]
         left["tables of another data set, or named after no split,"] += len(files) - len(used)
-        read = data_readers.READERS[kind]
-        tables = [read(path, split) for split, paths in chosen.items() for path in paths]
+        kind = TABLES[used[0].suffix.lower()]
+        tables = [
+            data_readers.read(path, split) for split, paths in chosen.items() for path in paths
+        ]
     for split in dict.fromkeys(table.split for table in tables):
         if not sum(len(table.frame) for table in tables if table.split == split):
             raise DataError(f"the {split or 'only'} split is empty")
@@ -200,12 +202,13 @@ def _one_named(texts: pd.DataFrame, asked: str, what: str, known: set, typed=())
     return found[0] if found else ""
 
 
-def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, str]:
-    """Each image's label, of several as title_parts reads it; and the column, or columns, that say
-    it. Raises DataError."""
-    texts, several = rows.texts, list(split_names(choices.label))
+def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, list[str]]:
+    """Each image's label, of several as title_parts reads it; and the columns that say it. Raises
+    DataError."""
+    texts, several = rows.texts, split_names(choices.label)
     if choices.label not in texts and len(several) > 1:
-        return _one_hot(texts, several), choices.label
+        columns = [_one_named(texts, name, "label", LABELS) for name in several]
+        return _one_hot(texts, columns), columns
     label = _one_named(texts, choices.label, "label", LABELS, rows.order)
     if not label:
         others = [name for name in texts if plain(name) not in PATIENTS | NAMES]
@@ -228,7 +231,7 @@ def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, str]:
     if choices.label and means_healthy(label) and _is_binary(titles):
         healthy = titles.str.lower().map(lambda text: "normal" if text in YES else "not normal")
         titles = healthy.mask(titles == "", "")
-    return titles, label
+    return titles, [label]
 
 
 def _check_labels(titles: pd.Series, label: str, choices: Choices) -> None:
@@ -268,8 +271,6 @@ def _one_hot(texts: pd.DataFrame, columns: list[str]) -> pd.Series:
     """Each image's label of several columns of 0 and 1: the names of those that are 1; "" where
     none is and one is uncertain."""
     for name in columns:
-        if name not in texts:
-            raise DataError(f"--label {shown(name)}: no such column; {_there(texts)}")
         if not _is_binary(texts[name]):
             raise DataError(
                 f"--label names several columns, and {shown(name)} does not hold 0 and 1 alone"

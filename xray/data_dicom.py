@@ -266,8 +266,6 @@ def _check(file) -> None:
         raise Unreadable("a damaged DICOM file: it has no PhotometricInterpretation")
     if kind not in ("MONOCHROME1", "MONOCHROME2") or file.get("SamplesPerPixel", 1) != 1:
         raise Unreadable(f"a DICOM file in colours ({_text(kind)}); save it as PNG")
-    if not file.Rows * file.Columns:
-        raise Unreadable("a DICOM file without an image: 0 pixels")
     if file.Rows * file.Columns > MAX_PIXELS:
         raise Unreadable(too_large(file.Columns, file.Rows))
     if not getattr(file.file_meta, "TransferSyntaxUID", None):

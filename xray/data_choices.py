@@ -201,14 +201,10 @@ def means_healthy(name: str) -> bool:
             if not negated:
                 return False
             healthy = True
-        elif word in HEALTHY:
-            if last in NOT:
-                return False
+        elif last in NOT and word not in NEGATIVE | BETWEEN | NOT:
+            return False  # not healthy, not sure
+        elif word in HEALTHY | NEGATIVE:
             healthy = True
-        elif word in NEGATIVE:
-            healthy = True
-        elif last in NOT and word not in BETWEEN | NOT:
-            return False  # not sure
     return healthy
 
 

@@ -23,7 +23,7 @@ LABELS = ["file,label", "x{n}.png,{title}"]
         (
             "{split}/films/{k}.png",
             "{split}/metadata.jsonl",
-            "",
+            "\ufeff",  # a byte order mark
             '{{"file_name": "films/{k}.png", "label": "{title}"}}',
         ),
         ("{split}/x{n}.png", "metadata.csv", "file_name,label", "{split}/x{n}.png,{title}"),

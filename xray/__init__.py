@@ -16,8 +16,8 @@ Data
     data                   a source -> splits of uint8 images, labels, paths; other splits of them
     data_sources           a source -> a table of films: folders, the Hub, the films in the box
     data_tables            tables -> one frame, whose columns are taken or asked for
-    data_readers           one table read: CSV, JSON lines, parquet, save_to_disk
-    data_files             what lies in a folder, and which file a table names
+    data_files             what lies in a folder: films, tables, splits, the files a table names
+    data_readers           tables read: CSV, JSON lines, parquet, save_to_disk
     data_choices           what a person says of a source; which classes are pneumonia
     data_splits            patients, splits made and made anew, the audit
     equalise               films with equal grey levels

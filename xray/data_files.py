@@ -1,17 +1,18 @@
-"""What lies in a folder: its files without masks and what systems put there, and the files that a
-table names."""
+"""What lies in a folder: its files without masks and what systems put there, the splits that
+folders are named after, the tables that are one data set, and the files that a table names."""
 
 import os
 import re
 import unicodedata
 from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown, words_of
 from xray.data_images import SUFFIXES
+from xray.data_readers import LABELS, TABLES, plain
 
-TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
 # what systems put beside images: thumbnails, copies, bins
 NOT_THE_PERSONS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbs.db", "desktop.ini"}
 HIDDEN = "hidden files and files of other systems (__MACOSX, @eaDir, …)"
@@ -71,18 +72,7 @@ def identity(kind: str, folder: Path, files) -> dict:
     return {"kind": kind, "folder": shown(folder.resolve()), "files": listing}
 
 
-def choose_one(places: dict[str, Path]) -> str:
-    """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's.
-    places: their names and folders."""
-    wanted = list(places) if len(places) == 1 else ["full", "default", ""]
-    for name in wanted:
-        if name in places:
-            return name
-    one = offer(data=str(places[min(places)]))
-    raise DataError(f"holds several data sets ({listed(sorted(places))}); give one, such as {one}")
-
-
-# ---- the files that a table names
+# ---- splits by the names of folders
 
 
 def split_of(folder: str) -> str:
@@ -106,6 +96,92 @@ def split_run(parts) -> tuple[int, int]:
     told = [split_of(part) != WHOLE for part in parts] + [False]
     first = told.index(True) if any(told) else len(parts)
     return first, first + told[first:].index(False)
+
+
+# ---- which tables are one data set
+
+
+def choose_one(places: dict[str, Path]) -> str:
+    """Which of several data sets in a folder to use: the only one, `full`, `default`, the top's.
+    places: their names and folders."""
+    wanted = list(places) if len(places) == 1 else ["full", "default", ""]
+    for name in wanted:
+        if name in places:
+            return name
+    one = offer(data=str(places[min(places)]))
+    raise DataError(f"holds several data sets ({listed(sorted(places))}); give one, such as {one}")
+
+
+def _stem(path: Path) -> str:
+    """A table's name in small letters, without what numbers its parts: "train" of
+    train-00000-of-00002.parquet."""
+    return re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", path.stem.lower())
+
+
+def _by_word(files: list[Path]) -> dict[str, list[Path]]:
+    """Tables whose names differ by a word alone that is a split ("labels_train.csv"), by split;
+    empty where they do not."""
+    found, others = {}, set()
+    for path in files:
+        words = re.split(r"[-_. ]+", _stem(path))
+        split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+        found.setdefault(split, []).append(path)
+        others.add(tuple(word for word in words if word not in SPLIT_NAMES))
+    return found if None not in found and len(found) > 1 and len(others) == 1 else {}
+
+
+def tables_of_one(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
+    """The tables of one data set in a folder, by split: `full` and `mini` side by side are two.
+    Parquet files come before others; files named metadata, where they hold labels, before those."""
+    labelled = [path for path in files if _has_labels(path)]
+    parquet = [path for path in files if path.suffix.lower() == ".parquet"]
+    metadata = [path for path in files if path.stem.lower() == "metadata"]
+    files = parquet or (metadata if {*metadata} & {*labelled} else files)
+    found, places, whole = {}, {}, []
+    for path in files:
+        folders = path.relative_to(folder).parts[:-1]
+        splits = [split_of(part) for part in (*folders, _stem(path))]
+        at = next((at for at, split in enumerate(splits) if split != WHOLE), None)
+        if at is None:
+            whole.append(path)
+            continue
+        name = "/".join(part for part in folders[:at] if part != "data")
+        places[name] = folder.joinpath(*folders[:at])
+        found.setdefault(name, {}).setdefault(splits[at], []).append(path)
+    if found:
+        return found[choose_one(places)]
+    if splits := _by_word(whole):
+        return splits
+    if len(whole) > 1 and not parquet:
+        names = listed(path.relative_to(folder) for path in whole)
+        one = offer(data=str(next((path for path in whole if path in labelled), whole[0])))
+        raise DataError(f"holds several tables ({names}); give one of them, such as {one}")
+    return {WHOLE: whole}
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether the first line of a text names a column of labels."""
+    with suppress(OSError), open(path, "rb") as stream:
+        first = stream.readline(10_000).decode("utf-8", "replace")
+        names = {plain(name) for name in re.split(r'[",;\t|:{}]', first)}
+        return bool(names & (LABELS | {"pneumonia"}))
+    return False
+
+
+def missing_shards(files: list[Path]) -> tuple[str, ...]:
+    """The files that names such as train-00000-of-00003.parquet promise and that are not there."""
+    there, promised = set(), {}
+    for path in files:
+        match = re.match(r"(.*[-_.])(\d+)([-_]of[-_])(\d+)", path.name)
+        if match and int(match[4]) < 100_000:
+            start, number, of, count = match.groups()
+            there.add(match[0])
+            for i in range(int(count)):
+                promised[f"{start}{i:0{len(number)}}{of}{count}"] = path.suffix
+    return tuple(name + end for name, end in promised.items() if name not in there)
+
+
+# ---- the files that a table names
 
 
 def key(name: str) -> str:

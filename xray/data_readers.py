@@ -1,6 +1,5 @@
-"""The tables of a folder, and one of them read: CSV (with commas, semicolons, tabs), JSON lines,
-parquet, and the folders of save_to_disk of `datasets`. No code that comes with a data set is ever
-run."""
+"""Tables read, and the rows of several: CSV (with commas, semicolons, tabs), JSON lines, parquet,
+and the folders of save_to_disk of `datasets`. No code that comes with a data set is ever run."""
 
 import io
 import json
@@ -8,17 +7,16 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from xray.data_choices import SPLIT_NAMES, WHOLE, DataError, listed, offer, shown
-from xray.data_files import TABLES, choose_one, split_of
+from xray.data_choices import SEVERAL, SPLIT_NAMES, WHOLE, DataError, listed, shown
 from xray.data_images import LFS, LFS_POINTER, SUFFIXES
 
+TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json"}
 # names of columns of labels, as `plain` has them
 LABELS = set(
     "label labels class classes classname classlabel target targets diagnosis diagnoses finding "
@@ -42,81 +40,6 @@ class Table:
 
 def plain(column: str) -> str:
     return re.sub(r"[\W_]+", "", str(column)).lower()
-
-
-# ---- which files
-
-
-def _stem(path: Path) -> str:
-    """A table's name in small letters, without what numbers its parts: "train" of
-    train-00000-of-00002.parquet."""
-    return re.sub(r"[-_.]\d+([-_]of[-_]\d+)?([-_.][0-9a-f]+)?$", "", path.stem.lower())
-
-
-def _by_word(files: list[Path]) -> dict[str, list[Path]]:
-    """Tables whose names differ by a word alone that is a split ("labels_train.csv"), by split;
-    empty where they do not."""
-    found, others = {}, set()
-    for path in files:
-        words = re.split(r"[-_. ]+", _stem(path))
-        split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
-        found.setdefault(split, []).append(path)
-        others.add(tuple(word for word in words if word not in SPLIT_NAMES))
-    return found if None not in found and len(found) > 1 and len(others) == 1 else {}
-
-
-def choose(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
-    """A folder's tables by split, of one configuration: `full` and `mini` side by side are two.
-    Parquet files come before others; files named metadata, where they hold labels, before those."""
-    labelled = [path for path in files if _has_labels(path)]
-    parquet = [path for path in files if path.suffix.lower() == ".parquet"]
-    metadata = [path for path in files if path.stem.lower() == "metadata"]
-    files = parquet or (metadata if {*metadata} & {*labelled} else files)
-    found, places, whole = {}, {}, []
-    for path in files:
-        folders = path.relative_to(folder).parts[:-1]
-        splits = [split_of(part) for part in (*folders, _stem(path))]
-        at = next((at for at, split in enumerate(splits) if split != WHOLE), None)
-        if at is None:
-            whole.append(path)
-            continue
-        name = "/".join(part for part in folders[:at] if part != "data")
-        places[name] = folder.joinpath(*folders[:at])
-        found.setdefault(name, {}).setdefault(splits[at], []).append(path)
-    if found:
-        return found[choose_one(places)]
-    if splits := _by_word(whole):
-        return splits
-    if len(whole) > 1 and not parquet:
-        names = listed(path.relative_to(folder) for path in whole)
-        one = offer(data=str(next((path for path in whole if path in labelled), whole[0])))
-        raise DataError(f"holds several tables ({names}); give one of them, such as {one}")
-    return {WHOLE: whole}
-
-
-def _has_labels(path: Path) -> bool:
-    """Whether the first line of a text names a column of labels."""
-    with suppress(OSError), open(path, "rb") as stream:
-        first = stream.readline(10_000).decode("utf-8", "replace")
-        names = {plain(name) for name in re.split(r'[",;\t|:{}]', first)}
-        return bool(names & (LABELS | {"pneumonia"}))
-    return False
-
-
-def missing_shards(files: list[Path]) -> tuple[str, ...]:
-    """The files that names such as train-00000-of-00003.parquet promise and that are not there."""
-    there, promised = set(), {}
-    for path in files:
-        match = re.match(r"(.*[-_.])(\d+)([-_]of[-_])(\d+)", path.name)
-        if match and int(match[4]) < 100_000:
-            start, number, of, count = match.groups()
-            there.add(match[0])
-            for i in range(int(count)):
-                promised[f"{start}{i:0{len(number)}}{of}{count}"] = path.suffix
-    return tuple(name + end for name, end in promised.items() if name not in there)
-
-
-# ---- one file
 
 
 def _short(error: Exception) -> str:
@@ -297,3 +220,60 @@ READERS = {"parquet": _parquet, "csv": _text, "json": _lines}
 def read(path: Path, split: str) -> Table:
     """A table, named after a split or WHOLE. Raises DataError."""
     return READERS[TABLES[path.suffix.lower()]](path, split)
+
+
+# ---- several tables
+
+
+class Rows:
+    """The rows of all tables, one after another. finder: finds the files that they name, see
+    data_files.Finder."""
+
+    def __init__(self, tables: list[Table], finder):
+        self.tables, self.finder = tables, finder
+        self.frame = pd.concat([table.frame for table in tables], ignore_index=True)
+        self.texts = self.frame.map(_told)
+        self.order = tables[0].order
+        # the names that images in tables carry
+        names = [table.inside or [None] * len(table.frame) for table in tables]
+        self.inside = [_told(name) for part in names for name in part]
+        # the number of each one's table, and its row there
+        self.of = [(at, row) for at, one in enumerate(tables) for row in range(len(one.frame))]
+
+    def files(self, column: str, most: int | None = None, deep=True) -> list[Path | None]:
+        """The files that a column's first cells name."""
+        found, cells = [], list(self.texts[column][:most])
+        for table in self.tables:
+            names = cells[len(found) : len(found) + len(table.frame)]
+            found += self.finder(names, table.base, table.split, deep)
+        return found
+
+    def cell(self, row: int) -> dict:
+        """What a row holds of its image."""
+        number, inside = self.of[row]
+        table = self.tables[number]
+        found = table.cell(inside) if table.image else None
+        return {"bytes": found} if isinstance(found, bytes) else found or {}
+
+    def encoded(self, row: int, file: Path | None) -> bytes | None:
+        """A row's image; file: that it names. Raises OSError."""
+        table, cell = self.tables[self.of[row][0]], self.cell(row)
+        if cell.get("bytes") is not None:
+            return cell["bytes"]
+        if file is None and cell.get("path"):
+            [file] = self.finder([cell["path"]], table.base, table.split)
+        if file:
+            return file.read_bytes()
+        if table.image:
+            return None
+        raise FileNotFoundError(2, "no such file in the source's folder")
+
+
+def _told(value) -> str:
+    """A cell as text; "" where it holds nothing."""
+    if isinstance(value, list):
+        return SEVERAL.join(map(_told, value))
+    if value is None or value != value:
+        return ""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip()

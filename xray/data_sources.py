@@ -35,8 +35,9 @@ from xray.data_choices import (
     offer,
     shown,
 )
-from xray.data_files import TABLES, choose_one, identity, split_of, split_run, walk
+from xray.data_files import choose_one, identity, split_of, split_run, walk
 from xray.data_images import is_image
+from xray.data_readers import TABLES
 
 
 def find(text: str, choices: Choices = NO_CHOICES) -> Source:

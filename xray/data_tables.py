@@ -29,8 +29,8 @@ from xray.data_choices import (
     split_names,
     title_parts,
 )
-from xray.data_files import TABLES, Finder, identity, key, split_in_path
-from xray.data_readers import LABELS, Table, plain
+from xray.data_files import Finder, identity, key, missing_shards, split_in_path, tables_of_one
+from xray.data_readers import LABELS, TABLES, Rows, Table, plain
 
 # names of columns, in small letters without what stands between their words
 FILES = set("path imagepath imagefilepath filepath file filename imagefile imagefilename".split())
@@ -82,7 +82,7 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> S
         + sorted(classes - {*order}),
         taken=taken,
         left_out=left,
-        missing=data_readers.missing_shards(used),
+        missing=missing_shards(used),
         loose=loose,
     )
 
@@ -93,7 +93,7 @@ def _read(folder: Path, files, left: Counter) -> tuple[str, list[Table], list[Pa
         kind, tables = "arrow", data_readers.saved(files[0], left)
         used = sorted(path for path in files[0].rglob("*") if path.is_file())
     else:
-        chosen = data_readers.choose(folder, files)
+        chosen = tables_of_one(folder, files)
         used = [path for paths in chosen.values() for path in paths]
         left["tables of another data set, or named after no split,"] += len(files) - len(used)
         kind = TABLES[used[0].suffix.lower()]
@@ -104,59 +104,6 @@ def _read(folder: Path, files, left: Counter) -> tuple[str, list[Table], list[Pa
         if not sum(len(table.frame) for table in tables if table.split == split):
             raise DataError(f"the {split or 'only'} split is empty")
     return kind, tables, used
-
-
-class Rows:
-    """The rows of all tables, one after another."""
-
-    def __init__(self, tables: list[Table], finder: "Finder"):
-        self.tables, self.finder = tables, finder
-        self.frame = pd.concat([table.frame for table in tables], ignore_index=True)
-        self.texts = self.frame.map(_told)
-        self.order = tables[0].order
-        # the names that images in tables carry
-        names = [table.inside or [None] * len(table.frame) for table in tables]
-        self.inside = [_told(name) for part in names for name in part]
-        # the number of each one's table, and its row there
-        self.of = [(at, row) for at, one in enumerate(tables) for row in range(len(one.frame))]
-
-    def files(self, column: str, most: int | None = None, deep=True) -> list[Path | None]:
-        """The files that a column's first cells name."""
-        found, cells = [], list(self.texts[column][:most])
-        for table in self.tables:
-            names = cells[len(found) : len(found) + len(table.frame)]
-            found += self.finder(names, table.base, table.split, deep)
-        return found
-
-    def cell(self, row: int) -> dict:
-        """What a row holds of its image."""
-        number, inside = self.of[row]
-        table = self.tables[number]
-        found = table.cell(inside) if table.image else None
-        return {"bytes": found} if isinstance(found, bytes) else found or {}
-
-    def encoded(self, row: int, file: Path | None) -> bytes | None:
-        """A row's image; file: that it names. Raises OSError."""
-        table, cell = self.tables[self.of[row][0]], self.cell(row)
-        if cell.get("bytes") is not None:
-            return cell["bytes"]
-        if file is None and cell.get("path"):
-            [file] = self.finder([cell["path"]], table.base, table.split)
-        if file:
-            return file.read_bytes()
-        if table.image:
-            return None
-        raise FileNotFoundError(2, "no such file in the source's folder")
-
-
-def _told(value) -> str:
-    """A cell as text; "" where it holds nothing."""
-    if isinstance(value, list):
-        return SEVERAL.join(map(_told, value))
-    if value is None or value != value:
-        return ""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value).strip()
 
 
 def _check_lines(texts: pd.DataFrame) -> None:

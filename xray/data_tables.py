@@ -196,8 +196,9 @@ def _check_others(texts: pd.DataFrame, label: str) -> None:
     """Raises DataError where another column tells the two classes otherwise: in words the other
     way round, or one called pneumonia whose 0 and 1 are not the label's."""
     for name in texts:
-        called_so = plain(name) == "pneumonia" and _is_binary(texts[name])
-        if name == label or (_is_binary(texts[name]) and not called_so):
+        binary = _is_binary(texts[name])
+        called_so = binary and plain(name) == "pneumonia"
+        if name == label or (binary and not called_so):
             continue
         pairs = texts[[label, name]].drop_duplicates()
         two = len(pairs) == 2 and (pairs.nunique() == 2).all()

@@ -28,6 +28,7 @@ LABELS = ["file,label", "x{n}.png,{title}"]
         ),
         ("{split}/x{n}.png", "metadata.csv", "file_name,label", "{split}/x{n}.png,{title}"),
         ("images/part_{k}/x{n}.png", "a.csv", "image,label,set", "x{n}.png,{title},{split}"),
+        ("{split}/{k}.png", "{split}.csv", "file_name,label", "{k}.png,{title}"),
     ],
 )
 def test_films_come_to_their_splits_by_tables_paths_or_a_column(
@@ -35,6 +36,28 @@ def test_films_come_to_their_splits_by_tables_paths_or_a_column(
 ):
     found = load(lay(tmp_path / "set", names, {table: [header, line]}))
     assert labels(found) == TRUTH and splits(found) == SPLIT
+
+
+def test_a_name_that_several_folders_have_names_none_of_their_files(tmp_path):
+    """One table for films that are numbered anew in each folder."""
+    folder = lay(tmp_path / "set", "{split}/{k}.png")
+    lay(folder, "more/0.png", {"labels.csv": ["file,label", "{k}.png,{title}"]})
+    said = error_of(folder, choices=ANY)
+    assert "several are called so" in said and "test/" in said and "train/" in said
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_numbered_parts_beside_a_table_are_no_classes(tmp_path, parts):
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label", "x{n}.png,{title}"]})
+    for number, path in enumerate(sorted(folder.glob("*.png"))):
+        (folder / str(number % parts)).mkdir(exist_ok=True)
+        path.rename(folder / str(number % parts) / path.name)
+    if parts == 2:
+        said = error_of(folder, choices=ANY)
+        assert "may be classes or parts" in said and said.endswith("--positive 1 --negative 0")
+        assert len(load(folder, choices=Choices(("1",), ("0",), "image-0")).paths) == 24
+        folder = folder / "labels.csv"
+    assert labels(load(folder, choices=ANY)) == TRUTH
 
 
 @pytest.mark.parametrize(

@@ -194,11 +194,13 @@ class Finder:
 
     A name is looked for in the table's own folder, then in the source's. Folders that all names of
     a column begin with may be none of the source's. A name without any folder may lie in any one
-    place, though not in another split's. Nothing outside of the folder is ever found.
+    place, though not in another split's, and in no two. Nothing outside of the folder is ever
+    found.
     """
 
     def __init__(self, root: Path):
         self.root, self.lists = root, {}
+        self.several: list[str] = []  # files that one name may be, so that it is none
 
     def __call__(self, names: list[str], base: Path, split="", deep=True) -> list[Path | None]:
         pieces = [_pieces(name) for name in names]
@@ -243,10 +245,13 @@ class Finder:
 
     def _anywhere(self, name: str, base: Path, split: str) -> Path | None:
         found = self._all.get(key(name), [])
-        inside = [path for path in found if path.is_relative_to(base)]
         if own := split or split_in_path(base / name, self.root):
             found = [path for path in found if split_in_path(path, self.root) in (WHOLE, own)]
-        return _pick(inside, name) or _pick(found, name)
+        inside = [path for path in found if path.is_relative_to(base)]
+        one = _pick(inside, name) or _pick(found, name)
+        if found and one is None:
+            self.several = [os.path.relpath(path, self.root) for path in found]
+        return one
 
 
 def _pieces(name: str) -> tuple[str, ...]:
@@ -266,6 +271,7 @@ def _by_name(paths) -> dict[str, list[Path]]:
 
 
 def _pick(paths: list[Path], name: str) -> Path | None:
-    """The one of these; of several the one of exactly that name."""
+    """The one of these; of several the only one of exactly that name."""
     exact = [path for path in paths if path.name == name]
-    return exact[0] if exact else paths[0] if len(paths) == 1 else None
+    paths = exact or paths
+    return paths[0] if len(paths) == 1 else None

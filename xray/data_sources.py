@@ -131,6 +131,13 @@ def folder_source(folder: Path, choices: Choices) -> Source:
     images = [path for path in others if is_image(path)]
     films = _class_folders(folder, images)
     asked = [name for name in ("label", "image", "patient") if getattr(choices, name)]
+    said = choices.positive + choices.negative
+    if tables and not asked and not said and {*films.title} == {"0", "1"}:
+        one = offer(data=str(tables[0]))
+        raise DataError(
+            f"its folders 0 and 1 may be classes or parts; take the labels from the table with "
+            f"{one}, or from these folders with --positive 1 --negative 0"
+        )
     if tables and (asked or not _tells(films, choices)):
         return data_tables.source(folder, tables, left, choices, images)
     if films.empty:
@@ -206,11 +213,12 @@ def _one_data_set(folder: Path, films: pd.DataFrame, left: Counter) -> pd.DataFr
 
 
 def _tells(films: pd.DataFrame, choices: Choices) -> bool:
-    """Whether class folders are that: one is healthy by its name, or named in `choices`; else they
-    may be patients'."""
+    """Whether class folders are that: one is healthy by its name, which is no number, or named in
+    `choices`; else they may be patients' or parts."""
     titles = {title.upper() for title in films.title}
     said = {name.upper() for name in choices.positive + choices.negative}
-    return len(titles) > 1 and (any(map(means_healthy, titles)) or bool(titles & said))
+    healthy = any(means_healthy(title) for title in titles if not title.isdigit())
+    return len(titles) > 1 and (healthy or bool(titles & said))
 
 
 def _of_class_folders(folder, files, tables, images, films: pd.DataFrame, left: Counter) -> Source:

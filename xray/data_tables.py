@@ -22,6 +22,7 @@ from xray.data_choices import (
     DataError,
     Source,
     join_names,
+    listed,
     means_healthy,
     offer,
     offered,
@@ -323,6 +324,11 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
             named = all(there) and plain(name) in NAMES | PATIENTS
             if any(there) and (named or not some.str.isdigit().all()):
                 found[name] = rows.files(name)
+    if not found and rows.finder.several:
+        raise DataError(
+            f"its table names files without their folders, and several are called so "
+            f"({listed(rows.finder.several)}); name them with their folders in the table"
+        )
     if not found:
         raise DataError(
             f"no image column; {_there(texts)}, none of which holds images or names files that "

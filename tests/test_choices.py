@@ -87,7 +87,7 @@ def test_what_is_taken_is_asked_for_said_recorded_and_reported(tmp_path, capsys)
     assert all(note in banner for note in notes)
     page = " ".join(report.markdown(report.Report(read)).split())
     assert "images that the table does not name: 1" in page
-    assert "data's own column says who is shown in 24 images, file names in 0 more" in page
+    assert "data's own column tells the patient of 24 images, file names that of 0 more" in page
     assert (
         "test in train or validation | 8 of 8 (100" in page
         and "File names say who is shown" not in page

@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from xray import intervals
 from xray.data import DIGITS
 from xray.data_splits import patient
-from xray.files import FORMAT, ResultsError, read_json, write_json
+from xray.files import FORMAT, read_json, write_json
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
 LONGEST = 20  # characters of such a value; more are free text, whatever the column is called
@@ -68,14 +68,14 @@ def columns(table: pd.DataFrame, keep=()) -> dict[str, list]:
     found = {}
     for name in table.columns:
         values = [None if pd.isna(value) or value == "" else value for value in table[name]]
-        plain = re.sub(r"[\W_]+", "", name).casefold().removeprefix("patient")
+        group = GROUPS.get(re.sub(r"[\W_]+", "", name).casefold().removeprefix("patient"))
         if name in keep:
             found[name] = _numbers(values)
-        elif GROUPS.get(plain) == "age":
+        elif group == "age":
             found["age"] = [_band(value) for value in values]
-        elif plain in GROUPS and len(set(values)) <= MOST_KINDS:
+        elif group and len(set(values)) <= MOST_KINDS:
             if all(len(str(value)) <= LONGEST for value in values):
-                found[GROUPS[plain]] = values
+                found[group] = values
     return found
 
 
@@ -117,15 +117,8 @@ def write(folder: Path, name: str, record: dict) -> Path:
 
 def read(folder: Path) -> list[dict]:
     """What `write` was given, with its name, for each data set shown to a study's models. Raises
-    ResultsError."""
-    found = []
-    for path in sorted(Path(folder).glob("external/*.json")):
-        films = read_json(path, FORMAT)
-        every = [one["logits"] for one in films["models"]] + list(films["baselines"].values())
-        if any(len(logits) != len(films["labels"]) for logits in every):
-            raise ResultsError(f"{path}: logits and labels are of other films; evaluate again")
-        found.append(films)
-    return found
+    files.ResultsError."""
+    return [read_json(path, FORMAT) for path in sorted(Path(folder).glob("external/*.json"))]
 
 
 # ---- groups and scores
@@ -152,9 +145,9 @@ def references(columns: dict[str, list]) -> dict[str, np.ndarray]:
     found = {}
     for name, values in columns.items():
         there = [value for value in values if value is not None]
-        numbers = there and all(isinstance(value, float) and 0 <= value <= 1 for value in there)
-        if numbers and any(0 < value < 1 for value in there):
-            found[name] = np.array([math.nan if v is None else v for v in values], float)
+        shares = all(isinstance(value, float) and 0 <= value <= 1 for value in there)
+        if shares and any(0 < value < 1 for value in there):
+            found[name] = np.array(values, float)  # of None nan
     return found
 
 

@@ -96,12 +96,6 @@ def thumbnail(gray: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def smooth(values: np.ndarray) -> np.ndarray:
-    """A map (S, S) through a Gaussian of SMOOTHED of its side: single weights are mostly noise."""
-    values = np.asarray(values, np.float64)
-    return gaussian_filter(values, values.shape[-1] * SMOOTHED, mode="constant")
-
-
 def draw_map(shown: np.ndarray, values: np.ndarray, lines: list[str], warning: str = "") -> bytes:
     """A PNG: the radiograph, beside it the same with the map over it, below them lines of text, the
     first one large; a warning is red.
@@ -111,10 +105,14 @@ def draw_map(shown: np.ndarray, values: np.ndarray, lines: list[str], warning: s
     smoothed map.
     """
     height, width = shown.shape
-    smoothed = smooth(values)
+    # single weights are mostly noise
+    smoothed = gaussian_filter(np.float64(values), len(values) * SMOOTHED, mode="constant")
     limit = np.percentile(np.abs(smoothed), 99.5) or 1
     share = Image.fromarray(np.clip(smoothed / limit, -1, 1).astype(np.float32))
-    share = np.asarray(share.resize((width, height), Image.Resampling.BILINEAR))
+    share = np.asarray(share.resize((width, height), Image.Resampling.BILINEAR))[..., None]
+    cover = np.abs(share) ** 0.8 * STRONGEST
+    tint = np.where(share > 0, PNEUMONIA, NORMAL)
+    coloured = np.rint(shown[..., None] * (1 - cover) + tint * cover).astype(np.uint8)
 
     title, *others = lines
     texts = [(line, "black") for line in (LEGEND, *others)]
@@ -124,7 +122,7 @@ def draw_map(shown: np.ndarray, values: np.ndarray, lines: list[str], warning: s
     top, margin = height + 2 * gap, (side - width) // 2
     canvas = Image.new("RGB", (2 * side + 3 * gap, top + 32 + 22 * len(texts)), "white")
     canvas.paste(Image.fromarray(shown).convert("RGB"), (gap + margin, gap))
-    canvas.paste(Image.fromarray(_coloured(shown, share)), (2 * gap + side + margin, gap))
+    canvas.paste(Image.fromarray(coloured), (2 * gap + side + margin, gap))
     pen = ImageDraw.Draw(canvas)
     pen.text((gap, top), title, "black", ImageFont.load_default(17))
     for number, (line, colour) in enumerate(texts):
@@ -133,11 +131,3 @@ def draw_map(shown: np.ndarray, values: np.ndarray, lines: list[str], warning: s
     # the highest level takes 20 times as long for a tenth less
     canvas.save(stream, "PNG", compress_level=3)
     return stream.getvalue()
-
-
-def _coloured(gray: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) -> (H, W, 3), with colours over it: share (H, W), -1 to 1, from NORMAL over none
-    to PNEUMONIA."""
-    cover = (np.abs(share) ** 0.8 * STRONGEST)[..., None]
-    colour = np.where(share[..., None] > 0, PNEUMONIA, NORMAL)
-    return np.rint(gray[..., None] * (1 - cover) + colour * cover).astype(np.uint8)

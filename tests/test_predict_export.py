@@ -119,7 +119,7 @@ def test_an_exported_model_of_equal_grey_levels_equalises_by_itself(choose, tmp_
     run = choose("11").run
     chosen = choose("11")._replace(run=replace(run, spec=replace(run.spec, equalise=True)))
     module, rules = predict_weights.load_weights(chosen.run), predict_weights.thresholds(chosen.run)
-    predict_export.write(chosen, module, rules, [], tmp_path / "m.pt2")
+    predict_export.write(chosen, module, rules, tmp_path / "m.pt2")
     films = phantoms(0, 3, SIZE)[:, None]
     plain, equal = (
         torch.from_numpy(each).float() / 255 for each in (films, equalise.equalise(films))
@@ -137,7 +137,7 @@ def test_an_export_that_differs_is_not_kept(choose, tmp_path, monkeypatch):
     real = predict_export.exported
     monkeypatch.setattr(predict_export, "exported", lambda _, size: real(other, size))
     with pytest.raises(predict_weights.PredictError, match="other logits"):
-        predict_export.write(chosen, module, rules, [], tmp_path / "m.pt2")
+        predict_export.write(chosen, module, rules, tmp_path / "m.pt2")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,18 +6,20 @@ them.
 
 import hashlib
 import math
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from scipy.special import expit
 
 from xray import metrics, models, predict_likeness, results
 from xray.files import UserError, shown
-from xray.results import ResultsError, Run
+from xray.results import Run
 from xray.specs import KNOWN
 from xray.study import command, in_order
 
@@ -37,7 +39,7 @@ class Chosen(NamedTuple):
     run: Run
     study: str  # its name, as results.studies has it
     why: str  # why this model, in words
-    facts: dict  # data.json; empty where there is none
+    facts: dict  # data.json
     notes: list[str]  # what a person should be told
 
 
@@ -54,7 +56,12 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
             f"there is no model {shown(model)!r}; python scripts/train.py --list prints all"
         )
     studies, notes = in_order(Path(folder), study), []
-    for name in sorted(studies, key=lambda name: not_own(studies[name])):  # equals stay in order
+    facts = {name: results.read_json(file.parent / "data.json") for name, file in studies.items()}
+
+    def not_own(name):
+        return facts[name].get("kind") in ("films", "phantom")
+
+    for name in sorted(studies, key=not_own):  # equals stay in order
         runs = with_weights(studies[name], seed, image_size)
         if model in runs or (model is None and runs):
             break
@@ -64,38 +71,25 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
         raise PredictError(_missing(model, seed, image_size, studies))
     why = "as asked for"
     if model is None:
-        why = "the only one with weights"
-        if len(runs) > 1:
-            why = f"the best of {len(runs)} with weights on the validation films"
-    run = runs[model or max(runs, key=lambda model: _area(runs[model]))]
-    facts = {}
+        model = max(runs, key=lambda model: _area(runs[model]))
+        why = f"the best of {len(runs)} with weights on the validation films"
+    with told_if_altered(runs[model]):
+        predict_likeness.check(facts[name])
+    return Chosen(runs[model], name, why, facts[name], notes)
+
+
+@contextmanager
+def told_if_altered(run: Run):
+    """A context in which data.json is used: what it raises where that is not as this version writes
+    it becomes a PredictError."""
+    kinds = ArithmeticError, AttributeError, LookupError, TemplateError, TypeError, ValueError
     try:
-        facts = facts_of(studies[name])
-        predict_likeness.check(facts)
-    except ResultsError as error:
-        notes.append(f"{error}; images are not compared with the training images")
-    except ValueError as error:
-        raise altered(run, error) from None
-    return Chosen(run, name, why, facts, notes)
-
-
-def altered(run: Run, error: Exception) -> PredictError:
-    """What to say of a data.json that is not as this version writes it."""
-    file, what = shown(run.file.parent / "data.json"), " ".join(shown(error).split())[:80]
-    return PredictError(f"{file}: altered by hand ({what}); delete it, and train.py makes it anew")
-
-
-def facts_of(file: Path) -> dict:
-    """The data.json beside a study's records. Raises ResultsError."""
-    return results.read_json(file.parent / "data.json")
-
-
-def not_own(file: Path) -> bool:
-    """Whether a study is of the films in the box or of phantoms."""
-    try:
-        return facts_of(file).get("kind") in ("films", "phantom")
-    except ResultsError:
-        return False
+        yield
+    except kinds as error:
+        file, what = shown(run.file.parent / "data.json"), " ".join(shown(error).split())[:80]
+        raise PredictError(
+            f"{file}: altered by hand ({what}); delete it, and train.py makes it anew"
+        ) from None
 
 
 def with_weights(file: Path, seed=None, image_size=None) -> dict[str, Run]:
@@ -111,19 +105,16 @@ def with_weights(file: Path, seed=None, image_size=None) -> dict[str, Run]:
 
 
 def _area(run: Run) -> float:
-    """Under the ROC on the validation images; 0 where they are of one class."""
-    from sklearn.metrics import roc_auc_score  # a second to load, for --model not needed
-
-    labels = run.labels["validation"]
-    return roc_auc_score(labels, run.logits["validation"]) if len(set(labels)) == 2 else 0.0
+    """Under the ROC on the validation images; nan where they are of one class."""
+    return metrics.scores(run.logits["validation"], run.labels["validation"])["roc_auc"]
 
 
 def _missing(model: str | None, seed: int | None, image_size, studies: dict[str, Path]) -> str:
     """What to say where no study has the weights that are asked for, and how to make them."""
     runs, wanted = results.load(next(iter(studies.values()))), model or "20"
     recorded = [run for run in runs if run.spec.id == wanted]
-    asked = [("--seeds", seed), ("--image-size", image_size)]
-    options = [word for name, value in asked if value is not None for word in (name, str(value))]
+    options = ["--seeds", str(seed)] if seed is not None else []
+    options += ["--image-size", str(image_size)] if image_size is not None else []
     options += ["--force"] if recorded else []
     make = command(recorded or runs, [wanted], *options)
     source = runs[0].data["source"]
@@ -185,12 +176,7 @@ class Thresholds(NamedTuple):
 
     def probability(self, logits):
         """The calibrated probability of pneumonia, float64, of a logit or an array of them."""
-        return calibrated(logits, self.temperature)
-
-
-def calibrated(logits, temperature: float):
-    """sigmoid(logit / temperature), float64: the probability that is told."""
-    return expit(np.float64(logits) / temperature)
+        return expit(np.float64(logits) / self.temperature)
 
 
 def thresholds(run: Run, probability: float | None = None) -> Thresholds:
@@ -202,23 +188,23 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
     paper's.
     """
     stored, labels = run.logits["validation"], run.labels["validation"]
-    temperature = metrics.temperature(stored, labels) if len(stored) else 1.0
+    temperature = metrics.temperature(stored, labels)
 
     def threshold(name, logit):
-        shares = recalls(stored > logit, labels)
-        return Threshold(name, float(logit), float(calibrated(logit, temperature)), *shares)
+        chance = float(expit(logit / temperature))
+        return Threshold(name, logit, chance, *recalls(stored > logit, labels))
 
-    paper, sensitive = threshold("paper", 0.0), None
-    if len(stored) and (stored == stored[0]).all():
+    paper, sensitive, unsure = threshold("paper", 0.0), None, None
+    if (stored == stored[0]).all():
         dead = f"it gave all {len(stored)} validation images the same logit, {stored[0]:g}"
         return Thresholds(paper, None, None, f"none: the model is dead, {dead}")
-    share, why = metrics.SENSITIVITY, "cannot be chosen on the validation images"
-    try:
-        found = threshold("sensitive", metrics.threshold_at_sensitivity(stored, labels, share))
-        why = "would call every normal validation image pneumonia"
+    normal, ill = np.bincount(labels, minlength=2).tolist()
+    why = "all validation images are of one class"
+    if normal and ill:
+        found = threshold("sensitive", metrics.threshold_at_sensitivity(stored, labels))
         sensitive = found if found.specificity > 0 else None
-    except ValueError:
-        pass
+        why = f"one that finds {metrics.SENSITIVITY:.0%} of pneumonia would call every normal "
+        why += "validation image pneumonia"
     if probability is not None:
         logit = temperature * math.log(probability / (1 - probability))
         decision, reason = threshold("given", logit), "a threshold of your own"
@@ -229,14 +215,18 @@ def thresholds(run: Run, probability: float | None = None) -> Thresholds:
             f"called {1 - sensitive.specificity:.0%} of the normal ones pneumonia"
         )
     else:
-        decision, reason = paper, f"the paper's rule; one that finds {share:.0%} of pneumonia {why}"
-    unsure = _unsure(stored, labels, decision.logit)
-    normal, ill = (int((labels == label).sum()) for label in (0, 1))
-    warning = (
-        f"only {normal} normal and {ill} pneumonia images to validate on; threshold, band and "
-        f"probabilities are rough below {FEW} of each"
-    )
-    warning = warning if min(normal, ill) < FEW else ""
+        decision, reason = paper, f"the paper's rule; {why}"
+    if normal and ill:
+        low = metrics.threshold_at_sensitivity(stored, labels, SURE)
+        high = -metrics.threshold_at_sensitivity(-stored, 1 - labels, SURE)
+        if low < high:
+            unsure = min(low, decision.logit), max(high, decision.logit)
+    warning = ""
+    if min(normal, ill) < FEW:
+        warning = (
+            f"only {normal} normal and {ill} pneumonia images to validate on; threshold, band and "
+            f"probabilities are rough below {FEW} of each"
+        )
     return Thresholds(paper, sensitive, decision, reason, temperature, unsure, warning)
 
 
@@ -245,13 +235,3 @@ def recalls(positive: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     class has no image."""
     ill, normal = positive[labels == 1], ~positive[labels == 0]
     return tuple(float(called.mean()) if len(called) else math.nan for called in (ill, normal))
-
-
-def _unsure(stored, labels, decision: float) -> tuple[float, float] | None:
-    """See Thresholds.unsure."""
-    try:
-        low = metrics.threshold_at_sensitivity(stored, labels, SURE)
-        high = -metrics.threshold_at_sensitivity(-stored, 1 - labels, SURE)
-    except ValueError:
-        return None
-    return (min(low, decision), max(high, decision)) if low < high else None

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import options
@@ -19,20 +20,15 @@ from options import ROOT
 from tqdm import tqdm
 
 from xray import predict, predict_export, predict_weights
+from xray.data_choices import listed
 from xray.files import shown
-
-CHECKED = 32  # images, at most, that an exported model is checked on
 
 
 def probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < 1:
-        why = "is not a probability between 0 and 1, such as 0.3"
-        raise argparse.ArgumentTypeError(f"{text!r} {why}")
-    return value
+    with suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1, as 0.3 is")
 
 
 def arguments(argv: list[str], fail) -> argparse.Namespace:
@@ -46,8 +42,9 @@ def arguments(argv: list[str], fail) -> argparse.Namespace:
     words = "one of the 35, or of Table 3 (default: of those with weights in the study the one "
     words += "that ranks its validation films best)"
     add("--model", metavar="ID", help=words)
-    words, results = "where records and weights lie (default: report/results)", "report/results"
-    add("--results", type=options.folder, default=ROOT / results, metavar="DIR", help=words)
+    words = "where records and weights lie (default: report/results)"
+    default = ROOT / "report" / "results"
+    add("--results", type=options.folder, default=default, metavar="DIR", help=words)
     words = "DATA or DATA/SPLIT (default: the study of your own films that was trained last; where "
     words += "there is none, the study of record)"
     add("--study", metavar="NAME", help=words)
@@ -79,7 +76,9 @@ def arguments(argv: list[str], fail) -> argparse.Namespace:
 
 def header(chosen, thresholds) -> list[str]:
     """What is used, and how it decides."""
-    run, decides = chosen.run, thresholds.decision
+    run, decides, rule = chosen.run, thresholds.decision, thresholds.reason
+    if decides:
+        rule = f"pneumonia where the probability is above {decides.probability:.3f} ({rule})"
     size = f"{run.image_size}×{run.image_size} pixels"
     lines = [
         f"model {run.spec.id} ({chosen.why}), seed {run.seed}, {size}",
@@ -87,11 +86,7 @@ def header(chosen, thresholds) -> list[str]:
     ]
     if run.differs:
         lines.append(f"not the paper's run: {', '.join(run.differs)}")
-    if decides:
-        above = f"pneumonia where the probability is above {decides.probability:.3f}"
-        lines.append(f"decision: {above} ({thresholds.reason})")
-    else:
-        lines.append(f"decision: {thresholds.reason}")
+    lines.append(f"decision: {rule}")
     if thresholds.unsure:
         low, high = thresholds.probability(thresholds.unsure)
         why = "where validation films of both classes lie (all but 1 % of each at either end)"
@@ -101,28 +96,19 @@ def header(chosen, thresholds) -> list[str]:
     return lines
 
 
-def told(answer: dict, thresholds) -> list[str]:
+def told(answer: dict) -> list[str]:
     """An image's lines."""
-    decides, sensitive, others = thresholds.decision, thresholds.sensitive, []
-    if decides and decides is not thresholds.paper:
-        others.append(f"{answer['decision_paper']} at 0.5")
-    if decides and sensitive and decides is not sensitive:
-        others.append(f"{answer['decision_sensitive']} at {sensitive.probability:.3f}")
     decision = answer["decision"] or "no decision (the model is dead)"
     decision += ", unsure" * answer["unsure"]
     line = f"{shown(answer['image'])}: probability {answer['probability']:.3f}, {decision}"
-    line += f" ({', '.join(others)})" * bool(others)
     line += f"; says model {answer['model']} of {shown(answer['study'])}"
     if answer["map"]:
-        parts = answer["contributions"]
-        sums = f"sum {parts['pixels']:+.2f}, from {parts['baseline']:.2f}"
-        line += f"; map {shown(answer['map'])} ({sums})"
+        line += f"; map {shown(answer['map'])}"
     elif "map_reason" in answer:
         line += f"; no map: {answer['map_reason']}"
     lines = [line]
-    if answer["logit"] == 0 and decides:
-        says = 'a closed ReLU, which says "not pneumonia" and nothing more'
-        lines.append(f"  its logit is exactly 0: {says}")
+    if answer["logit"] == 0 and answer["decision"]:
+        lines.append("  its logit is exactly 0: the ReLU is closed, and says no more than that")
     return lines + [f"  warning: {text}" for text in answer["warnings"]]
 
 
@@ -159,23 +145,23 @@ def print_json(content: dict) -> None:
 def work(args) -> None:
     warnings.simplefilter("ignore")  # Pillow's and pydicom's, on odd metadata
     answers, failed, exported = [], [], None
+    maps = None if args.no_map else args.maps
 
     def say(*lines):
         if not args.json:
             options.say("\n".join(lines))
 
     def fail_one(path, reason):
-        failed.append({"image": predict.text(path), "reason": reason})
+        failed.append({"image": str(path), "reason": reason})
         tqdm.write(f"error: {shown(path) or repr('')}: {reason}", file=sys.stderr)
 
-    files = predict.find(args.images, None if args.no_map else args.maps)
+    files = predict.find(args.images, maps)
     for path, reason in files.problems:
         fail_one(path, reason)
     if files.passed_over:
-        names = ", ".join(shown(path) for path in files.passed_over[:3])
-        names += ", …" if len(files.passed_over) > 3 else ""
-        count = f"{len(files.passed_over):,} file{'s' * (len(files.passed_over) > 1)}"
-        print(f"note: ignored, no films: {count} ({names})", file=sys.stderr)
+        count, which = len(files.passed_over), listed(files.passed_over, 3)
+        how_many = f"{count:,} file{'s' * (count > 1)}"
+        print(f"note: ignored, no films: {how_many} ({which})", file=sys.stderr)
     if not files.images and not args.export:
         if args.json:
             print_json({"error": "no image can be read", "failed": failed})
@@ -188,24 +174,16 @@ def work(args) -> None:
         print(f"note: {note}", file=sys.stderr)
     say(*header(chosen, thresholds))
     if args.export:
-        checked = files.images[:CHECKED]
-        exported = predict_export.write(chosen, module, thresholds, checked, args.export)
-        say(
-            f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}; its "
-            f"logits differ from PyTorch's by at most {exported['largest_difference']:.1e} on "
-            f"{exported['checked_on']}"
-        )
-    folder = None if args.no_map or not files.images else args.maps
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-    about = chosen, module, thresholds, folder, args.any
+        exported = predict_export.write(chosen, module, thresholds, args.export)
+        say(f"exported to {shown(exported['file'])}, described in {shown(exported['card'])}")
+    about = chosen, module, thresholds, maps, args.any
     with options.bar(total=len(files.images), label="images") as progress:
         for answer in predict.answers(files.images, *about):
             if "reason" in answer:
                 fail_one(answer["image"], answer["reason"])
             else:
                 answers.append(answer)
-                say(*told(answer, thresholds))
+                say(*told(answer))
             progress.update()
     if args.json:
         print_json(document(chosen, thresholds, answers, failed, exported))

@@ -41,22 +41,22 @@ def find(names: list[str], leave_out: Path | None = None) -> Files:
     """
     found, problems, passed_over = {}, [], []
     for name in names:
-        path, inside = Path(name), []
-        try:
-            if not name.strip():
-                problems.append((name, "an empty name (. is this folder)"))
-            elif path.is_dir():
-                inside, others = _walk(path, leave_out and leave_out.resolve(), problems)
-                passed_over += others
-                if not inside:
-                    problems.append((name, "a folder without images"))
-            elif path.is_file():
-                inside = [path]
-            else:
-                problems.append((name, "not a file" if path.exists() else "no such file"))
-        except (OSError, ValueError) as error:  # ValueError: a null character
-            problems.append((name, getattr(error, "strerror", None) or "not a path"))
-        found |= {os.path.abspath(one): one for one in inside if os.path.abspath(one) not in found}
+        inside = []
+        if os.path.isdir(name):
+            inside, others = _walk(Path(name), leave_out and leave_out.resolve(), problems)
+            passed_over += others
+            if not inside:
+                problems.append((name, "a folder without images"))
+        elif os.path.isfile(name):
+            inside = [Path(name)]
+        elif os.path.exists(name):
+            problems.append((name, "not a file"))
+        elif name.strip():
+            problems.append((name, "no such file"))
+        else:
+            problems.append((name, "an empty name (. is this folder)"))
+        for path in inside:
+            found.setdefault(os.path.abspath(path), path)
     return Files(list(found.values()), problems, passed_over)
 
 
@@ -68,14 +68,14 @@ def _walk(top: Path, leave_out: Path | None, problems: list) -> tuple[list[Path]
 
     images, others = [], []
     for root, folders, files in os.walk(top, onerror=unreadable):
-        root = Path(root)
-        shown = sorted(name for name in folders if not name.startswith("."))
-        others += [root / name for name in shown if is_drawn(name)]
-        shown = [name for name in shown if not is_drawn(name)]
-        folders[:] = [name for name in shown if (root / name).resolve() != leave_out]
-        paths = [root / name for name in sorted(files) if not name.startswith(".")]
-        for path in filter(Path.is_file, paths):
-            (images if data_images.is_image(path) else others).append(path)
+        inside = [Path(root, name) for name in sorted(folders) if not name.startswith(".")]
+        inside = [path for path in inside if path.resolve() != leave_out]
+        others += [path for path in inside if is_drawn(path.name)]
+        folders[:] = [path.name for path in inside if not is_drawn(path.name)]
+        for name in sorted(files):
+            path = Path(root, name)
+            if path.is_file() and not name.startswith("."):
+                (images if data_images.is_image(path) else others).append(path)
     return images, others
 
 
@@ -97,7 +97,7 @@ def make_ready(path: Path, chosen: Chosen, any_kind: bool = False) -> Ready:
     facts, size = chosen.facts, chosen.run.image_size
     try:
         if (length := path.stat().st_size) > data_images.LARGEST_FILE:
-            return Ready(data_images.too_large(length))
+            raise Unreadable(data_images.too_large(length))
         encoded = path.read_bytes()
         film = data_images.read(encoded, path.name, any_kind=any_kind)
         if film.highest and film.bits < facts.get("bits", 16) < 16:
@@ -115,8 +115,6 @@ def make_ready(path: Path, chosen: Chosen, any_kind: bool = False) -> Ready:
         return Ready(str(error))
     except OSError as error:
         return Ready(f"cannot be read ({error.strerror})")
-    except MemoryError:
-        return Ready(data_images.NO_MEMORY)
 
 
 def _chroma(encoded: bytes) -> float:
@@ -164,7 +162,7 @@ def answers(
             found = iter(logits(module, np.stack(good)[:, None]).tolist() if good else ())
             for path, film in zip(part, films):
                 if film.reason:
-                    yield {"image": text(path), "reason": film.reason}
+                    yield {"image": str(path), "reason": film.reason}
                     continue
                 answer = _answer(path, film, next(found), chosen, thresholds)
                 if folder:
@@ -176,19 +174,18 @@ def answers(
 def _answer(path: Path, film: Ready, logit: float, chosen: Chosen, thresholds: Thresholds) -> dict:
     band = thresholds.unsure
 
-    def decision(threshold):
-        return threshold and ("PNEUMONIA" if logit > threshold.logit else "NORMAL")
+    def called(threshold):
+        return "PNEUMONIA" if logit > threshold.logit else "NORMAL"
 
     return {
-        "image": text(path),
+        "image": str(path),
         "model": chosen.run.spec.id,
         "study": chosen.study,
         "probability": float(thresholds.probability(logit)),
         "logit": logit,
         "unsure": bool(band and band[0] < logit < band[1]),
-        "decision": decision(thresholds.decision),
-        "decision_paper": decision(thresholds.paper),
-        "decision_sensitive": decision(thresholds.sensitive),
+        "decision": thresholds.decision and called(thresholds.decision),
+        "decision_paper": called(thresholds.paper),
         "map": None,
         "warnings": film.warnings,
     }
@@ -217,7 +214,7 @@ def _draw_map(target: Path, film: Ready, answer: dict, chosen: Chosen, module, b
     lines = [title, sums, f"study {chosen.study}", NOTICE]
     warning = film.warnings[0][:110] if film.warnings else ""
     write_atomically(target, predict_maps.draw_map(film.shown, values, lines, warning))
-    return parts | {"map": text(target)}
+    return parts | {"map": str(target)}
 
 
 def map_path(folder: Path, image: Path, model: str, taken: set[str]) -> Path:
@@ -238,9 +235,4 @@ def map_path(folder: Path, image: Path, model: str, taken: set[str]) -> Path:
 
 def _key(path: Path) -> str:
     """A path as file systems compare it that do not tell A from a."""
-    return str(Path(path).resolve()).casefold()
-
-
-def text(path) -> str:
-    """A path as text, whatever bytes it is of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return str(path.resolve()).casefold()

@@ -19,7 +19,7 @@ HIDDEN = "hidden files and files of other systems (__MACOSX, @eaDir, …)"
 MASKS = "masks and other drawings beside films"
 DRAWN = "masks? lungmasks? seg segmentations? annotations? groundtruth overlays? heatmaps?".split()
 # what the name of a split's folder may say besides
-OF_NO_CLASS = set("image images img imgs film films xray xrays data set dataset split".split())
+OF_NO_CLASS = set("image images img imgs film films xray xrays data set dataset split v".split())
 
 
 def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: bool = False):

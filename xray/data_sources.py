@@ -164,15 +164,16 @@ def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame:
     """
     below, above, alone = [], [], []
     for path in images:
-        parts = path.relative_to(folder).parts[:-1]
+        parts = tuple(map(shown, path.relative_to(folder).parts[:-1]))
         first, end = split_run(parts)
         split = "/".join(parts[first:end])
         if not split:
             alone.append((path, parts))
         elif end < len(parts):
-            below.append((path, parts[:first], split, parts[end]))
+            below.append((path, parts[:first], split, parts[end:]))
         elif first > 0:
             above.append((path, parts[: first - 1], split, parts[first - 1]))
+    below = _below_splits(below)
     healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
     if len(alone) == len(images):
         at = _class_level([parts for _, parts in alone])
@@ -183,6 +184,22 @@ def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame:
         rows = above if len(above) > len(alone) else []
     films = pd.DataFrame(rows, columns=["path", "root", "folder", "title"])
     return films.assign(split=[split_of(name.split("/")[-1]) for name in films.folder])
+
+
+def _below_splits(found: list[tuple]) -> list[tuple]:
+    """Rows of `_class_folders` below split folders, which have the class in place of the folders
+    down to the image: sites, say, may lie above the classes."""
+    levels = {}
+    for _, _, split, folders in found:
+        levels.setdefault(split, []).append(folders)
+    for split, folders in levels.items():
+        at = _class_level(folders)
+        levels[split] = at if at < max(map(len, folders)) else 0
+    return [
+        (path, root, split, folders[levels[split]])
+        for path, root, split, folders in found
+        if len(folders) > levels[split]
+    ]
 
 
 def _class_level(folders: list[tuple[str, ...]]) -> int:

@@ -420,7 +420,8 @@ def _check(facts: dict) -> list[str]:
 
 
 def _table(films: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
-    own = [name or data_splits.patient(path) or "" for name, path in zip(films.patient, films.path)]
+    by_names = data_splits.by_names(list(films.path))
+    own = [told or name or "" for told, name in zip(films.patient, by_names)]
     table = films[["path", "title", "label", "split"]].assign(patient=own)
     for name in ("bytes", "pixels"):
         table[name] = list(seen[name].str[:DIGITS])

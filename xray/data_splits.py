@@ -42,7 +42,7 @@ def patient(path: str) -> str | None:
         r"(person\d+_(?:bacteria|virus))_",
         r"((?:NORMAL\d*-)?IM-\d+)-\d",
         r"((?:BACTERIA|VIRUS|NORMAL)-\d+)-\d+(?=[._]|$)",
-        r"(\d{8})_\d{3}\.",
+        r"(000\d{5})_\d{3}\.",
     ):
         if found := re.match(pattern, name):
             return found[1]
@@ -67,7 +67,18 @@ def numbered(told: list[str]) -> list[int]:
 def owners(paths: list[str], numbers: list[int]) -> list[str | None]:
     """Each image's patient: as the source told (`numbered`), else as its name tells, else None."""
     numbers = numbers or [-1] * len(paths)
-    return [patient(path) if n < 0 else f"#{n}" for path, n in zip(paths, numbers)]
+    return [who if n < 0 else f"#{n}" for who, n in zip(by_names(paths), numbers)]
+
+
+def by_names(paths: list[str]) -> list[str | None]:
+    """Each image's patient as its name tells. A name that several folders have, as where each one's
+    films are numbered anew, tells none; the folder may."""
+    parts = [re.split(r"[/\\]", path) for path in paths]
+    count = Counter(name for *_, name in {*map(tuple, parts)})
+    return [
+        patient(path if count[name] == 1 else "/".join([*folders, ""]))
+        for path, (*folders, name) in zip(paths, parts)
+    ]
 
 
 # ---- splits that a source lacks
@@ -104,7 +115,7 @@ def prepare(source: Source, mapping: dict, wanted: str, whole: bool):
     if not lacking:
         return _in_order(films), {}, notes, left
     pool = there[0] if len(there) == 1 else "train"
-    what = "its images are in no split"
+    what = "its images are in no split" + f": {source.loose}" * bool(source.loose)
     if there != [WHOLE]:
         what = f"the {' and the '.join(lacking)} split is missing or has no images"
         what += f"; it has {', '.join(there)}"

@@ -56,7 +56,7 @@ def _telling(path: str) -> str:
     folder has such a name."""
     name = unicodedata.normalize("NFC", re.split(r"[/\\]", path)[-1]).casefold()
     stem = re.sub(r"[._](jpe?g|png)\.rf\.[0-9a-z]+$", "", name.rpartition(".")[0] or name)
-    return stem if patient(path) or re.search(r"\d{5}", stem) else ""
+    return stem if patient(path) or re.search(r"[^\W\d].*\d{5}|\d{5}.*[^\W\d]", stem) else ""
 
 
 # ---- what is kept of a table

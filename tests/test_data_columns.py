@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from reading import ANY, TRUTH, error_of, labels, load, paste, splits
+from reading import ANY, SPLIT, TRUTH, error_of, labels, load, paste, splits
 from samples import TITLES, N, cell, dataset, encode, lay, pixels, put
 
 from xray.data import resplit
@@ -39,11 +39,26 @@ FOUR = ["x{n},1,0,0", "x{n},0,1,0", "x{n},1,0,0", "x{n},0,0,1"]
             "tell different labels",
         ),
         ("id,label,label_text,pneumonia,normal", "x{n},{ill},{title},{ill},{well}", ""),
+        (
+            "id,label,cause",
+            ["x{n},1,NORMAL", "x{n},0,VIRUS", "x{n},1,NORMAL", "x{n},0,BACTERIA"],
+            "tell",
+        ),
+        ("id,label,normal", "x{n},{well},{well}", "tell different labels"),
+        ("id,label,No Finding,Lung Opacity", "x{n},{well},{well},{ill}", "tell different labels"),
+        ("id,target,pneumonia", ["x{n},1,N", "x{n},0,Y"], "tell different labels"),
+        ("id,label,cause", ["x{n},0,NORMAL", "x{n},1,VIRUS", "x{n},0,", "x{n},1,BACTERIA"], ""),
+        ("id,label,class", "x{n},{well},{title}", "such as --label class"),  # not the codes
+        ("id,no finding", ["x{n},present", "x{n},absent"], "--label 'no finding'"),
+        ("id,pneumonia,sex", ["x{n},0,1", "x{n},1,1", "x{n},0,0", "x{n},1,0"], ""),
+        # a value that is its column's name is no sign of a missing header
+        ("id,pneumonia", ["x{n},normal", "x{n},pneumonia"], "--label pneumonia"),
         # a name that columns of ours have too
         ("id,label,readings", "x{n},{ill},01", ""),
         # films: mx0 to mx23 lie there too
         ("id,label,mask", "x{n},{title},mx{n}", ""),
         ("first,second,label", "x{n},mx{n},{title}", "--image first"),
+        ("image,prior,label", "y{n},x{n},{title}", "its column image names no files that exist"),
         ("id,label,patient,subject_id", "x{n},{title},1,2", "--patient patient"),
     ],
 )
@@ -77,10 +92,29 @@ def test_files_whose_names_are_numbers(tmp_path, header, line, told):
     assert bool(found.facts["patient_numbers"]) == told
 
 
-def test_two_columns_that_name_different_films_are_asked_about(tmp_path):
-    table = ["id,image,label", "{who},{n}.png,{title}"]
+@pytest.mark.parametrize("header", ["id,image,label", "id,film,label"])
+def test_two_columns_that_name_different_films_are_asked_about(tmp_path, header):
+    table = [header, "{who},{n}.png,{title}"]
     text = error_of(lay(tmp_path / "set", "{n}.png", {"labels.csv": table}), choices=ANY)
     assert "name different files; say which names the images, such as --image " in text
+
+
+@pytest.mark.parametrize("column", ["mask", "thumbnail", "lateral"])
+def test_a_column_called_image_is_the_films_wherever_they_lie(tmp_path, column):
+    table = [f"image,{column},label", "x{n}.png,other/x{n}.png,{title}"]
+    folder = lay(tmp_path / "set", "films/x{n}.png", {"labels.csv": table})
+    for n in N:
+        put(folder / "other" / f"x{n}.png", encode(pixels(n + 24)))
+    said = error_of(folder, choices=ANY)
+    assert "several are called so" in said  # in films and in other
+    lay(folder, "films/y{n}.png", {"labels.csv": [table[0], "y{n}.png,other/x{n}.png,{title}"]})
+    assert labels(load(folder, choices=ANY)) == TRUTH
+
+
+def test_ages_name_no_films_where_one_is_blank(tmp_path):
+    lines = ["c{n},{n},{title}"] * 5 + ["c{n},,{title}"]
+    folder = lay(tmp_path / "set", "{n}.png", {"labels.csv": ["case,age,label", *lines]})
+    assert "no image column" in error_of(folder, choices=ANY)
 
 
 @pytest.mark.parametrize("columns, plain", [("image mask", True), ("frontal lateral", False)])
@@ -96,6 +130,33 @@ def test_of_two_columns_that_hold_images_the_one_called_image_is_taken(tmp_path,
     else:
         text = error_of(path, choices=ANY)
         assert "several columns hold images (frontal, lateral)" in text and "again" not in text
+
+
+def test_splits_in_other_words(tmp_path):
+    words = {"train": "train_set", "val": "Val set", "test": "test_v2"}
+    lines = ["x{n}.png,{title}," + words[split] for split in words for _ in TITLES]
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,split", *lines]})
+    assert splits(load(folder)) == SPLIT
+
+
+def test_values_of_a_split_column_that_are_no_splits_are_told(tmp_path):
+    lines = ["x{n}.png,{title},Trainset", "x{n}.png,{title},Holdout"]
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,split", *lines]})
+    said = error_of(folder)
+    assert "its column split says Trainset (12), Holdout (12), which is no split" in said
+
+
+def test_two_columns_of_splits_that_differ_are_asked_about(tmp_path):
+    lines = ["x{n}.png,{title},train,test", "x{n}.png,{title},test,train"]
+    header = "image,label,old_split,new_split"
+    folder = lay(tmp_path / "set", tables={"labels.csv": [header, *lines]})
+    assert "old_split and new_split tell different splits" in error_of(folder, choices=ANY)
+
+
+def test_patients_that_are_not_known_are_not_one(tmp_path):
+    lines = ["x{n}.png,{title},p{who}", "x{n}.png,{title},NA"]
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["image,label,patient", *lines]})
+    assert load(folder, choices=ANY).facts["patients"]["named"] == 12
 
 
 @pytest.mark.parametrize("value", ["holdout", "", "fold 3"])

@@ -2,8 +2,8 @@
 to the right labels; nothing is guessed on the way."""
 
 import pytest
-from reading import ANY, SPLIT, TRUTH, error_of, labels, paste, splits
-from samples import TITLES, N, cell, dataset, films, lay
+from reading import ANY, SPLIT, TRUTH, error_of, labels, load, paste, splits
+from samples import TITLES, N, cell, dataset, encode, films, lay, pixels, put
 
 LABELS = ["file_name,label", "x{n}.png,{title}"]
 SEX = ["file_name,sex", "x{n}.png,F"]
@@ -218,3 +218,50 @@ def test_what_save_to_disk_wrote_is_found_deeper(tmp_path):
     assert f"lies deeper in it; give that, --data {tmp_path}/set/films" in asked
     found, said = paste(tmp_path / "set" / "films")
     assert said == [] and labels(found) == TRUTH
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "{split}/site{k}/{title}/x{n}.png",
+        "{split}/images/{title}/x{n}.png",
+        "{split}/p{who}/{title}/x{n}.png",
+    ],
+)
+def test_class_folders_in_further_folders_of_a_split(tmp_path, names):
+    found, said = paste(lay(tmp_path / "set", names))
+    assert said == [] and labels(found) == TRUTH and splits(found) == SPLIT
+
+
+def test_names_that_each_folder_has_tell_no_patient(tmp_path):
+    """As a viewer exports studies: each case numbers its films anew."""
+    found, _ = paste(lay(tmp_path / "set", "{title}/case{n}/IM-0001-0001.png"))
+    assert found.facts["patients"]["named"] == 0
+    found, _ = paste(lay(tmp_path / "other", "{title}/20230101_{n:03d}.png"))
+    assert found.facts["patients"]["named"] == 0, "a day is no patient"
+
+
+def test_a_quote_that_is_not_closed_in_a_column_of_no_interest(tmp_path):
+    lines = ["x{n}.png,{title},"] * 3 + ['x{n}.png,{title},"see', "x{n}.png,{title},"] * 2
+    folder = lay(tmp_path / "set", tables={"labels.csv": ["file,label,remark", *lines]})
+    assert "holds whole rows" in error_of(folder / "labels.csv", choices=ANY)
+    remark = '"Heart of usual size,\nlungs clear, no effusion, no change"'
+    lines = ["x{n}.png,{title}," + remark]
+    lay(folder, tables={"labels.csv": ["file,label,remark", *lines]})
+    assert labels(load(folder, choices=ANY)) == TRUTH
+
+
+def test_class_folders_whose_names_are_not_utf_8(tmp_path):
+    import os
+
+    folder = lay(tmp_path / "set", "{title}/x{n}.png")
+    os.rename(folder / "PNEUMONIA", os.fsencode(folder) + b"/neumon\xeda")
+    found, said = paste(folder)
+    assert labels(found) == TRUTH
+
+
+def test_a_class_without_a_diagnosis_is_not_offered_as_pneumonia(tmp_path):
+    folder = lay(tmp_path / "set", "{title}/x{n}.png")
+    put(folder / "UNKNOWN" / "u.png", encode(pixels(30)))
+    found, said = paste(folder)
+    assert "--positive PNEUMONIA --negative NORMAL" in said[0] and labels(found) == TRUTH

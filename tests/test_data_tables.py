@@ -98,8 +98,8 @@ def test_text_tables_with_byte_order_marks_and_quotes(tmp_path, sep, eol):
         ("case,age,label\na,1,NORMAL\nb,2,PNEUMONIA\n", "no image column"),
         (
             'file,label\nx0.png,"NORMAL\nx1.png,PNEUMONIA"\nx2.png,NORMAL\n',
-            "column label holds several lines (NORMAL\\nx1.png,PNEUMONIA), as where a quote is not "
-            "closed; correct the table",
+            "a cell of its table holds whole rows (NORMAL\\nx1.png,PNEUMONIA), as where a quote is "
+            "not closed; correct the table",
         ),
         ("path,label,é\nx0.png,NORMAL,é".encode("utf-16"), "not UTF-8; save it as UTF-8"),
         ("path,label,é\nx0.png,NORMAL,é".encode("latin-1"), "not UTF-8; save it as UTF-8"),

@@ -159,7 +159,7 @@ FINDING = set(
 UNTOLD = set(
     "other others unknown uncertain unsure unclear unlabeled unlabelled equivocal indeterminate "
     "undetermined ungradable bad poor quality artifact artifacts artefact artefacts rejected "
-    "excluded lateral misc".split()
+    "excluded lateral misc na nan".split()
 )
 PNEUMONIA = "pneumon neumon pnevmon пневмон lungenentz zatur polmonit 肺炎 폐렴".split()
 FALSE = {"0", "0.0", "false", "no"}
@@ -181,9 +181,16 @@ def words_of(name: str) -> list[str]:
 
 
 def _untold(name: str) -> bool:
-    """Whether a class name says that its films have no diagnosis: "unknown", "bad_quality"."""
+    """Whether a class name says that its films have no diagnosis: "unknown", "bad_quality", "?"."""
     words = words_of(name)
-    return bool(UNTOLD & {*words}) and not any(map(_pneumonia, words))
+    blank = not words and not re.search(r"\d", name)
+    return blank or (bool(UNTOLD & {*words}) and not any(map(_pneumonia, words)))
+
+
+def tells_health(name: str) -> bool:
+    """Whether a name, of a column say, is of health or of a finding: "normal", "Lung Opacity"."""
+    words = words_of(name)
+    return means_healthy(name) or any(word in FINDING or _pneumonia(word) for word in words)
 
 
 def means_healthy(name: str) -> bool:
@@ -246,6 +253,8 @@ def offered(classes: list[str]) -> str:
     # beside a plain NORMAL, what is healthy for it lacks one thing may be ill of another
     negative = [name for name in healthy if words[name] & HEALTHY or not words[name]] or healthy
     positive = [name for name in classes if name not in healthy + none]
+    if any(map(_pneumonia, map(_plain, positive))):
+        positive = [name for name in positive if not _untold(name)]
     if len(classes) > 6 or not negative:
         named = [name for name in positive if any(map(_pneumonia, words[name]))]
         positive = named if 0 < len(named) < len(classes) else (positive or classes)[:1]

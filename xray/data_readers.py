@@ -22,6 +22,7 @@ LABELS = set(
     "label labels class classes classname classlabel target targets diagnosis diagnoses finding "
     "findings findinglabel findinglabels category imagelabel imagelabels labelname".split()
 )
+HEADER = LABELS | set("file filename path image imageid id patient patientid split".split())
 IMAGES = {"image", "images", "img"}  # and of images that lie in the table
 
 
@@ -69,10 +70,11 @@ def _text(path: Path, split: str) -> Table:
     header = re.sub(r'"[^"]*"', "", next(filter(str.strip, text.splitlines()), ""))
     if not header:
         raise DataError(f"its table {shown(path.name)} is empty")
+    sep = said[1] if said else max(",;\t|", key=header.count)
     try:
         frame = pd.read_csv(
             io.StringIO(text),
-            sep=said[1] if said else max(",;\t|", key=header.count),
+            sep=sep,
             header=None,
             dtype=str,
             keep_default_na=False,
@@ -81,11 +83,12 @@ def _text(path: Path, split: str) -> Table:
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"its table {shown(path.name)} cannot be read: {_short(error)}") from None
     frame = frame.fillna("").map(str.strip)
+    _check_quotes(frame, sep)
     names, body = list(frame.iloc[0]), frame.iloc[1:].reset_index(drop=True)
-    # a header names no image and is no value of its own column
-    if any(
-        Path(name).suffix.lower() in SUFFIXES or (name and (body[at] == name).any())
-        for at, name in enumerate(names)
+    # a header names no image, and where none of its names is known, is no value of its own column
+    known = any(plain(name) in HEADER for name in names)
+    if any(Path(name).suffix.lower() in SUFFIXES for name in names) or (
+        not known and any(name and (body[at] == name).any() for at, name in enumerate(names))
     ):
         body, names = frame, list(map(str, range(1, len(names) + 1)))
     names = [name or f"column {at}" for at, name in enumerate(names, 1)]
@@ -95,6 +98,18 @@ def _text(path: Path, split: str) -> Table:
         )
     body.columns = names
     return Table(split, path.parent, body)
+
+
+def _check_quotes(frame: pd.DataFrame, sep: str) -> None:
+    """Raises DataError where a cell holds whole rows, which a quote that is not closed makes."""
+    for column in frame:
+        for text in frame[column][frame[column].str.contains("\n")]:
+            later = [line.split(sep) for line in text.split("\n")[1:]]
+            if all(len(row) == frame.shape[1] > 1 and " " not in row[0] for row in later):
+                raise DataError(
+                    f"a cell of its table holds whole rows ({shown(text[:60])}), as where a quote "
+                    "is not closed; correct the table"
+                )
 
 
 def _lines(path: Path, split: str) -> Table:

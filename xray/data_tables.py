@@ -15,7 +15,6 @@ from xray import data_readers
 from xray.data_choices import (
     NONE_OF,
     SEVERAL,
-    SPLIT_NAMES,
     UNCERTAIN,
     WHOLE,
     Choices,
@@ -28,17 +27,29 @@ from xray.data_choices import (
     offered,
     shown,
     split_names,
+    tells_health,
     title_parts,
 )
-from xray.data_files import Finder, identity, key, missing_shards, split_in_path, tables_of_one
+from xray.data_files import (
+    Finder,
+    identity,
+    key,
+    missing_shards,
+    split_in_path,
+    split_of,
+    tables_of_one,
+)
 from xray.data_readers import LABELS, TABLES, Rows, Table, plain
 
 # names of columns, in small letters without what stands between their words
 FILES = set("path imagepath imagefilepath filepath file filename imagefile imagefilename".split())
 NAMES = FILES | set("imagename image images img imageid imageindex id xrayimagename".split())
 PATIENTS = set("patient patientid subject subjectid".split())
-ONE_HOT = {"0", "1", "0.0", "1.0", "", "true", "false", "yes", "no", "-1", "-1.0"}
-YES = {"1", "1.0", "true", "yes"}
+MOST_KINDS = 100  # a column with more different values tells no classes and no splits
+PERSONS = set("sex gender male female smoker age view frontal lateral".split())  # no classes
+UNKNOWN = {"na", "n/a", "nan", "none", "null", "unknown", "-", "--", "?"}  # of a patient
+YES = {"1", "1.0", "true", "yes", "y", "present", "positive"}
+ONE_HOT = {"0", "0.0", "", "false", "no", "n", "absent", "negative", "-1", "-1.0"} | YES
 
 
 def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> Source:
@@ -61,6 +72,7 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> S
     _check_lines(texts[[name for name in texts if name in columns]])
 
     films = pd.DataFrame({"title": titles, "patient": texts[patient] if patient else ""})
+    films["patient"] = films.patient.mask(films.patient.str.lower().isin(UNKNOWN), "")
     films["path"] = list(map(shown, texts[path] if path else rows.inside))
     films["split"], how, where, loose = _splits(rows, films.path, named, columns)
     taken |= {"splits": how} if how else {}
@@ -144,7 +156,9 @@ def _one_named(texts: pd.DataFrame, asked: str, what: str, known: set, typed=())
     if len(of_classes := [name for name in found or texts if name in typed]) == 1:
         return of_classes[0]
     if len(found) > 1:
-        one = offer(**{what: found[0]})
+        # words tell which is which, 0 and 1 may be meant either way
+        words = [name for name in found if what == "label" and not _is_binary(texts[name])]
+        one = offer(**{what: (words or found)[0]})
         both = " and ".join(map(shown, found))
         raise DataError(f"its columns {both} may each hold the {what}; say which, such as {one}")
     return found[0] if found else ""
@@ -161,6 +175,7 @@ def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, list[str]]:
     if not label:
         others = [name for name in texts if plain(name) not in PATIENTS | NAMES]
         binary = [name for name in others if _is_binary(texts[name])]
+        binary = [name for name in binary if plain(name) not in PERSONS] or binary
         if len(binary) != 1 or plain(binary[0]) != "pneumonia":
             few = [name for name in others if 2 <= texts[name].nunique() <= 20]
             how = "rename the one that holds it to label"
@@ -176,9 +191,12 @@ def _titles(rows: Rows, choices: Choices) -> tuple[pd.Series, list[str]]:
     if not choices.label:
         _check_others(texts, label)
     titles = texts[label]
-    if choices.label and means_healthy(label) and _is_binary(titles):
-        healthy = titles.str.lower().map(lambda text: "normal" if text in YES else "not normal")
-        titles = healthy.mask(titles == "", "")
+    if choices.label and _is_binary(titles):
+        flags = titles.str.lower()
+        # 1 in a column called normal; n in one called pneumonia, though not n anywhere
+        if means_healthy(label) or (tells_health(label) and (flags == "n").any()):
+            healthy = flags.isin(YES) == means_healthy(label)
+            titles = healthy.map({True: "normal", False: "not normal"}).mask(titles == "", "")
     return titles, [label]
 
 
@@ -194,21 +212,37 @@ def _check_labels(titles: pd.Series, label: str, choices: Choices) -> None:
 
 
 def _check_others(texts: pd.DataFrame, label: str) -> None:
-    """Raises DataError where another column tells the two classes otherwise: in words the other
-    way round, or one called pneumonia whose 0 and 1 are not the label's."""
+    """Raises DataError where another column tells the two classes the other way round for all
+    films, or one called pneumonia, of 0 and 1, does for any."""
+    ours = _healthy(texts[label], "")
     for name in texts:
-        binary = _is_binary(texts[name])
-        called_so = binary and plain(name) == "pneumonia"
-        if name == label or (binary and not called_so):
+        if texts[name].nunique() > MOST_KINDS:
             continue
-        pairs = texts[[label, name]].drop_duplicates()
-        two = len(pairs) == 2 and (pairs.nunique() == 2).all()
-        healthy = pairs.map(means_healthy)
-        agree = two and (healthy[label] == healthy[name]).all()
-        turned = two and (healthy.sum() == 1).all() and not agree
-        if turned or (called_so and not agree):
+        theirs = _healthy(texts[name], name)
+        both = ours.notna() & theirs.notna()
+        if name == label or theirs[both].nunique() < 2:
+            continue
+        differ = (ours != theirs)[both]
+        called_so = plain(name) == "pneumonia" and _is_binary(texts[name])
+        if differ.all() or (called_so and differ.any()):
             both, one = f"{shown(label)} and {shown(name)}", offer(label=name)
             raise DataError(f"its columns {both} tell different labels; say which, such as {one}")
+
+
+def _healthy(texts: pd.Series, name: str) -> pd.Series:
+    """Whether each cell says that a film is healthy, None where it says nothing: words do, and 0
+    and 1 in a column without a name or with one that is of health or of a finding."""
+    if not _is_binary(texts):
+        told = {text: means_healthy(text) if text else None for text in texts.unique()}
+    elif name and not tells_health(name):
+        told = {}
+    else:
+        healthy = means_healthy(name)
+        told = {
+            text: (text.lower() in YES) == healthy if text and text not in UNCERTAIN else None
+            for text in texts.unique()
+        }
+    return texts.map(told).astype(object)
 
 
 def _is_binary(texts: pd.Series) -> bool:
@@ -236,7 +270,7 @@ def _splits(rows: Rows, paths: pd.Series, files: list, used: set):
     some have none where others have one."""
     texts, given = rows.texts, pd.Series([rows.tables[at].split for at, _ in rows.of])
     where = _split_column(texts, used)
-    told = texts[where].str.lower().map(SPLIT_NAMES) if where else given
+    told = texts[where].map(split_of).replace(WHOLE, None) if where else given
     if (given != WHOLE).any():
         if plain(where) == "split" and told.nunique() > 1:
             # a table named train with a column that says more
@@ -257,15 +291,22 @@ def _splits(rows: Rows, paths: pd.Series, files: list, used: set):
 
 
 def _split_column(texts: pd.DataFrame, used: set) -> str:
-    """The column that tells splits: all its values do, or two of them at least, or it is called
-    split."""
-    for name in sorted(texts, key=lambda name: plain(name) != "split"):
-        values = set(texts[name].str.lower())
-        found = {SPLIT_NAMES[value] for value in values if value in SPLIT_NAMES}
-        tells = len(found) > 1 or (found and values <= SPLIT_NAMES.keys())
+    """The column that tells splits: the one called split, or all its values do, or two of them at
+    least. Raises DataError where two columns tell different ones."""
+    found = []
+    for name in texts:
+        values = texts[name].unique()
+        told = {split_of(value) for value in values if len(values) <= MOST_KINDS}
+        tells = len(told - {WHOLE}) > 1 or (told and WHOLE not in told)
         if name not in used and (tells or plain(name) == "split"):
-            return name
-    return ""
+            found.append(name)
+    called_so = [name for name in found if plain(name) == "split"]
+    found = called_so or found
+    for name in found[1:]:
+        if (texts[name].map(split_of) != texts[found[0]].map(split_of)).any():
+            both = f"{shown(found[0])} and {shown(name)}"
+            raise DataError(f"its columns {both} tell different splits; keep one in the table")
+    return found[0] if found else ""
 
 
 def _keys(rows: Rows, paths: pd.Series, files: list) -> pd.Series:
@@ -316,15 +357,23 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
     others = [name for name in texts if name not in used]
     if any(table.image for table in rows.tables):
         return next((name for name in others if plain(name) in FILES), ""), [None] * len(texts)
+    numbers = {name: texts[name][texts[name] != ""].str.isdigit().all() for name in others}
+    called_so = [name for name in others if plain(name) in NAMES]
+    # a column id of numbers may number anything
+    called_so = [name for name in called_so if plain(name) != "id" or not numbers[name]]
     found = {}
     for deep in (False, True):
-        for name in others if not found else ():
-            there, some = rows.files(name, 20, deep), texts[name][:20]
+        if {*found} & {*called_so}:
+            break  # no need to look at all that lies there
+        for name in others:
+            most = None if name in called_so else 20
+            there = rows.files(name, most, deep)
             # 7 names 7.png, where the column is called so and all do
-            named = all(there) and plain(name) in NAMES | PATIENTS
-            if any(there) and (named or not some.str.isdigit().all()):
+            named = all(there[:20]) and plain(name) in NAMES | PATIENTS
+            if any(there) and (named or not numbers[name]):
                 found[name] = rows.files(name)
-    if not found and rows.finder.several:
+    lacking = called_so if not {*found} & {*called_so} else []
+    if rows.finder.several and (lacking or not found):
         raise DataError(
             f"its table names files without their folders, and several are called so "
             f"({listed(rows.finder.several)}); name them with their folders in the table"
@@ -334,9 +383,15 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
             f"no image column; {_there(texts)}, none of which holds images or names files that "
             f"exist below {shown(rows.finder.root)}"
         )
-    likely = [name for name in found if plain(name) not in PATIENTS] or list(found)
-    likely = [name for name in likely if plain(name) in NAMES] or likely
+    likely = [name for name in found if plain(name) in NAMES]
+    if not {*found} & {*called_so}:
+        likely = [name for name in found if plain(name) not in PATIENTS] or list(found)
     first = found[likely[0]]
+    if lacking and texts[lacking[0]].any():
+        raise DataError(
+            f"its column {shown(lacking[0])} names no files that exist, and {shown(likely[0])} "
+            f"does; say which names the images, such as {offer(image=likely[0])}"
+        )
     if any(found[name] != first for name in likely):
         both, one = " and ".join(map(shown, likely)), offer(image=likely[0])
         raise DataError(

@@ -4,7 +4,6 @@ film is of another kind than those of the training. Nothing of a film is kept.""
 import io
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,24 +150,20 @@ def answers(
         averages = as_seen(run.spec, average_films(chosen.facts, run.image_size))
         base = predict_maps.baseline(run.spec, module, averages, thresholds.decision.logit)
 
-    def ready(path):
-        return make_ready(path, chosen, any_kind)
-
-    with ThreadPoolExecutor(2) as pool:
-        for start in range(0, len(paths), AT_ONCE):
-            part = paths[start : start + AT_ONCE]
-            films = list(pool.map(ready, part))
-            good = [film.pixels for film in films if not film.reason]
-            found = iter(logits(module, np.stack(good)[:, None]).tolist() if good else ())
-            for path, film in zip(part, films):
-                if film.reason:
-                    yield {"image": str(path), "reason": film.reason}
-                    continue
-                answer = _answer(path, film, next(found), chosen, thresholds)
-                if folder:
-                    target = map_path(folder, path, run.spec.id, taken)
-                    answer |= _draw_map(target, film, answer, chosen, module, base)
-                yield answer
+    for start in range(0, len(paths), AT_ONCE):
+        part = paths[start : start + AT_ONCE]
+        films = [make_ready(path, chosen, any_kind) for path in part]
+        good = [film.pixels for film in films if not film.reason]
+        found = iter(logits(module, np.stack(good)[:, None]).tolist() if good else ())
+        for path, film in zip(part, films):
+            if film.reason:
+                yield {"image": str(path), "reason": film.reason}
+                continue
+            answer = _answer(path, film, next(found), chosen, thresholds)
+            if folder:
+                target = map_path(folder, path, run.spec.id, taken)
+                answer |= _draw_map(target, film, answer, chosen, module, base)
+            yield answer
 
 
 def _answer(path: Path, film: Ready, logit: float, chosen: Chosen, thresholds: Thresholds) -> dict:

@@ -54,8 +54,8 @@ def learn(images: np.ndarray, labels: np.ndarray) -> dict:
     for name, values in (("brightness", afar.mean((1, 2))), ("contrast", afar.std((1, 2)))):
         found[name] = [round(float(x), 4) for x in np.percentile(values, [0.5, 50, 99.5])]
     if 0 < labels.sum() < len(labels):
-        means = [np.rint(afar[labels == label].mean(0)).astype(np.uint8) for label in (0, 1)]
-        found["averages"] = [base64.b64encode(mean.tobytes()).decode() for mean in means]
+        means = [np.rint(afar[labels == label].mean(0)) for label in (0, 1)]
+        found["averages"] = [_packed(mean, np.uint8) for mean in means]
     if len(afar) >= LEAST:
         held_out = np.arange(len(afar)) % 5 == 4
         rest = afar[~held_out]
@@ -151,8 +151,14 @@ def move(afar: np.ndarray, kind: str) -> np.ndarray:
     return moved
 
 
-def _packed(values: np.ndarray) -> str:
-    return base64.b64encode(np.asarray(values, "<f2").tobytes()).decode()
+def _packed(values: np.ndarray, kind="<f2") -> str:
+    """An array as text, its numbers of that kind."""
+    return base64.b64encode(values.astype(kind).tobytes()).decode()
+
+
+def _unpacked(text: str, kind="<f2") -> np.ndarray:
+    """What _packed was given, flat, float32."""
+    return np.frombuffer(base64.b64decode(text), kind).astype(np.float32)
 
 
 # ---- used at each prediction; facts: the study's data.json
@@ -179,7 +185,9 @@ def unlike(gray: np.ndarray, chroma: float, facts: dict, image_size: int) -> lis
             found.append(f"its {name} is {value:.0f}, {low:.0f} to {high:.0f} in training images")
     if "films" not in ranges:
         return found
-    measured, limits = measure(afar, _unpacked(ranges["films"])), ranges["films"]["limits"]
+    films = dict(ranges["films"])
+    limits = films.pop("limits")
+    measured = measure(afar, {name: _unpacked(text) for name, text in films.items()})
     if measured["layout"][0] > limits["layout"]:
         like = list(KINDS.values())[measured["kind"][0]]
         found.append(
@@ -207,25 +215,15 @@ def measure(afar: np.ndarray, films: dict) -> dict[str, np.ndarray]:
     their spreads, and what the axes leave, in its median: about 2 for a training film; layout,
     -ln of the probability that it stands upright and is whole; kind, int64, of KINDS, the likeliest
     besides upright."""
+    axes, readout = films["axes"].reshape(-1, COARSE**2), films["readout"].reshape(-1, len(KINDS))
     away = _standard(afar) - films["mean"]
-    place = away @ films["axes"].T
+    place = away @ axes.T
     left = (away**2).sum(1) - (place**2).sum(1)
     place = place / films["spread"]
     distance = (place**2).mean(1) + left / films["rest"]
-    scores = torch.from_numpy(place @ films["readout"][:-1] + films["readout"][-1]).float()
+    scores = torch.from_numpy(place @ readout[:-1] + readout[-1]).float()
     layout = -functional.log_softmax(scores, 1)[:, 0].numpy()
     return {"distance": distance, "layout": layout, "kind": scores[:, 1:].argmax(1).numpy() + 1}
-
-
-def _unpacked(stored: dict) -> dict[str, np.ndarray]:
-    """What _learn_films gave, from data.json."""
-    shapes = {"axes": (-1, COARSE**2), "readout": (-1, len(KINDS))}
-    return {
-        name: np.frombuffer(base64.b64decode(stored[name]), "<f2")
-        .astype(np.float32)
-        .reshape(shapes.get(name, (-1,)))
-        for name in ("mean", "axes", "spread", "rest", "readout")
-    }
 
 
 def average_films(facts: dict, size: int) -> np.ndarray:
@@ -233,9 +231,9 @@ def average_films(facts: dict, size: int) -> np.ndarray:
     in 0-255; both an even gray where data.json does not hold them."""
     if not (stored := facts.get("intensity", {}).get("averages")):
         return np.full((2, size, size), 127.5, np.float32)
-    films = np.stack([np.frombuffer(base64.b64decode(one), np.uint8) for one in stored])
-    films = torch.from_numpy(films.reshape(2, 1, AFAR, AFAR).astype(np.float32))
-    return functional.interpolate(films, (size, size), mode="bilinear")[:, 0].numpy()
+    films = np.stack([_unpacked(one, np.uint8) for one in stored]).reshape(2, 1, AFAR, AFAR)
+    films = functional.interpolate(torch.from_numpy(films), (size, size), mode="bilinear")
+    return films[:, 0].numpy()
 
 
 def _unlike_in_shape(shape: tuple[int, int], sizes: dict[str, int]) -> list[str]:

@@ -112,3 +112,9 @@ def test_patients_known_in_one_split_alone_share_nothing_that_can_be_told():
     paths, labels = [f"{n}.png" for n in range(8)], np.array([0, 1] * 4)
     found = data_splits.patients(paths, labels, index, [0, 1, 2, 3, -1, -1, -1, -1])
     assert found["overlap"]["test in train"]["all"]["shared"] is None
+
+
+def test_a_film_that_may_lie_there_twice_is_told(tmp_path):
+    folder = class_folders(tmp_path / "set")
+    put(folder / "train" / "NORMAL" / "IM-0001-0001.bmp", encode(pixels(50), "BMP"))
+    assert load(folder).notes == ["1 images are called like another one but for the ending"]

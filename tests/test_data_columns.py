@@ -226,3 +226,14 @@ def test_who_they_are_is_not_in_the_facts(tmp_path):
     assert list(found.table.sex) == ["F"] * 24 and found.table.patient[0].startswith("MRN")
     kept = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*.json"))
     assert kept and b"Doe" not in kept and b"MRN0" not in kept
+
+
+def test_columns_that_each_table_spells_in_its_own_way_are_one(tmp_path):
+    tables = {"train.csv": ["file,label", "x{n}.png,{title}"]}
+    folder = lay(tmp_path / "set", tables=tables)
+    for n in N:
+        put(folder / f"y{n}.png", encode(pixels(n + 24)))
+    lines = [f"y{n}.png,{TITLES[n % 2]}" for n in N]
+    put(folder / "test.csv", "\n".join(["File,Label", *lines]).encode())
+    found = load(folder, choices=ANY)
+    assert len(found.paths) == 48 and {**labels(found), **TRUTH} == labels(found)

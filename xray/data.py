@@ -400,7 +400,7 @@ def _notes_of(seen: pd.DataFrame, bits: int) -> list[str]:
 
 def _check(facts: dict) -> list[str]:
     """Raises DataError where a split has no image, or what is trained on lacks a class; else notes
-    of classes that lack in others, and of splits that share many images."""
+    of classes that lack in others, splits that share many images, and films that may be twice."""
     notes = []
     for split, counts in facts["counts"].items():
         if not sum(counts.values()):
@@ -416,6 +416,9 @@ def _check(facts: dict) -> list[str]:
         one, other = pair.split("/")
         if count > min(facts["splits"][one], facts["splits"][other]) / 10:
             notes.append(f"{count:,} images are in two splits, {one} and {other}, by equal pixels")
+    paths = {*facts["paths"]}
+    if twice := len(paths) - len({os.path.splitext(path)[0] for path in paths}):
+        notes.append(f"{twice:,} images are called like another one but for the ending")
     return notes
 
 

@@ -240,13 +240,26 @@ def read(path: Path, split: str) -> Table:
 # ---- several tables
 
 
+def _alike(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Frames whose columns have one spelling: "File" in one is "file" in another."""
+    spelled, found = {}, []
+    for frame in frames:
+        called = [plain(name) for name in frame]
+        names = [
+            spelled.setdefault(short, name) if called.count(short) == 1 else name
+            for short, name in zip(called, frame)
+        ]
+        found.append(frame.set_axis(names, axis=1))
+    return found
+
+
 class Rows:
     """The rows of all tables, one after another. finder: finds the files that they name, see
     data_files.Finder."""
 
     def __init__(self, tables: list[Table], finder):
         self.tables, self.finder = tables, finder
-        self.frame = pd.concat([table.frame for table in tables], ignore_index=True)
+        self.frame = pd.concat(_alike([table.frame for table in tables]), ignore_index=True)
         self.texts = self.frame.map(_told)
         self.order = tables[0].order
         # the names that images in tables carry

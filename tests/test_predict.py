@@ -187,6 +187,9 @@ def test_masks_in_a_folder_are_passed_over(tmp_path):
     mask = save_film(tmp_path / "lung masks" / "x.png")
     found = predict.find([str(tmp_path)])
     assert found.images == [film] and found.passed_over == [mask.parent]
+    beside = save_film(film.with_name(f"{film.stem}_mask.png"))
+    found = predict.find([str(tmp_path)])
+    assert found.images == [film] and set(found.passed_over) == {mask.parent, beside}
     assert len(predict.find([str(mask.parent)]).images) == 1, "where it is named"
 
 

@@ -41,7 +41,7 @@ def walk(folder: Path, left: Counter, above: frozenset = frozenset(), drawn: boo
             ours = (path / "results" / "latest").exists()
             if not ours and os.path.realpath(path) not in above:
                 yield from walk(path, left, above, drawn or is_drawn(entry.name))
-        elif path.suffix.lower() not in TABLES and (drawn or _film_of(path.stem.lower()) in stems):
+        elif path.suffix.lower() not in TABLES and (drawn or film_of(path.stem.lower()) in stems):
             left[MASKS] += 1
         # no pipes or devices, which may never end
         elif path.is_file() or path.is_symlink():
@@ -56,7 +56,7 @@ def is_drawn(name: str) -> bool:
     return drawn or name.lower() == "gt"
 
 
-def _film_of(stem: str) -> str:
+def film_of(stem: str) -> str:
     """The film that a file is a mask of, by its name: "x_mask", "mask-x" -> "x"; else ""."""
     word = "(?:masks?|seg|segmentation)"
     found = re.fullmatch(rf"(.+)[-_ ]{word}|{word}[-_ ](.+)", stem)

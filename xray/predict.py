@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from xray import data_images, engine, predict_maps
-from xray.data_files import is_drawn
+from xray.data_files import film_of, is_drawn
 from xray.data_images import Unreadable
 from xray.equalise import as_seen
 from xray.files import write_atomically
@@ -71,10 +71,12 @@ def _walk(top: Path, leave_out: Path | None, problems: list) -> tuple[list[Path]
         inside = [path for path in inside if path.resolve() != leave_out]
         others += [path for path in inside if is_drawn(path.name)]
         folders[:] = [path.name for path in inside if not is_drawn(path.name)]
+        stems = {Path(name).stem.lower() for name in files}
         for name in sorted(files):
             path = Path(root, name)
             if path.is_file() and not name.startswith("."):
-                (images if data_images.is_image(path) else others).append(path)
+                film = data_images.is_image(path) and film_of(path.stem.lower()) not in stems
+                (images if film else others).append(path)
     return images, others
 
 

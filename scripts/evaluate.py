@@ -33,7 +33,7 @@ def arguments(argv=None) -> argparse.Namespace:
     )
     add = parser.add_argument
     words = "labelled films that no model was trained on, such as another hospital's; as for "
-    words += "train.py"
+    words += "train.py. Films that they were trained on are known by bytes, pixels or names"
     add("--data", metavar="SOURCE", help=words)
     options.add_choices(parser)
     words = "keep what is found in the study's records, for the report: no pixels, no names"

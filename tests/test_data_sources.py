@@ -94,7 +94,10 @@ def test_classes_in_another_order_and_columns_of_other_names(tmp_path):
 # ---- class folders
 
 
-@pytest.mark.parametrize("place", ["{split}/{title}/x{n}.png", "{title}/{split}/x{n}.png"])
+@pytest.mark.parametrize(
+    "place",
+    ["{split}/{title}/x{n}.png", "{title}/{split}/x{n}.png", "{title}/{split}/{k}/x{n}.png"],
+)
 @pytest.mark.parametrize(
     "names",
     [

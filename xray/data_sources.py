@@ -169,12 +169,15 @@ def _class_folders(folder: Path, images: list[Path]) -> pd.DataFrame:
         split = "/".join(parts[first:end])
         if not split:
             alone.append((path, parts))
-        elif end < len(parts):
+        if split and end < len(parts):
             below.append((path, parts[:first], split, parts[end:]))
-        elif first > 0:
+        if split and first > 0:
             above.append((path, parts[: first - 1], split, parts[first - 1]))
     below = _below_splits(below)
-    healthy = [any(means_healthy(title) for *_, title in rows) for rows in (below, above)]
+    healthy = [
+        any(means_healthy(title) for *_, title in rows if not title.isdigit())
+        for rows in (below, above)
+    ]
     if len(alone) == len(images):
         at = _class_level([parts for _, parts in alone])
         rows = [(path, parts[:at], "", parts[at]) for path, parts in alone if len(parts) > at]

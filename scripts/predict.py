@@ -101,6 +101,8 @@ def told(answer: dict) -> list[str]:
     decision = answer["decision"] or "no decision (the model is dead)"
     decision += ", unsure" * answer["unsure"]
     line = f"{shown(answer['image'])}: probability {answer['probability']:.3f}, {decision}"
+    if answer["decision"] not in (None, answer["decision_paper"]):
+        line += f" ({answer['decision_paper']} at 0.5)"
     line += f"; says model {answer['model']} of {shown(answer['study'])}"
     if answer["map"]:
         line += f"; map {shown(answer['map'])}"

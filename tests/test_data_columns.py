@@ -99,16 +99,22 @@ def test_two_columns_that_name_different_films_are_asked_about(tmp_path, header)
     assert "name different files; say which names the images, such as --image " in text
 
 
-@pytest.mark.parametrize("column", ["mask", "thumbnail", "lateral"])
-def test_a_column_called_image_is_the_films_wherever_they_lie(tmp_path, column):
-    table = [f"image,{column},label", "x{n}.png,other/x{n}.png,{title}"]
-    folder = lay(tmp_path / "set", "films/x{n}.png", {"labels.csv": table})
+@pytest.mark.parametrize("column, name", [("image", "x{n}.png"), ("id", "{n}")])
+def test_a_column_of_thumbnails_does_not_take_the_films_place(tmp_path, column, name):
+    file = name if "." in name else f"{name}.png"
+    table = [f"{column},thumbnail,label", f"{name},small/t{file},{{title}}"]
+    folder = lay(tmp_path / "set", f"films/{file}", {"labels.csv": table})
     for n in N:
-        put(folder / "other" / f"x{n}.png", encode(pixels(n + 24)))
-    said = error_of(folder, choices=ANY)
-    assert "several are called so" in said  # in films and in other
-    lay(folder, "films/y{n}.png", {"labels.csv": [table[0], "y{n}.png,other/x{n}.png,{title}"]})
-    assert labels(load(folder, choices=ANY)) == TRUTH
+        put(folder / "small" / f"t{file}".format(n=n), encode(pixels(n + 24)))
+    found, said = paste(folder)
+    if column == "image":
+        assert said == [] and labels(found) == TRUTH
+    else:  # a column id of numbers may number anything
+        assert "id and thumbnail name different files" in said[0]
+    # of one name in two folders neither is taken
+    table = [f"{column},thumbnail,label", f"{name},small/{file},{{title}}"]
+    lay(folder, f"small/{file}", {"labels.csv": table})
+    assert "several are called so (films/" in error_of(folder, choices=ANY)
 
 
 def test_ages_name_no_films_where_one_is_blank(tmp_path):

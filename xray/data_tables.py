@@ -220,11 +220,10 @@ def _check_others(texts: pd.DataFrame, label: str) -> None:
             continue
         theirs = _healthy(texts[name], name)
         both = ours.notna() & theirs.notna()
-        if name == label or theirs[both].nunique() < 2:
-            continue
         differ = (ours != theirs)[both]
+        turned = differ.all() and theirs[both].nunique() == 2
         called_so = plain(name) == "pneumonia" and _is_binary(texts[name])
-        if differ.all() or (called_so and differ.any()):
+        if name != label and (turned or (called_so and differ.any())):
             both, one = f"{shown(label)} and {shown(name)}", offer(label=name)
             raise DataError(f"its columns {both} tell different labels; say which, such as {one}")
 
@@ -361,22 +360,24 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
     called_so = [name for name in others if plain(name) in NAMES]
     # a column id of numbers may number anything
     called_so = [name for name in called_so if plain(name) != "id" or not numbers[name]]
-    found = {}
+    found, several = {}, []
     for deep in (False, True):
         if {*found} & {*called_so}:
             break  # no need to look at all that lies there
         for name in others:
-            most = None if name in called_so else 20
+            most, rows.finder.several = None if name in called_so else 20, []
             there = rows.files(name, most, deep)
+            if plain(name) in NAMES or len(others) == 1:
+                several = several or rows.finder.several
             # 7 names 7.png, where the column is called so and all do
             named = all(there[:20]) and plain(name) in NAMES | PATIENTS
             if any(there) and (named or not numbers[name]):
                 found[name] = rows.files(name)
     lacking = called_so if not {*found} & {*called_so} else []
-    if rows.finder.several and (lacking or not found):
+    if several and not {*found} & {*called_so}:
         raise DataError(
             f"its table names files without their folders, and several are called so "
-            f"({listed(rows.finder.several)}); name them with their folders in the table"
+            f"({listed(several)}); name them with their folders in the table"
         )
     if not found:
         raise DataError(
@@ -393,7 +394,8 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
             f"does; say which names the images, such as {offer(image=likely[0])}"
         )
     if any(found[name] != first for name in likely):
-        both, one = " and ".join(map(shown, likely)), offer(image=likely[0])
+        first = next((name for name in likely if not numbers[name]), likely[0])
+        both, one = " and ".join(map(shown, likely)), offer(image=first)
         raise DataError(
             f"its columns {both} name different files; say which names the images, such as {one}"
         )

@@ -14,9 +14,11 @@ from samples import (
     cell,
     class_folders,
     dataset,
+    encode,
     films,
     lay,
     parquet,
+    pixels,
     put,
     rows,
 )
@@ -66,6 +68,19 @@ def test_what_is_read(tmp_path):
 )
 def test_parquet_layouts(tmp_path, layout):
     check(load(parquet(tmp_path / "a set", layout=layout)))
+
+
+@pytest.mark.parametrize("column", ["xray", "image"])
+@pytest.mark.parametrize("keys", [("path", "bytes"), ("bytes", "path"), ()])
+def test_parquet_that_other_programs_write(tmp_path, column, keys):
+    """Bytes alone, or a struct of them and names in either order."""
+    import pandas as pd
+
+    cells = [{"bytes": encode(pixels(n)), "path": f"x{n}.png"} for n in TRUTH]
+    cells = [{key: one[key] for key in keys} if keys else one["bytes"] for one in cells]
+    frame = pd.DataFrame({column: cells, "label": [TITLES[n % 2] for n in TRUTH]})
+    frame.to_parquet(tmp_path / "films.parquet")
+    assert labels(load(tmp_path / "films.parquet", choices=ANY)) == TRUTH
 
 
 def test_full_is_taken_where_mini_lies_beside_it(tmp_path):

@@ -72,6 +72,7 @@ def test_numbered_parts_beside_a_table_are_no_classes(tmp_path, parts):
         ("img/{n}.png", "file,label", "/home/me/lungs/img/{n}.png,{title}"),  # another machine's
         ("img/{n}.png", "file,label", "C:\\lungs\\img\\{n}.png,{title}"),
         ("img/{n}.png", "file,label", "lungs/img/{n}.png,{title}"),
+        ("x{n}.png", "file,label", "C:\\data\\x{n}.png,{title}"),
     ],
 )
 def test_tables_as_people_have_them(tmp_path, names, header, line):

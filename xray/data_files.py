@@ -189,6 +189,9 @@ def key(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
 
 
+ABSOLUTE = r"([A-Za-z]:)?[/\\]"  # how an absolute path begins, on Windows too
+
+
 class Finder:
     """The files below a folder that a table names, with or without their suffix.
 
@@ -207,7 +210,7 @@ class Finder:
         common = os.path.commonprefix([parts[:-1] for parts in pieces if parts])
         for cut in range(len(common) + 1):
             found = [
-                self._search(parts, cut, base, split, deep, name.startswith(("/", "\\")))
+                self._search(parts, cut, base, split, deep, re.match(ABSOLUTE, name) is not None)
                 for name, parts in zip(names, pieces)
             ]
             if any(found):

@@ -194,7 +194,7 @@ def _columns(split: str, base: Path, schema, read) -> Table:
 
     about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = about.get("info", {}).get("features", {})
-    order, pictures, kept = {}, [], []
+    order, pictures, encoded, kept = {}, [], [], []
     for column in schema:
         feature = features.get(column.name)
         feature = feature if isinstance(feature, dict) else {}
@@ -202,11 +202,16 @@ def _columns(split: str, base: Path, schema, read) -> Table:
         if inner.get("_type") == "ClassLabel":
             order[column.name] = inner["names"]
         kind = str(column.type)
-        encoded = kind.startswith("struct<bytes: ") or kind in ("binary", "large_binary")
-        if feature.get("_type") == "Image" or (encoded and plain(column.name) in IMAGES):
+        if feature.get("_type") == "Image":
             pictures.append(column.name)
-        elif not encoded and not kind.startswith("struct"):
+        elif re.match(r"struct<.*\bbytes: (large_)?binary|(large_)?binary$", kind):
+            encoded.append(column.name)
+        elif not kind.startswith("struct"):
             kept.append(column.name)
+    # bytes are images where their column is called so, or is the only one
+    pictures += [name for name in encoded if plain(name) in IMAGES]
+    if not pictures and len(encoded) == 1:
+        pictures = encoded
     named = [name for name in pictures if plain(name) in IMAGES]
     if len(pictures) > 1 and len(named) != 1:
         both = listed(pictures)

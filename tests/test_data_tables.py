@@ -160,6 +160,8 @@ def test_parquet_with_paths_only(tmp_path, as_image):
         made.to_parquet(str(folder / f"{split}.parquet"), batch_size=100)
     found = load(folder)
     assert labels(found) == TRUTH and splits(found) == SPLIT
+    put(folder / "images" / "x0.png", encode(pixels(40)))
+    assert load(folder).fingerprint != found.fingerprint, "another film lies there"
 
 
 def test_images_without_names_are_numbered(tmp_path):

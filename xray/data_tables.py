@@ -85,10 +85,15 @@ def source(folder: Path, files, left: Counter, choices: Choices, images=()) -> S
     order = labels if len(labels) > 1 else rows.order.get(label, [])
     classes = {part for title in set(films.title) - {""} for part in title_parts(title)}
     row_of = films.index
+    inside = [
+        path
+        for table in tables
+        for path in rows.finder(list(map(str, table.inside)), table.base, table.split, deep=False)
+    ]
     return Source(
         name=folder.resolve().name or "data",
         kind=kind,
-        identity=identity(kind, folder, [*used, *sorted({*named} - {None})]),
+        identity=identity(kind, folder, [*used, *sorted({*named, *inside} - {None})]),
         films=films.reset_index(drop=True),
         read=lambda at: rows.encoded(row_of[at], named[row_of[at]]),
         classes=[title for title in dict.fromkeys(order) if title in classes]

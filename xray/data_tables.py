@@ -224,9 +224,9 @@ def _check_others(texts: pd.DataFrame, label: str) -> None:
         if texts[name].nunique() > MOST_KINDS:
             continue
         theirs = _healthy(texts[name], name)
-        both = ours.notna() & theirs.notna()
-        differ = (ours != theirs)[both]
-        turned = differ.all() and theirs[both].nunique() == 2
+        told = ours.notna() & theirs.notna()
+        differ = (ours != theirs)[told]
+        turned = differ.all() and theirs[told].nunique() == 2
         called_so = plain(name) == "pneumonia" and _is_binary(texts[name])
         if name != label and (turned or (called_so and differ.any())):
             both, one = f"{shown(label)} and {shown(name)}", offer(label=name)
@@ -378,8 +378,8 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
             named = all(there[:20]) and plain(name) in NAMES | PATIENTS
             if any(there) and (named or not numbers[name]):
                 found[name] = rows.files(name)
-    lacking = called_so if not {*found} & {*called_so} else []
-    if several and not {*found} & {*called_so}:
+    missed = not {*found} & {*called_so}  # no column that is called so names a file
+    if several and missed:
         raise DataError(
             f"its table names files without their folders, and several are called so "
             f"({listed(several)}); name them with their folders in the table"
@@ -390,12 +390,12 @@ def _files(rows: Rows, choices: Choices, used: list[str]) -> tuple[str, list[Pat
             f"exist below {shown(rows.finder.root)}"
         )
     likely = [name for name in found if plain(name) in NAMES]
-    if not {*found} & {*called_so}:
+    if missed:
         likely = [name for name in found if plain(name) not in PATIENTS] or list(found)
     first = found[likely[0]]
-    if lacking and texts[lacking[0]].any():
+    if missed and called_so and texts[called_so[0]].any():
         raise DataError(
-            f"its column {shown(lacking[0])} names no files that exist, and {shown(likely[0])} "
+            f"its column {shown(called_so[0])} names no files that exist, and {shown(likely[0])} "
             f"does; say which names the images, such as {offer(image=likely[0])}"
         )
     if any(found[name] != first for name in likely):

@@ -257,3 +257,10 @@ def test_scores_count_patients_not_films():
     assert np.allclose(grouped, once) and alone[1] > grouped[1]
     threshold = external.scores(logits, labels, 0.5, None)
     assert threshold["accuracy"][0] == np.mean((logits > 0.5) == labels)
+
+
+def test_a_record_whose_logits_are_of_other_films_is_told(tmp_path):
+    record = {"labels": [0, 1], "models": [], "baselines": {"corners": [0.5, 1.0, 2.0]}}
+    external.write(tmp_path, "there", record)
+    with pytest.raises(files.ResultsError, match="of other films; evaluate again"):
+        external.read(tmp_path)

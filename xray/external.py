@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from xray import intervals
 from xray.data import DIGITS
 from xray.data_splits import patient
-from xray.files import FORMAT, read_json, write_json
+from xray.files import FORMAT, ResultsError, read_json, write_json
 
 MOST_KINDS = 8  # a column with more different values is no way to group films
 LONGEST = 20  # characters of such a value; more are free text, whatever the column is called
@@ -117,8 +117,15 @@ def write(folder: Path, name: str, record: dict) -> Path:
 
 def read(folder: Path) -> list[dict]:
     """What `write` was given, with its name, for each data set shown to a study's models. Raises
-    files.ResultsError."""
-    return [read_json(path, FORMAT) for path in sorted(Path(folder).glob("external/*.json"))]
+    ResultsError."""
+    found = []
+    for path in sorted(Path(folder).glob("external/*.json")):
+        films = read_json(path, FORMAT)
+        every = [one["logits"] for one in films["models"]] + list(films["baselines"].values())
+        if any(len(logits) != len(films["labels"]) for logits in every):
+            raise ResultsError(f"{path}: logits and labels are of other films; evaluate again")
+        found.append(films)
+    return found
 
 
 # ---- groups and scores

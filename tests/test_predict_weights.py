@@ -73,6 +73,16 @@ def test_the_study_trained_last_speaks_and_each_answer_says_so(records, film, ca
     assert {predict_weights.choose(records, "20", study=name).study for name in names} == {other}
 
 
+def test_another_studys_damaged_facts_stop_no_answer(records, film, capsys):
+    first = predict_weights.choose(records).study
+    copied(records, "other-00000000")
+    (records / "latest").write_text(f"{first}\n")
+    (records / "other-00000000" / "data.json").write_text("{")
+    assert ask(capsys, records, "--no-map", film)["study"] == first
+    (records / first.split("/")[0] / "data.json").unlink()
+    assert "data.json" in refused(capsys, records, "--no-map", film)
+
+
 def test_a_study_without_such_weights_is_passed_over_with_a_note(records, film, capsys):
     first = predict_weights.choose(records).study
     other = copied(records, "other-00000000")

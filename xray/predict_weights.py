@@ -6,7 +6,7 @@ them.
 
 import hashlib
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from xray import metrics, models, predict_likeness, results
 from xray.files import UserError, shown
-from xray.results import Run
+from xray.results import ResultsError, Run
 from xray.specs import KNOWN
 from xray.study import command, in_order
 
@@ -56,10 +56,11 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
             f"there is no model {shown(model)!r}; python scripts/train.py --list prints all"
         )
     studies, notes = in_order(Path(folder), study), []
-    facts = {name: results.read_json(file.parent / "data.json") for name, file in studies.items()}
 
     def not_own(name):
-        return facts[name].get("kind") in ("films", "phantom")
+        with suppress(ResultsError):  # of a study that another one speaks for, it does not matter
+            return facts_of(studies[name]).get("kind") in ("films", "phantom")
+        return False
 
     for name in sorted(studies, key=not_own):  # equals stay in order
         runs = with_weights(studies[name], seed, image_size)
@@ -73,9 +74,15 @@ def choose(folder: Path, model=None, study=None, seed=None, image_size=None) -> 
     if model is None:
         model = max(runs, key=lambda model: _area(runs[model]))
         why = f"the best of {len(runs)} with weights on the validation films"
+    facts = facts_of(studies[name])
     with told_if_altered(runs[model]):
-        predict_likeness.check(facts[name])
-    return Chosen(runs[model], name, why, facts[name], notes)
+        predict_likeness.check(facts)
+    return Chosen(runs[model], name, why, facts, notes)
+
+
+def facts_of(file: Path) -> dict:
+    """The data.json beside a study's records. Raises ResultsError."""
+    return results.read_json(file.parent / "data.json")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import options
 from options import ROOT, fail, say
@@ -308,6 +309,14 @@ def announce(study, asked: list, todo: list, data, device: str) -> None:
     say(
         f"runs: {len(asked)} asked for, {recorded} finished before, {len(todo)} to train on {where}"
     )
+    for other in ("bf16", "fp32"):  # as another machine has made them
+        fresh = [job for job in todo if job.precision != other]
+        there = [job for job in fresh if replace(job, precision=other).recorded()]
+        if there:
+            note(
+                f"in {other} the record has {len(there)} of these already; they are trained again, "
+                f"--precision {other} leaves them as they are"
+            )
 
 
 def said_by_model(runs, stage: list):

@@ -160,6 +160,22 @@ def test_cnns_take_bf16_where_the_processor_has_it(
     assert ("no bf16 instructions" in capsys.readouterr().out) == (not able)
 
 
+def test_runs_that_another_machine_made_in_bf16_are_told(images, tmp_path, monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    some = ("--data", images, "--image-size", "8", "--device", "cpu", "--model", "11", "20")
+    some = (*some, "--epochs", "1", "--seeds", "0", "--out", tmp_path)
+    assert train(*some, "--precision", "bf16") == 0
+    assert "of these already" not in capsys.readouterr().out
+    assert train(*some) == 0
+    assert "note: in bf16 the record has 1 of these already;" in capsys.readouterr().out
+    assert train(*some, "--force") == 0
+    assert "of these already" in capsys.readouterr().out
+    assert train(*some, "--precision", "bf16") == 0
+    assert "2 finished before, 0 to train" in capsys.readouterr().out
+
+
 PLACES = ["-dash", "new\nline 肺 quo'te\"s", "glob*[x] %20/below", os.fsdecode(b"not utf-8 \xff")]
 
 

@@ -304,6 +304,15 @@ def test_the_second_finding_follows_the_interval(tmp_path, gain, words):
     assert f"**{words}.**" in text_of(found, "0-summary.md")
 
 
+def test_re_splits_of_two_number_formats_are_told(tmp_path):
+    caption = items.ITEMS["resplits"](with_resplits(tmp_path / "one", LINEAR, LINEAR)).caption
+    assert caption.endswith("(95 % interval)")
+    made = replace(records.run("22", 6, test=1000, split="image-6"), precision="bf16")
+    records.save(tmp_path / "one", made)
+    caption = items.ITEMS["resplits"](read(tmp_path / "one")).caption
+    assert caption.endswith(". Of the CNNs' runs 1 in bf16 and 6 in fp32")
+
+
 def test_the_paper_value_is_inside_or_outside_our_interval(tmp_path):
     for seed in range(3):
         records.save(tmp_path, right(records.run("20", seed, test=1000), 0.75))

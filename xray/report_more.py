@@ -278,13 +278,22 @@ def _resplits(study: Study) -> Item | None:
         }
         for row in table[table.score == "accuracy"].itertuples()
     ]
+    caption = (
+        "Test accuracy of the runs that learned, mean ± standard deviation over re-splits (their "
+        "number); gap: by image less by patient (95 % interval)"
+    )
+    runs = [run for models in study.resplits.values() for each in models.values() for run in each]
+    cnns = [run for run in runs if run.spec.family == "CNN" and run.spec.id in set(table.model)]
+    formats = Counter(run.precision for run in cnns)
+    if len(formats) > 1:  # they were trained on machines of different kinds
+        parts = " and ".join(f"{count} in {name}" for name, count in sorted(formats.items()))
+        caption += f". Of the CNNs' runs {parts}"
     return Item(
         picture=dots(marks, ("test accuracy, %", "F1, %"), legend, high=0.36),
         alt="Test accuracy and F1 of the models over re-splits by image and by patient, on the "
         "given split and in the paper; the table holds means and gaps.",
         table=pd.DataFrame(cells),
-        caption="Test accuracy of the runs that learned, mean ± standard deviation over re-splits "
-        "(their number); gap: by image less by patient (95 % interval)",
+        caption=caption,
         data=study.means[["accuracy", "f1"]].reset_index(),
     )
 

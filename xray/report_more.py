@@ -282,9 +282,9 @@ def _resplits(study: Study) -> Item | None:
         "Test accuracy of the runs that learned, mean ± standard deviation over re-splits (their "
         "number); gap: by image less by patient (95 % interval)"
     )
-    runs = [run for models in study.resplits.values() for each in models.values() for run in each]
-    cnns = [run for run in runs if run.spec.family == "CNN" and run.spec.id in set(table.model)]
-    formats = Counter(run.precision for run in cnns)
+    scores = study.scores[(study.scores.kind != "given") & (study.scores.family == "CNN")]
+    shown = scores[scores.model.isin(table.model)]
+    formats = Counter(run.precision for run in shown.run)
     if len(formats) > 1:  # they were trained on machines of different kinds
         parts = " and ".join(f"{count} in {name}" for name, count in sorted(formats.items()))
         caption += f". Of the CNNs' runs {parts}"

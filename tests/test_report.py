@@ -313,6 +313,15 @@ def test_re_splits_of_two_number_formats_are_told(tmp_path):
     assert caption.endswith(". Of the CNNs' runs 1 in bf16 and 6 in fp32")
 
 
+def test_sizes_compared_in_two_number_formats_are_told(tmp_path):
+    for size, seed in ((64, 0), (64, 1), (64, 2), (640, 0)):
+        records.save(tmp_path, replace(records.run("12", seed, image_size=size), precision="bf16"))
+    assert items.ITEMS["sizes"](read(tmp_path)).caption.endswith("accuracies in percent")
+    records.save(tmp_path, records.run("12", 1, image_size=640))
+    caption = items.ITEMS["sizes"](read(tmp_path)).caption
+    assert caption.endswith(". Of all these runs 4 in bf16 and 1 in fp32")
+
+
 def test_the_paper_value_is_inside_or_outside_our_interval(tmp_path):
     for seed in range(3):
         records.save(tmp_path, right(records.run("20", seed, test=1000), 0.75))

@@ -5,6 +5,7 @@ places it, `{{ show("fig-21") }}`. Nothing is computed that no chapter shows.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -132,6 +133,14 @@ def listed(words) -> str:
     """Words in a row: "20, 21 and 22"."""
     words = list(map(str, words))
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def two_formats(runs, whose: str) -> str:
+    """The end of a caption of runs that machines of different kinds trained: ". Of {whose} 76 in
+    bf16 and 24 in fp32"; "" where all have one number format."""
+    formats = sorted(Counter(run.precision for run in runs).items())
+    parts = listed(f"{count} in {name}" for name, count in formats)
+    return f". Of {whose} {parts}" if len(formats) > 1 else ""
 
 
 # ---- the models of a study

@@ -24,6 +24,7 @@ from xray.items import (
     points,
     span,
     tested,
+    two_formats,
 )
 from xray.report_plots import Line, Mark, colour, dots, lines
 from xray.report_verdicts import judged
@@ -284,10 +285,7 @@ def _resplits(study: Study) -> Item | None:
     )
     scores = study.scores[(study.scores.kind != "given") & (study.scores.family == "CNN")]
     shown = scores[scores.model.isin(table.model)]
-    formats = Counter(run.precision for run in shown.run)
-    if len(formats) > 1:  # they were trained on machines of different kinds
-        parts = " and ".join(f"{count} in {name}" for name, count in sorted(formats.items()))
-        caption += f". Of the CNNs' runs {parts}"
+    caption += two_formats(shown.run, "the CNNs' runs")
     return Item(
         picture=dots(marks, ("test accuracy, %", "F1, %"), legend, high=0.36),
         alt="Test accuracy and F1 of the models over re-splits by image and by patient, on the "

@@ -22,6 +22,7 @@ from xray.items import (
     plus_minus,
     span,
     tested,
+    two_formats,
     what_it_is,
 )
 from xray.report_plots import Line, Mark, colour_of, dots
@@ -150,6 +151,7 @@ def sizes(study: Study) -> Item:
     if not found:
         return Item(numbers={"models": 0})
     small = f"{found[0].matched[0].image_size}×{found[0].matched[0].image_size}"
+    shown = [run for one in found for run in (*one.full, *one.matched)]
     series, rows = [], []
     for panel, one in enumerate(found):
         for runs, hue, words in ((one.matched, "cnn", small), (one.full, "ink", "640×640")):
@@ -171,7 +173,7 @@ def sizes(study: Study) -> Item:
         alt="Validation accuracy by epoch at both sizes, one panel per CNN; the table sums it up.",
         table=pd.DataFrame(rows),
         caption=f"Runs at 640×640, then those at {small} that learned: mean ± standard deviation, "
-        "accuracies in percent",
+        "accuracies in percent" + two_formats(shown, "all these runs"),
         numbers={"models": len(found), "small": small},
     )
 

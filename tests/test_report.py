@@ -322,6 +322,16 @@ def test_sizes_compared_in_two_number_formats_are_told(tmp_path):
     assert caption.endswith(". Of all these runs 4 in bf16 and 1 in fp32")
 
 
+def test_the_test_accuracies_of_two_sizes_are_compared(tmp_path):
+    for size, seeds, share in ((64, 3, 0.8), (640, 2, 0.9)):
+        for seed in range(seeds):
+            made = records.run("12", seed, test=1000, image_size=size)
+            records.save(tmp_path, right(made, share))
+    numbers = items.ITEMS["sizes"](read(tmp_path)).numbers
+    assert numbers["higher"] == 1 and numbers["runs"] == 2
+    assert numbers["gaps"] == pytest.approx([10.0], abs=0.2)
+
+
 def test_the_paper_value_is_inside_or_outside_our_interval(tmp_path):
     for seed in range(3):
         records.save(tmp_path, right(records.run("20", seed, test=1000), 0.75))

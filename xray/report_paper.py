@@ -152,7 +152,8 @@ def sizes(study: Study) -> Item:
         return Item(numbers={"models": 0})
     small = f"{found[0].matched[0].image_size}×{found[0].matched[0].image_size}"
     shown = [run for one in found for run in (*one.full, *one.matched)]
-    series, rows = [], []
+    scores = study.scores.set_index(study.scores.run.map(id))
+    series, rows, gaps = [], [], []
     for panel, one in enumerate(found):
         for runs, hue, words in ((one.matched, "cnn", small), (one.full, "ink", "640×640")):
             for run in runs:
@@ -160,7 +161,10 @@ def sizes(study: Study) -> Item:
                 epochs = np.arange(1, len(values) + 1)
                 style = {"colour": hue, "words": words, "faint": hue == "cnn", "panel": panel}
                 series.append(Line(epochs, values, **style))
-        rows.append(_size_row(study, one, small))
+        both = [scores.loc[[id(run) for run in runs]] for runs in (one.full, one.matched)]
+        learned = [side[side.learned] for side in both]
+        rows.append(_size_row(one, learned, small))
+        gaps.append(100 * (learned[0].accuracy.mean() - learned[1].accuracy.mean()))
     return Item(
         picture=report_plots.lines(
             series,
@@ -174,17 +178,21 @@ def sizes(study: Study) -> Item:
         table=pd.DataFrame(rows),
         caption=f"Runs at 640×640, then those at {small} that learned: mean ± standard deviation, "
         "accuracies in percent" + two_formats(shown, "all these runs"),
-        numbers={"models": len(found), "small": small},
+        numbers={
+            "models": len(found),
+            "small": small,
+            "higher": sum(gap > 0 for gap in gaps),
+            "gaps": [gap for gap in gaps if not math.isnan(gap)],
+            "runs": sum(len(one.full) for one in found),
+        },
     )
 
 
-def _size_row(study: Study, one, small: str) -> dict:
+def _size_row(one, learned: list[pd.DataFrame], small: str) -> dict:
+    """learned: the scores of its runs that learned, at 640×640 and at the smaller size."""
     row = {"Model": one.model}
-    scores = study.scores.set_index(study.scores.run.map(id))
-    sides = {"640×640": (one.full, one.left_full), small: (one.matched, one.left_matched)}
-    for size, (runs, left) in sides.items():
-        mine = scores.loc[[id(run) for run in runs]]
-        good = mine[mine.learned]
+    sides = {"640×640": (one.left_full, learned[0]), small: (one.left_matched, learned[1])}
+    for size, (left, good) in sides.items():
         levels = [100 * curves.level(run.history["validation_accuracy"]) for run in good.run]
         epochs = sorted(epoch for epoch in left if epoch)
         never = ["never"] * (len(left) - len(epochs))
